@@ -1,0 +1,63 @@
+# Every target sets up what it needs: .venv holds gmbench, editable, and the packages that constraints.txt pins.
+# Another interpreter: make bench PYTHON=python3.12
+
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+# The first of them that is new enough and can make environments.
+FOUND = $(firstword $(foreach python,$(PYTHON),$(shell \
+	$(python) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(python))))
+BIN := .venv/bin
+DEV := .venv/.dev-installed
+PERF := .venv/.perf-installed
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+# Builds use the pinned setuptools of .venv: visdom, which adv-lib needs, does not build with 82 or later.
+BUILD := $(INSTALL) --no-build-isolation --use-pep517 --editable
+SUITES := digits-v1 mnist-v1
+
+.DEFAULT_GOAL := help
+.PHONY: help dev bench reproduce test lint types check perf report clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: $(DEV) ## set up .venv (Python >= 3.11; about 6 GB, once)
+
+bench: $(DEV) ## run the suite digits-v1, a few minutes: results/digits-v1
+	$(BIN)/gmbench run digits-v1
+
+reproduce: $(DEV) ## fetch MNIST where it is missing and run every published suite, about two hours: results/
+	$(BIN)/gmbench data mnist
+	$(foreach suite,$(SUITES),$(BIN)/gmbench run $(suite) &&) true
+
+test: $(DEV) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(DEV) ## check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(DEV) ## check the types
+	$(BIN)/mypy
+
+check: lint types test ## all that a change must pass
+
+perf: $(PERF) ## compare speed with torchattacks, foolbox and adv-lib
+	$(BIN)/python -m gmbench.benchmark.perf
+
+report: $(DEV) ## draw tables and figures again from the stores
+	$(foreach suite,$(SUITES),$(BIN)/gmbench report $(suite) &&) true
+
+clean: ## remove caches and build outputs; the next target looks over .venv again
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEV) $(PERF)
+	find $(wildcard __pycache__ attacks benchmark detectors models tests) -name __pycache__ -prune -exec rm -rf {} +
+
+$(DEV): pyproject.toml constraints.txt
+	$(if $(FOUND),,$(error gmbench needs Python 3.11 or newer with venv (on Debian and Ubuntu: python3-venv); say which: make PYTHON=python3.12))
+	$(FOUND) -m venv .venv
+	$(INSTALL) setuptools
+	$(BUILD) '.[dev,torchattacks]'
+	touch $@
+
+$(PERF): $(DEV)
+	$(BUILD) '.[perf]'
+	touch $@

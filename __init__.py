@@ -1,0 +1,1 @@
+"""gmbench: does a classifier with a likelihood-based defense really hold?"""

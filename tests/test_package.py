@@ -1,0 +1,74 @@
+"""The package as a user meets it: imported from anywhere, silent, complete in a wheel, its examples true."""
+
+import doctest
+import importlib
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "attacks", "detectors", "benchmark")
+MODULES = sorted(f"gmbench.{package}.{path.stem}" for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+
+IMPORT_ALL = """
+import importlib, sys
+for extra in ("torchattacks", "foolbox", "adv_lib", "pytest"):
+    sys.modules[extra] = None  # as if it were not installed
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+"""
+
+
+def test_every_module_imports_anywhere_without_extras_and_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise ImportError('a user\\'s own models/ was taken for gmbench.models')")
+    done = python(tmp_path, "-W", "error", "-c", IMPORT_ALL, "gmbench", *(name.removesuffix(".__init__") for name in MODULES))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(module.removesuffix(".__init__"))).failed == 0
+
+
+def test_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "__init__.py"):
+        shutil.copy(ROOT / name, source)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    built = python(source, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path), ".")
+    assert built.returncode == 0, built.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    expected = {
+        f"gmbench/{path.relative_to(ROOT).as_posix()}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix in {".py", ".toml", ".json", ".safetensors"}
+    }
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == expected | {"gmbench/__init__.py"}
+
+
+def test_constraints_pin_every_named_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    pinned = {_canonical(name) for name in pins}
+    named = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    assert {_canonical(name) for name in named} <= pinned
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _canonical(requirement: str) -> str:
+    """Reduce ``Pre_commit>=4`` to ``pre-commit``."""
+    name = requirement.replace("=", ">").split(">")[0]
+    return name.lower().replace("_", "-")
