@@ -1,0 +1,151 @@
+"""Checkpoints: weights as safetensors, everything one must know about them as a JSON card, tied together by a hash.
+
+``NAME.safetensors`` and ``NAME.json`` lie side by side; `ZOO` is the folder of those that come with gmbench. Nothing here unpickles.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load, save
+
+from .classifier import Classifier
+from .recipe import Recipe, build_classifier, explain
+from .registry import check_known
+
+__all__ = ["ZOO", "Card", "CheckpointError", "checkpoints", "load_checkpoint", "read_card", "save_checkpoint"]
+
+ZOO = Path(__file__).parent / "zoo"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or not what its card says."""
+
+
+class Card(BaseModel):
+    """What one must know about a checkpoint.
+
+    Args:
+        name: File name without suffix.
+        recipe: What was trained and how, complete.
+        classes: K.
+        shape: One input's shape, (C, H, W).
+        seed: Of the training.
+        epochs: That were trained.
+        data_checksum: sha256 of the training split's images and labels.
+        train_images: Size of that split.
+        validation_accuracy: On the split that was held out of the training data.
+        test_accuracy: On the test split; nothing was chosen by it.
+        seconds: Wall time of the training; includes the time that other work took from the machine.
+        machine: Processor or accelerator, precision and versions.
+        sha256: Of the weights' file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    recipe: Recipe
+    classes: int
+    shape: tuple[int, int, int]
+    seed: int
+    epochs: int
+    data_checksum: str
+    train_images: int
+    validation_accuracy: float
+    test_accuracy: float
+    seconds: float
+    machine: str
+    sha256: str = ""
+
+    @property
+    def data(self) -> str:
+        """The data set it was trained on."""
+        return self.recipe.data
+
+    @property
+    def loss(self) -> str:
+        """The name of its loss."""
+        return str(self.recipe.loss["name"])
+
+
+def checkpoints(folder: Path = ZOO) -> list[str]:
+    """Name the checkpoints in a folder."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
+    """Write weights and card, each complete or not at all; returns the card with the hash.
+
+    Args:
+        classifier: Its weights are written contiguous and in float32.
+        card: Without hash.
+        folder: Made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save({name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()})
+    card = card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
+    for suffix, content in ((".safetensors", weights), (".json", (card.model_dump_json(indent=2) + "\n").encode())):
+        temporary = folder / f"{card.name}{suffix}.tmp"
+        temporary.write_bytes(content)
+        os.replace(temporary, folder / f"{card.name}{suffix}")
+    return card
+
+
+def read_card(name: str | Path, folder: Path = ZOO) -> Card:
+    """Read a card by the checkpoint's name in ``folder`` or by the path of its card or weights.
+
+    Raises:
+        CheckpointError: No such checkpoint, or the card is damaged.
+    """
+    path = _card_path(name, folder)
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint card at {path}") from None
+    except ValidationError as error:
+        raise CheckpointError(f"{path.name} is damaged: {explain(error, Card)}") from None
+
+
+def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, Card]:
+    """Load a checkpoint in evaluation mode after its hash was verified.
+
+    Raises:
+        CheckpointError: No such checkpoint, weights that do not have the card's hash, or that do not fit the recipe's network.
+    """
+    card = read_card(name, folder)
+    path = _card_path(name, folder).with_suffix(".safetensors")
+    if not path.exists():
+        raise CheckpointError(f"no weights at {path}")
+    weights = path.read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
+    if found != card.sha256:
+        raise CheckpointError(
+            f"expected {path.name} to have the sha256 {card.sha256[:12]} of its card, got {found[:12]}: the file is damaged; restore or retrain it"
+        )
+    with torch.random.fork_rng(devices=[]):
+        classifier = build_classifier(card.recipe, card.classes)
+    _load_into(classifier, weights, path.name)
+    return classifier.eval(), card
+
+
+def _load_into(classifier: Classifier, weights: bytes, name: str) -> None:
+    try:
+        state: dict[str, Any] = load(weights)
+        classifier.load_state_dict(state)
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}") from None
+
+
+def _card_path(name: str | Path, folder: Path) -> Path:
+    path = Path(name)
+    if path.suffix in (".json", ".safetensors"):
+        return path.with_suffix(".json")
+    try:
+        check_known("checkpoint", str(name), checkpoints(folder), CheckpointError)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} (train one with: gmbench train RECIPE)") from None
+    return folder / f"{name}.json"

@@ -1,0 +1,57 @@
+"""Feature networks: images in, features out. The normalisation and the head are not theirs."""
+
+from torch import nn
+
+from .registry import Registry
+
+__all__ = ["NETS"]
+
+NETS: Registry[nn.Module] = Registry("net")
+"""Every network by name; a factory takes ``features`` (D)."""
+
+
+@NETS.register("mnist-conv6")
+def mnist_conv6(features: int = 100) -> nn.Module:
+    """Build the MNIST net of the GM-loss code: six 5x5 convolutions (32, 32, 64, 64, 128, 128), PReLU, one linear layer.
+
+    Wan et al., TPAMI 2023, arXiv 2011.09066. No activation on the features. (B, 1, 28, 28) -> (B, D)
+    """
+    return nn.Sequential(
+        *_stage(1, 32, kernel=5), *_stage(32, 64, kernel=5), *_stage(64, 128, kernel=5), nn.Flatten(), nn.Linear(128 * 3 * 3, features)
+    )
+
+
+@NETS.register("mnist-conv3")
+def mnist_conv3(features: int = 64) -> nn.Module:
+    """Build a smaller, differently shaped net for MNIST: three strided 3x3 convolutions with batch norm and ReLU.
+
+    The surrogate of the transfer attacks: nothing of the victims' architecture. (B, 1, 28, 28) -> (B, D)
+    """
+    layers: list[nn.Module] = []
+    for inputs, width in ((1, 32), (32, 64), (64, 128)):
+        layers += [nn.Conv2d(inputs, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
+
+
+@NETS.register("digits-conv4")
+def digits_conv4(features: int = 32) -> nn.Module:
+    """Build a small net for scikit-learn's digits, the MNIST net's plan in small. (B, 1, 8, 8) -> (B, D)."""
+    return nn.Sequential(*_stage(1, 16, kernel=3), *_stage(16, 32, kernel=3), nn.Flatten(), nn.Linear(32 * 2 * 2, features))
+
+
+@NETS.register("digits-mlp")
+def digits_mlp(features: int = 64) -> nn.Module:
+    """Build a perceptron for scikit-learn's digits: the surrogate of the transfer attacks. (B, 1, 8, 8) -> (B, D)."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, features), nn.ReLU())
+
+
+def _stage(inputs: int, width: int, kernel: int) -> list[nn.Module]:
+    """Two convolutions with PReLU, then a pooling that halves the sides, rounding down."""
+    return [
+        nn.Conv2d(inputs, width, kernel, padding=kernel // 2),
+        nn.PReLU(),
+        nn.Conv2d(width, width, kernel, padding=kernel // 2),
+        nn.PReLU(),
+        nn.MaxPool2d(2),
+    ]
+

@@ -1,0 +1,112 @@
+"""A recipe: everything that decides a training but the data, as one TOML file.
+
+``models/recipes/NAME.toml`` holds ours; a path to any other TOML file works as well.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .classifier import Classifier
+from .head import HEADS, Head
+from .nets import NETS
+from .registry import check_known
+
+__all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe"]
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Recipe(BaseModel):
+    """What to train and how.
+
+    Args:
+        name: Also the name of the checkpoint.
+        source: Where the settings come from, in a sentence.
+        data: Name of the data set.
+        net: Name of the feature network.
+        features: D.
+        mean: Subtracted from the input.
+        std: Divides the input.
+        loss: ``name`` of the loss and its options.
+        epochs: Passes over the training split.
+        batch: Images per step.
+        lr: Highest learning rate of the one-cycle schedule.
+        weight_decay: On every parameter.
+        clip: Largest gradient norm of a step; longer ones are shortened to it; None for no limit.
+        padding: Pixels of the random shift, 0 for none.
+        bf16: Whether the network computes in bfloat16 where the processor has it; the head never does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    source: str
+    data: str
+    net: str
+    features: int = Field(gt=0)
+    mean: float = 0.0
+    std: float = Field(1.0, gt=0)
+    loss: dict[str, Any]
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    clip: float | None = Field(None, gt=0)
+    padding: int = Field(0, ge=0)
+    bf16: bool = True
+
+
+def load_recipe(name: str) -> Recipe:
+    """Read a recipe by name or path.
+
+    Raises:
+        UnknownName: No such recipe, net or loss.
+        ValueError: The file is no TOML, or a key is misspelt, missing or out of range.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        check_known("recipe", name, (file.stem for file in RECIPES.glob("*.toml")), ValueError)
+        path = RECIPES / f"{name}.toml"
+    try:
+        recipe = Recipe(**tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        raise ValueError(f"no recipe file at {path}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name} is no valid TOML: {error}") from None
+    except ValidationError as error:
+        raise ValueError(f"{path.name}: {explain(error, Recipe)}") from None
+    build_classifier(recipe, classes=10)  # names and options are wrong now or never
+    return recipe
+
+
+def build_classifier(recipe: Recipe, classes: int) -> Classifier:
+    """Build the recipe's classifier with weights drawn from torch's global generator.
+
+    Raises:
+        UnknownName: No such net or loss.
+        ValueError: No such option.
+    """
+    options = {key: value for key, value in recipe.loss.items() if key != "name"}
+    if "name" not in recipe.loss:
+        raise ValueError(f"expected [loss] to have a name, one of {', '.join(HEADS)}")
+    net = NETS.build(recipe.net, features=recipe.features)
+    head: Head = HEADS.build(recipe.loss["name"], features=recipe.features, classes=classes, **options)
+    return Classifier(net, head, recipe.mean, recipe.std).to(memory_format=torch.channels_last)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Put pydantic's first complaint on one line, with the nearest right key for a misspelt one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        try:
+            check_known("key", where, model.model_fields)
+        except ValueError as hint:
+            return str(hint)
+    if first["type"] == "missing":
+        return f"expected a key '{where}'"
+    return f"expected '{where}' to be valid: {first['msg'][0].lower()}{first['msg'][1:]}, got {first.get('input')!r}"

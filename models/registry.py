@@ -1,0 +1,93 @@
+"""Names for the things a suite or a recipe can ask for: one decorator, one file.
+
+``REGISTRY = Registry("attack")`` in a package, ``@REGISTRY.register("fgsm")`` on a class in any module of that package, and
+`import_modules` in the package's ``__init__`` so that putting a file in place is all it takes to have it listed.
+"""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Registry", "UnknownName", "check_known", "import_modules"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UnknownName(KeyError):
+    """A name that no registry holds; prints as its message, where a KeyError would print in quotes."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Registry(Mapping[str, Callable[..., T]], Generic[T]):
+    """Maps names to factories and builds from a name and plain options.
+
+    Args:
+        kind: What the names stand for, in the singular ("attack"); used in error messages.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._factories: dict[str, Callable[..., T]] = {}
+
+    def register(self, name: str) -> Callable[[F], F]:
+        """Decorate a class or function to make it known under ``name``.
+
+        Raises:
+            ValueError: The name is taken.
+        """
+
+        def add(factory: F) -> F:
+            if name in self._factories:
+                raise ValueError(f"expected a new {self.kind} name, got '{name}', which is taken")
+            self._factories[name] = factory
+            return factory
+
+        return add
+
+    def build(self, name: str, **options: Any) -> T:
+        """Build the ``name`` with ``options``.
+
+        Raises:
+            UnknownName: No such name; the message gives the nearest one.
+            ValueError: No such option, or one is missing.
+        """
+        factory = self[name]
+        parameters = inspect.signature(factory).parameters
+        for option in options:
+            check_known(f"option of {self.kind} '{name}'", option, parameters, ValueError)
+        required = {key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+        if missing := sorted(required - set(options)):
+            raise ValueError(f"expected {self.kind} '{name}' to be given {', '.join(missing)}")
+        return factory(**options)
+
+    def __getitem__(self, name: str) -> Callable[..., T]:
+        check_known(self.kind, name, self._factories, UnknownName)
+        return self._factories[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._factories))
+
+    def __len__(self) -> int:
+        return len(self._factories)
+
+
+def check_known(kind: str, name: str, known: Iterable[str], error: type[Exception] = ValueError) -> None:
+    """Raise ``error`` with the nearest right name unless ``name`` is among ``known``."""
+    names = sorted(known)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+    raise error(f"no {kind} named '{name}'; {hint}")
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    """Import every module of ``package`` so that its decorators run."""
+    for module in sorted(info.name for info in pkgutil.iter_modules(path)):
+        importlib.import_module(f"{package}.{module}")

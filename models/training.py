@@ -1,0 +1,176 @@
+"""Trains a classifier from a recipe: SGD with Nesterov momentum under a one-cycle schedule, data in memory, resumable.
+
+A training is a pure function of (recipe, data, seed) on one machine: the order and the shifts of an epoch are drawn from (seed, epoch), and the
+state is saved after each epoch, so a killed training goes on to the weights that it would have had.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .classifier import Classifier
+from .head import Head
+from .recipe import Recipe, build_classifier
+
+__all__ = ["Diverged", "Progress", "accuracy", "has_bf16", "train"]
+
+MOMENTUM = 0.9
+WARM_UP = 0.2  # share of the steps on which the learning rate rises
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands: ``step`` of ``steps``, and the mean loss since the epoch began."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+
+
+def train(
+    recipe: Recipe,
+    x: Tensor,
+    y: Tensor,
+    classes: int,
+    seed: int,
+    *,
+    device: str = "cpu",
+    state: Path | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Classifier:
+    """Train the recipe's classifier on images (N, C, H, W), uint8, and labels (N,).
+
+    Args:
+        recipe: What to train and how.
+        x: Training images.
+        y: True classes.
+        classes: K.
+        seed: Decides initial weights, order and shifts.
+        device: Where to compute.
+        state: File in which to keep the state after each epoch and from which to continue; None keeps nothing.
+        report: Called after each step.
+
+    Raises:
+        Diverged: The loss became NaN or infinite.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = build_classifier(recipe, classes).to(device)
+    head = classifier.head
+    if not isinstance(head, Head):
+        raise TypeError(f"expected the head to be a Head, got {type(head).__name__}")
+    optimiser = torch.optim.SGD(
+        list(_parameter_groups(classifier, head, recipe.lr)), lr=recipe.lr, momentum=MOMENTUM, nesterov=True, weight_decay=recipe.weight_decay
+    )
+    x, y = x.to(device), y.to(device)
+    steps_per_epoch = math.ceil(len(x) / recipe.batch)
+    steps = steps_per_epoch * recipe.epochs
+    first = _restore(state, classifier, optimiser)
+    classifier.train()
+    for epoch in range(first, recipe.epochs):
+        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+        order = torch.randperm(len(x), generator=generator)
+        total = 0.0
+        for number, rows in enumerate(order.split(recipe.batch)):
+            step = epoch * steps_per_epoch + number
+            for group in optimiser.param_groups:
+                group["lr"] = group["highest_lr"] * one_cycle(step / steps)
+            images = shifted(x[rows.to(device)], recipe.padding, generator).float() / 255
+            with _autocast(device, recipe.bf16):
+                features = classifier.features(images)
+            loss = head.loss(features.float(), y[rows.to(device)], step / steps)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"expected the loss to stay finite, got {value} in epoch {epoch + 1}, step {number + 1}; lower lr (now {recipe.lr:g})"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(classifier.parameters(), recipe.clip or math.inf)
+            optimiser.step()
+            total += value
+            report(Progress(step + 1, steps, epoch + 1, total / (number + 1)))
+        _save(state, classifier, optimiser, epoch + 1)
+    return classifier.eval()
+
+
+def one_cycle(progress: float) -> float:
+    """Give the learning rate's share of its highest value: a straight rise from 1/10, then a cosine to 0."""
+    if progress < WARM_UP:
+        return 0.1 + 0.9 * progress / WARM_UP
+    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def shifted(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
+    """Shift each image by up to ``padding`` pixels either way, (B, C, H, W) -> (B, C, H, W); what comes in is 0."""
+    if padding == 0:
+        return x
+    batch, _, height, width = x.shape
+    padded = nn.functional.pad(x, [padding] * 4)
+    rows, columns = torch.randint(0, 2 * padding + 1, (2, batch, 1, 1), generator=generator).to(x.device)
+    rows = rows + torch.arange(height, device=x.device).view(1, -1, 1)
+    columns = columns + torch.arange(width, device=x.device).view(1, 1, -1)
+    return padded.permute(0, 2, 3, 1)[torch.arange(batch, device=x.device).view(-1, 1, 1), rows, columns].permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def accuracy(classifier: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float:
+    """Compute the share of images (N, C, H, W), uint8, that the classifier, in evaluation mode, gives their class."""
+    device = next(classifier.parameters()).device
+    right = sum(
+        int((classifier(images.to(device).float() / 255).argmax(1) == labels.to(device)).sum())
+        for images, labels in zip(x.split(batch), y.split(batch), strict=True)
+    )
+    return right / len(x)
+
+
+def has_bf16(device: str) -> bool:
+    """Tell whether the device computes in bfloat16 natively, not by emulation."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability()[0] >= 8
+    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    return any(capabilities.get(key, False) for key in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _autocast(device: str, wanted: bool) -> contextlib.AbstractContextManager[object]:
+    enabled = wanted and has_bf16(device)
+    return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=enabled)
+
+
+def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator[dict[str, Any]]:
+    """One group for each learning rate; ``highest_lr`` is what the schedule scales."""
+    factors = {f"head.{name}": factor for name, factor in head.learning_rates().items()}
+    for factor in sorted({1.0, *factors.values()}):
+        parameters = [value for name, value in classifier.named_parameters() if factors.get(name, 1.0) == factor]
+        if parameters:
+            yield {"params": parameters, "highest_lr": lr * factor}
+
+
+def _save(state: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int) -> None:
+    if state is None:
+        return
+    state.parent.mkdir(parents=True, exist_ok=True)
+    temporary = state.with_suffix(".tmp")
+    torch.save({"classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "epochs": epochs}, temporary)
+    os.replace(temporary, state)
+
+
+def _restore(state: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer) -> int:
+    if state is None or not state.exists():
+        return 0
+    saved = torch.load(state, weights_only=True)
+    classifier.load_state_dict(saved["classifier"])
+    optimiser.load_state_dict(saved["optimiser"])
+    return int(saved["epochs"])
