@@ -1,0 +1,95 @@
+"""What every detector is: a dataclass that learns from the training split and scores what a classifier says about new images.
+
+The habits are scikit-learn's: the constructor takes the configuration and nothing else, ``fit`` learns and returns the detector, what is
+learned stands in fields whose names end in an underscore.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+import torch
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from ..models.classifier import Outputs
+from ..models.registry import Registry
+
+__all__ = ["DETECTORS", "Detector"]
+
+DETECTORS: Registry["Detector"] = Registry("detector")
+"""Every detector by name; a factory takes the detector's configuration, all of which has defaults."""
+
+
+@dataclass
+class Detector(ABC):
+    """Scores images: the higher, the more suspicious.
+
+    Subclasses are dataclasses and implement `score`, and `learn` if there is anything to learn. What is learned stands in fields with
+    ``init=False``, ``repr=False`` and ``compare=False``; all other fields are the configuration.
+
+    Attributes:
+        differentiable: Whether `score` passes gradients to what the outputs were computed from.
+        fitted_on_: The numbers of features and classes (D, K) of the split that `fit` saw, None before.
+    """
+
+    differentiable: ClassVar[bool] = True
+
+    fitted_on_: tuple[int, int] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def fit(self, outputs: Outputs, y: Tensor) -> Self:
+        """Learn from the training split and return the detector; a second call forgets the first.
+
+        Args:
+            outputs: What the classifier says about the clean training images, N of them; its images are not read and may be empty, (N, 0).
+            y: Their true classes, (N,).
+
+        Raises:
+            ValueError: The outputs and the classes do not fit together, or nothing can be learned from them.
+            TypeError: The classes are not integers.
+        """
+        classes = outputs.logits.shape[1]
+        if y.ndim != 1 or not len(y) == len(outputs.features) == len(outputs.logits):
+            counts = f"{len(outputs.features)} features and {len(outputs.logits)} logits"
+            raise ValueError(f"expected one true class for each of {counts}, got y of shape {tuple(y.shape)}")
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise TypeError(f"expected y to be integers, got {y.dtype}")
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
+            raise ValueError(f"expected y to be in 0 to {classes - 1}, got {int(y.min())} to {int(y.max())}")
+        self.fitted_on_ = None
+        self.learn(outputs, y)
+        self.fitted_on_ = (outputs.features.shape[1], classes)
+        return self
+
+    def learn(self, outputs: Outputs, y: Tensor) -> None:  # noqa: B027 - a detector need not learn
+        """Learn from the training split, whose shapes have been checked; by default nothing, and `score` needs no `fit`."""
+
+    @abstractmethod
+    def score(self, outputs: Outputs) -> Tensor:
+        """Score each sample by itself, (B, D), (B, K) -> (B,): the higher, the more suspicious.
+
+        Scores are finite for finite outputs, have the dtype of the features, and do not depend on the rest of the batch.
+
+        Raises:
+            NotFittedError: The detector learns and has not been fitted.
+            ValueError: The detector does not apply to these outputs, or was fitted to others.
+        """
+
+    def applies(self, outputs: Outputs) -> bool:
+        """Tell whether the classifier says what this detector needs."""
+        return True
+
+    def configuration(self) -> dict[str, Any]:
+        """Give the options that build this detector again, without what it has learned."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.init}
+
+    def check_fitted(self, outputs: Outputs) -> None:
+        """Raise unless the detector was fitted to outputs like these."""
+        if self.fitted_on_ is None:
+            raise NotFittedError(f"expected {self!r} to be fitted; call fit(outputs, y) with the training split first")
+        got = (outputs.features.shape[1], outputs.logits.shape[1])
+        if got != self.fitted_on_:
+            features, classes = self.fitted_on_
+            raise ValueError(
+                f"expected {features} features and {classes} classes as in fit, got {got[0]} and {got[1]}; fit it to this classifier"
+            )
