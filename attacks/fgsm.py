@@ -1,0 +1,42 @@
+"""Fast gradient sign method.
+
+Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015, arXiv 1412.6572. In L2 the step goes along the
+gradient itself.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..models.registry import check_known
+from .attack import ATTACKS, Attack
+from .losses import LOSSES, objective
+from .norms import NORMS
+from .randomness import SampleRandom
+from .threat import ThreatModel
+from .victim import Victim
+
+__all__ = ["FGSM"]
+
+
+@ATTACKS.register("fgsm")
+@dataclass(frozen=True)
+class FGSM(Attack):
+    """One step of length eps.
+
+    Args:
+        loss: What to ascend, a name of `LOSSES`.
+    """
+
+    loss: str = "ce"
+
+    def __post_init__(self) -> None:
+        check_known("loss", self.loss, LOSSES)
+
+    def passes(self) -> tuple[int, int]:
+        return 1, 1
+
+    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+        norm = NORMS[threat.norm]
+        _, gradient, _ = victim.gradient(x, objective(self.loss, y))
+        return norm.perturb(x, threat.eps * norm.steepest(gradient), threat.eps)

@@ -1,0 +1,81 @@
+"""Norms of perturbations: size, projection, steepest ascent and random start; one class a norm."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from .randomness import SampleRandom
+
+__all__ = ["NORMS", "Norm"]
+
+
+class Norm(ABC):
+    """A norm on perturbations (B, *S); every method treats each sample alone."""
+
+    @abstractmethod
+    def size(self, delta: Tensor) -> Tensor:
+        """Measure, (B, *S) -> (B,)."""
+
+    @abstractmethod
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        """Move to the nearest point of the ball of radius ``eps``, (B, *S) -> (B, *S)."""
+
+    @abstractmethod
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Give the direction of size 1 along which a loss with this gradient rises fastest, (B, *S) -> (B, *S); 0 where it is 0."""
+
+    @abstractmethod
+    def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
+        """Draw a perturbation of ``x`` uniformly from the ball, (B, *S) -> (B, *S)."""
+
+    def perturb(self, x: Tensor, delta: Tensor, eps: float) -> Tensor:
+        """Apply ``delta`` inside the ball and the box [0, 1]; the box comes last because it only ever shrinks a perturbation."""
+        return (x + self.project(delta, eps)).clamp_(0, 1)
+
+
+class Linf(Norm):
+    """The largest absolute change of a pixel."""
+
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.abs().flatten(1).amax(1)
+
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        return delta.clamp(-eps, eps)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
+
+    def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
+        return (2 * random.uniform(*x.shape[1:], dtype=x.dtype) - 1) * eps
+
+
+class L2(Norm):
+    """The Euclidean length of the change."""
+
+    def size(self, delta: Tensor) -> Tensor:
+        size: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return size
+
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        size = _column(self.size(delta), delta)
+        return delta * (eps / size.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        # Dividing by the largest entry first keeps the squares of tiny gradients (1e-25 is common on GM heads) from underflow.
+        scale = _column(gradient.abs().flatten(1).amax(1), gradient)
+        scaled = gradient / torch.where(scale == 0, 1, scale)
+        return scaled / _column(self.size(scaled), scaled).clamp_min(1)
+
+    def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
+        direction = self.steepest(random.normal(*x.shape[1:], dtype=x.dtype))
+        radius = random.uniform(dtype=x.dtype) ** (1 / x[0].numel())
+        return direction * _column(radius, x) * eps
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    """Shape one value per sample, (B,), to broadcast over ``like``, (B, *S)."""
+    return values.view(-1, *[1] * (like.ndim - 1))
+
+
+NORMS: dict[str, Norm] = {"Linf": Linf(), "L2": L2()}

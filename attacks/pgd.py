@@ -1,0 +1,104 @@
+"""Projected gradient descent.
+
+Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR 2018, arXiv 1706.06083; with
+several targets as in Gowal et al., arXiv 1910.09338. Different from the original: it keeps the best iterate of all, not the last.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..models.classifier import Outputs
+from ..models.registry import check_known
+from .attack import ATTACKS, Attack, likeliest_targets
+from .losses import LOSSES, class_log_likelihood, objective
+from .norms import NORMS
+from .randomness import SampleRandom
+from .threat import ThreatModel
+from .victim import Victim
+
+__all__ = ["PGD", "Best"]
+
+
+@ATTACKS.register("pgd")
+@dataclass(frozen=True)
+class PGD(Attack):
+    """Ascend a loss by steepest steps inside the ball.
+
+    Args:
+        loss: What to ascend, a name of `LOSSES`.
+        steps: Gradients per run, > 0.
+        step: Length of a step in units of eps, > 0; None is 2.5 / steps (Madry et al.).
+        restarts: Runs from different starts (per target), > 0.
+        random_start: Whether runs start at a random point of the ball; without it, at the image.
+        targets: 0 attacks untargeted; n > 0 runs once for each of the n likeliest wrong classes.
+    """
+
+    loss: str = "margin"
+    steps: int = 40
+    step: float | None = None
+    restarts: int = 1
+    random_start: bool = True
+    targets: int = 0
+
+    def __post_init__(self) -> None:
+        check_known("loss", self.loss, LOSSES)
+        for name in ("steps", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} to be at least 1, got {getattr(self, name)}")
+        if self.step is not None and not self.step > 0:
+            raise ValueError(f"expected step to be > 0, got {self.step}")
+        if self.targets < 0:
+            raise ValueError(f"expected targets to be at least 0, got {self.targets}")
+
+    def passes(self) -> tuple[int, int]:
+        runs = self.restarts * max(1, self.targets)
+        return runs * (self.steps + 1) + min(1, self.targets), runs * self.steps
+
+    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+        norm = NORMS[threat.norm]
+        length = (2.5 / self.steps if self.step is None else self.step) * threat.eps
+        best = Best(x, y)
+        for target in self._targets(victim, x, y):
+            climb = objective(self.loss, y, target)
+            for _ in range(self.restarts):
+                start = norm.sample(x, threat.eps, random) if self.random_start else torch.zeros_like(x)
+                x_adv = norm.perturb(x, start, threat.eps)
+                for _ in range(self.steps):
+                    value, gradient, outputs = victim.gradient(x_adv, climb)
+                    best.update(x_adv, value, outputs)
+                    x_adv = norm.perturb(x, x_adv - x + length * norm.steepest(gradient), threat.eps)
+                outputs = victim.outputs(x_adv)
+                best.update(x_adv, climb(outputs), outputs)
+        return best.x
+
+    def _targets(self, victim: Victim, x: Tensor, y: Tensor) -> Iterator[Tensor | None]:
+        if self.targets == 0:
+            yield None
+        else:
+            yield from likeliest_targets(class_log_likelihood(victim.outputs(x)), y, self.targets)
+
+
+class Best:
+    """Keeps each sample's best iterate: a misclassified one before any other, then the one with the highest objective.
+
+    Args:
+        x: The clean images, kept until there is an iterate, (B, *S).
+        y: True classes, (B,).
+    """
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x = x.clone()
+        self._y = y
+        self._value = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
+        self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+    def update(self, x_adv: Tensor, value: Tensor, outputs: Outputs) -> None:
+        """Take the iterates that are better than what is kept, (B, *S), (B,)."""
+        fooled = outputs.predicted != self._y
+        better = (fooled & ~self._fooled) | ((fooled == self._fooled) & (value > self._value))
+        self.x = torch.where(better.view(-1, *[1] * (x_adv.ndim - 1)), x_adv, self.x)
+        self._value = torch.where(better, value, self._value)
+        self._fooled = self._fooled | fooled
