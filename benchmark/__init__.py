@@ -1,0 +1,1 @@
+"""The judge: data, suites, cells, store, scores, metrics, checks, tables, figures, command line."""

@@ -24,7 +24,7 @@ class Center(Head):
     Args:
         features: D.
         classes: K.
-        weight: Lambda of equation 5; the authors' face code has .008.
+        weight: Lambda of equation 5, >= 0; the authors' face code has .008.
         centre_lr: Alpha of equation 4, in [0, 1]; the paper has .5.
     """
 
@@ -32,6 +32,10 @@ class Center(Head):
 
     def __init__(self, features: int, classes: int, weight: float = 0.008, centre_lr: float = 0.5) -> None:
         super().__init__()
+        if weight < 0:
+            raise ValueError(f"expected weight to be >= 0, got {weight}")
+        if not 0 <= centre_lr <= 1:
+            raise ValueError(f"expected centre_lr to be in [0, 1], got {centre_lr}")
         self.linear = nn.Linear(features, classes)
         self.register_buffer("centres", torch.zeros(classes, features))
         self.weight = weight

@@ -4,9 +4,7 @@
 """
 
 import hashlib
-import os
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import torch
@@ -15,7 +13,7 @@ from safetensors.torch import load, save
 
 from .classifier import Classifier
 from .recipe import Recipe, build_classifier, explain
-from .registry import check_known
+from .registry import UnknownName, check_known
 
 __all__ = ["ZOO", "Card", "CheckpointError", "checkpoints", "load_checkpoint", "read_card", "save_checkpoint"]
 
@@ -81,7 +79,7 @@ def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
     """Write weights and card, each complete or not at all; returns the card with the hash.
 
     Args:
-        classifier: Its weights are written contiguous and in float32.
+        classifier: Its weights are written contiguous, each in its type.
         card: Without hash.
         folder: Made if need be.
     """
@@ -91,7 +89,7 @@ def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
     for suffix, content in ((".safetensors", weights), (".json", (card.model_dump_json(indent=2) + "\n").encode())):
         temporary = folder / f"{card.name}{suffix}.tmp"
         temporary.write_bytes(content)
-        os.replace(temporary, folder / f"{card.name}{suffix}")
+        temporary.replace(folder / f"{card.name}{suffix}")
     return card
 
 
@@ -124,20 +122,16 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
     found = hashlib.sha256(weights).hexdigest()
     if found != card.sha256:
         raise CheckpointError(
-            f"expected {path.name} to have the sha256 {card.sha256[:12]} of its card, got {found[:12]}: the file is damaged; restore or retrain it"
+            f"expected {path.name} to have the sha256 {card.sha256[:12]} of its card, got {found[:12]}: "
+            "the file is damaged; restore or retrain it"
         )
-    with torch.random.fork_rng(devices=[]):
-        classifier = build_classifier(card.recipe, card.classes)
-    _load_into(classifier, weights, path.name)
-    return classifier.eval(), card
-
-
-def _load_into(classifier: Classifier, weights: bytes, name: str) -> None:
     try:
-        state: dict[str, Any] = load(weights)
-        classifier.load_state_dict(state)
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}") from None
+        with torch.random.fork_rng(devices=[]):
+            classifier = build_classifier(card.recipe, card.classes)
+        classifier.load_state_dict(load(weights))
+    except (UnknownName, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}") from None
+    return classifier.eval(), card
 
 
 def _card_path(name: str | Path, folder: Path) -> Path:

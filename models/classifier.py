@@ -38,9 +38,7 @@ class Outputs:
     def detach(self) -> "Outputs":
         """Cut the graph."""
         likelihood = self.log_likelihood
-        return Outputs(
-            self.x.detach(), self.features.detach(), self.logits.detach(), None if likelihood is None else likelihood.detach()
-        )
+        return Outputs(self.x.detach(), self.features.detach(), self.logits.detach(), None if likelihood is None else likelihood.detach())
 
     def __getitem__(self, rows: Tensor | slice) -> "Outputs":
         """Select samples."""

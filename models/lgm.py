@@ -10,7 +10,8 @@ Features follow sum_k p(k) N(mu_k, S_k) with equal priors. With d_k = 1/2 (f - m
 * L = L_cls + lambda L_lkd.
 
 The authors' released Caffe layer keeps S at the identity and leaves the log-determinant out of the logits; so do the defaults. Its margin
-grows by a factor every few thousand iterations; here the interval is a share of the training, so a recipe of any length has the same schedule.
+grows by a factor every few thousand iterations; here the interval is a share of the training, so that the schedule fits a recipe of any
+length.
 """
 
 import torch
@@ -31,7 +32,7 @@ class LGM(Head):
         classes: K.
         alpha: Margin at the end of its growth, >= 0; 0 is no margin. Released MNIST code: 1.
         alpha_start: Margin at the start; released MNIST code: .001.
-        alpha_factor: Growth at each interval; released MNIST code: 10.
+        alpha_factor: Growth at each interval, >= 1; released MNIST code: 10.
         alpha_every: Interval as a share of the training, in (0, 1]; released MNIST code: 1500 of 20 000 iterations.
         weight: Lambda, the weight of the likelihood term; released MNIST code: .03.
         centre_lr: Learning-rate factor of the means; released MNIST code: .3.
@@ -64,9 +65,13 @@ class LGM(Head):
             raise ValueError("expected log_det to be true with covariance 'diagonal': without it the variances grow without bound")
         if alpha < 0 or weight < 0 or alpha_start < 0:
             raise ValueError(f"expected alpha, alpha_start and weight to be >= 0, got {alpha}, {alpha_start} and {weight}")
+        if alpha_factor < 1:
+            raise ValueError(f"expected alpha_factor to be >= 1, got {alpha_factor}")
+        if not 0 < alpha_every <= 1:
+            raise ValueError(f"expected alpha_every to be in (0, 1], got {alpha_every}")
         self.alpha, self.alpha_start, self.alpha_factor, self.alpha_every = alpha, alpha_start, alpha_factor, alpha_every
         self.weight, self.centre_lr, self.variance_lr = weight, centre_lr, variance_lr
-        self.log_det = log_det
+        self.covariance, self.log_det = covariance, log_det
         # N(0, (2/3) / D), the initial means of the authors' PyTorch code (GM loss, TPAMI 2023): wider ones end in NaN in 100-D.
         self.means = nn.Parameter(torch.randn(classes, features) * (2 / 3 / features) ** 0.5)
         if covariance == "diagonal":
@@ -76,16 +81,14 @@ class LGM(Head):
 
     def distances(self, features: Tensor) -> Tensor:
         """Compute d_k, half the squared Mahalanobis distance to each mean, (B, D) -> (B, K)."""
-        if isinstance(self.log_variances, nn.Parameter):
-            return half_squared_distances(features, self.means, self.log_variances)
-        return half_squared_distances(features, self.means)
+        return half_squared_distances(features, self.means, self.log_variances if self.covariance == "diagonal" else None)
 
     def forward(self, features: Tensor) -> Tensor:
         return -self.distances(features) - self._half_log_det()
 
     def log_likelihood(self, features: Tensor) -> Tensor:
         """Compute log N(f; mu_k, S_k) up to a constant, (B, D) -> (B, K)."""
-        return self(features)
+        return self.forward(features)
 
     def loss(self, features: Tensor, y: Tensor, progress: float) -> Tensor:
         distances = self.distances(features)
@@ -101,6 +104,8 @@ class LGM(Head):
         return min(self.alpha, grown)
 
     def learning_rates(self) -> dict[str, float]:
+        if self.covariance == "identity":
+            return {"means": self.centre_lr}
         return {"means": self.centre_lr, "log_variances": self.variance_lr}
 
     def _half_log_det(self) -> Tensor:

@@ -54,4 +54,3 @@ def _stage(inputs: int, width: int, kernel: int) -> list[nn.Module]:
         nn.PReLU(),
         nn.MaxPool2d(2),
     ]
-

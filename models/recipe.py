@@ -64,22 +64,23 @@ def load_recipe(name: str) -> Recipe:
     """Read a recipe by name or path.
 
     Raises:
-        UnknownName: No such recipe, net or loss.
-        ValueError: The file is no TOML, or a key is misspelt, missing or out of range.
+        UnknownName: No such net or loss.
+        ValueError: No such recipe, the file is no TOML, or a key is misspelt, missing or out of range.
     """
     path = Path(name)
     if path.suffix != ".toml":
         check_known("recipe", name, (file.stem for file in RECIPES.glob("*.toml")), ValueError)
         path = RECIPES / f"{name}.toml"
     try:
-        recipe = Recipe(**tomllib.loads(path.read_text()))
+        recipe = Recipe(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ValueError(f"no recipe file at {path}") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name} is no valid TOML: {error}") from None
     except ValidationError as error:
         raise ValueError(f"{path.name}: {explain(error, Recipe)}") from None
-    build_classifier(recipe, classes=10)  # names and options are wrong now or never
+    with torch.random.fork_rng(devices=[]):
+        build_classifier(recipe, classes=10)  # names and options are wrong now or never
     return recipe
 
 
@@ -99,8 +100,11 @@ def build_classifier(recipe: Recipe, classes: int) -> Classifier:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Put pydantic's first complaint on one line, with the nearest right key for a misspelt one."""
-    first = error.errors()[0]
+    """Put pydantic's first complaint on one line, with the nearest right key for a misspelt one.
+
+    A misspelt key comes first, for it explains a missing one.
+    """
+    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
         try:
@@ -109,4 +113,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             return str(hint)
     if first["type"] == "missing":
         return f"expected a key '{where}'"
-    return f"expected '{where}' to be valid: {first['msg'][0].lower()}{first['msg'][1:]}, got {first.get('input')!r}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    if not where:  # the whole text is wrong, and too long to show
+        return message
+    return f"expected '{where}' to be valid: {message}, got {first.get('input')!r}"

@@ -1,12 +1,11 @@
 """Trains a classifier from a recipe: SGD with Nesterov momentum under a one-cycle schedule, data in memory, resumable.
 
-A training is a pure function of (recipe, data, seed) on one machine: the order and the shifts of an epoch are drawn from (seed, epoch), and the
-state is saved after each epoch, so a killed training goes on to the weights that it would have had.
+A training is a pure function of (recipe, data, seed) on one machine: the order and the shifts of an epoch are drawn from (seed, epoch), and
+the state is saved after each epoch, so a killed training goes on to the weights that it would have had.
 """
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,11 @@ def train(
     if not isinstance(head, Head):
         raise TypeError(f"expected the head to be a Head, got {type(head).__name__}")
     optimiser = torch.optim.SGD(
-        list(_parameter_groups(classifier, head, recipe.lr)), lr=recipe.lr, momentum=MOMENTUM, nesterov=True, weight_decay=recipe.weight_decay
+        list(_parameter_groups(classifier, head, recipe.lr)),
+        lr=recipe.lr,
+        momentum=MOMENTUM,
+        nesterov=True,
+        weight_decay=recipe.weight_decay,
     )
     x, y = x.to(device), y.to(device)
     steps_per_epoch = math.ceil(len(x) / recipe.batch)
@@ -140,13 +143,13 @@ def has_bf16(device: str) -> bool:
     """Tell whether the device computes in bfloat16 natively, not by emulation."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_capability()[0] >= 8
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(key, False) for key in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _autocast(device: str, wanted: bool) -> contextlib.AbstractContextManager[object]:
     enabled = wanted and has_bf16(device)
-    return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=enabled)
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator[dict[str, Any]]:
@@ -164,7 +167,7 @@ def _save(state: Path | None, classifier: Classifier, optimiser: torch.optim.Opt
     state.parent.mkdir(parents=True, exist_ok=True)
     temporary = state.with_suffix(".tmp")
     torch.save({"classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "epochs": epochs}, temporary)
-    os.replace(temporary, state)
+    temporary.replace(state)
 
 
 def _restore(state: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer) -> int:

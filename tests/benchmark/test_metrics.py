@@ -6,6 +6,8 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
 from gmbench.benchmark import metrics
 from gmbench.benchmark.metrics import (
     auroc,
@@ -18,7 +20,6 @@ from gmbench.benchmark.metrics import (
     tpr,
     worst_case,
 )
-from sklearn.metrics import roc_auc_score, roc_curve
 
 EMPTY = np.array([])
 SIZES = [(1, 1), (1, 7), (7, 1), (50, 50), (200, 31), (31, 200)]

@@ -1,0 +1,144 @@
+"""A defense: a classifier and perhaps a detector of its own, under a name; where it comes from and what it must be."""
+
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..detectors import Detector
+from ..models import Classifier, load_checkpoint
+
+__all__ = ["Defense", "DefenseError", "Entrant", "check_classifier", "entrant_from_checkpoint", "entrant_from_file"]
+
+
+class DefenseError(ValueError):
+    """A defense that cannot be judged; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Defense:
+    """What a researcher hands in.
+
+    Args:
+        name: As it is to appear on the leaderboard.
+        classifier: In evaluation mode.
+        detector: Its own, beside the suite's; None for none.
+    """
+
+    name: str
+    classifier: Classifier
+    detector: Detector | None = None
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A defense in a suite.
+
+    Args:
+        name: On the leaderboard.
+        loss: Groups the seeds of one loss; a user's defense is a group of its own.
+        seed: Of the training.
+        fingerprint: sha256 of all that decides what it computes.
+        classifier: In evaluation mode.
+        detector: Its own, or None.
+    """
+
+    name: str
+    loss: str
+    seed: int
+    fingerprint: str
+    classifier: Classifier = field(repr=False)
+    detector: Detector | None = None
+
+
+def entrant_from_checkpoint(name: str) -> Entrant:
+    """Load a checkpoint by its name in the zoo or by path.
+
+    Raises:
+        CheckpointError: It is missing or damaged.
+    """
+    classifier, card = load_checkpoint(name)
+    recipe = card.recipe.model_dump_json(include={"net", "features", "mean", "std", "loss"})
+    fingerprint = hashlib.sha256(f"{card.sha256}{recipe}".encode()).hexdigest()
+    return Entrant(card.name, card.loss, card.seed, fingerprint, classifier)
+
+
+def entrant_from_file(path: Path) -> Entrant:
+    """Run a user's file and take what its ``build()`` returns.
+
+    This runs the file's code: only give it files you trust.
+
+    Raises:
+        DefenseError: There is no such file, it fails, or ``build()`` does not return a Defense.
+    """
+    if not path.is_file():
+        raise DefenseError(f"no defense file at {path}")
+    spec = importlib.util.spec_from_file_location(f"gmbench_defense_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise DefenseError(f"expected the defense file to be Python (.py), got {path.name}")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+        build = getattr(module, "build", None)
+        defense = None if build is None else build()
+    except Exception as error:
+        raise DefenseError(f"{path.name} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    if build is None:
+        raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")
+    if not isinstance(defense, Defense):
+        raise DefenseError(f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}")
+    return Entrant(defense.name, defense.name, 0, _fingerprint(defense, path), defense.classifier, defense.detector)
+
+
+@torch.no_grad()
+def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int) -> None:
+    """Try a classifier on a few images before anything is spent on it.
+
+    Args:
+        name: For the messages.
+        classifier: Whom to try.
+        x: Images in [0, 1], (B, *S), at least two.
+        classes: K of the data set.
+
+    Raises:
+        DefenseError: It is in training mode; or its logits are not (B, K), not finite, change between two calls or depend on the rest of
+            the batch.
+    """
+    if not isinstance(classifier, Classifier):
+        raise DefenseError(f"expected the classifier of '{name}' to be a gmbench.Classifier, got {type(classifier).__name__}")
+    if any(module.training for module in classifier.modules()):
+        raise DefenseError(f"expected '{name}' to be in evaluation mode, got training mode; call classifier.eval() in build()")
+    if x.min() < 0 or x.max() > 1:
+        raise DefenseError(f"expected images to lie in [0, 1], got [{x.min():.3g}, {x.max():.3g}]")
+    try:
+        outputs = classifier.outputs(x)
+    except RuntimeError as error:
+        raise DefenseError(f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}") from error
+    logits = outputs.logits
+    if logits.shape != (len(x), classes):
+        raise DefenseError(f"expected the logits of '{name}' to have the shape {(len(x), classes)}, got {tuple(logits.shape)}")
+    if outputs.features.ndim != 2:
+        raise DefenseError(f"expected the features of '{name}' to have the shape (B, D), got {tuple(outputs.features.shape)}")
+    if not logits.isfinite().all():
+        raise DefenseError(f"expected the logits of '{name}' to be finite, got NaN or infinity")
+    if not torch.equal(logits, classifier.outputs(x).logits):
+        raise DefenseError(
+            f"expected '{name}' to give the same logits twice, got different ones: randomised defenses need another protocol"
+        )
+    if not torch.allclose(logits[:1], classifier.outputs(x[:1]).logits, rtol=1e-3, atol=1e-3):
+        raise DefenseError(f"expected a logit of '{name}' to depend on its own image alone, got other logits in another batch")
+
+
+def _fingerprint(defense: Defense, path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes())
+    for name, value in defense.classifier.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

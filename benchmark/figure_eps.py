@@ -1,0 +1,184 @@
+"""What grows or falls with eps: the EER, the robust accuracy, the joint robust accuracy."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .figure_style import GUIDE, grid, handle, headline, hide, legend, line_of, percent, styled, wrap
+from .leaderboard import FEWEST
+from .outcomes import ModelSamples
+from .paper import PUBLISHED
+from .setting import Setting, loss_name, losses_of, reliable, settings_of
+
+__all__ = ["accuracy_by_attack_figure", "accuracy_figure", "eer_figure"]
+
+_PANEL = 1.35, 1.2  # inches
+_DOTS = (0, (1, 1.5))
+_BAND = "mean over seeds; band: their range, of a single seed the 95 % interval"
+
+
+@styled
+def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str) -> Figure:
+    """Draw the EER of each loss with its own detector, a panel per attack that has a finite eps.
+
+    Args:
+        eer: The table of EERs.
+        detectors: {loss: detector}, see `verification_detectors`.
+        population: "all" or "successful".
+    """
+    table = _own(reliable(eer[eer["population"] == population]), detectors)
+    settings = settings_of(table)
+    figure, panels = _panels(len(settings), len(detectors) + 1)
+    for axes, setting in zip(panels, settings, strict=False):
+        rows = setting.rows(table)
+        for loss in detectors:
+            _curve(axes, rows[rows["loss"] == loss], "eer", loss, list(detectors))
+        if rows["eer"].isna().all():
+            axes.text(0.5, 0.5, f"fewer than {FEWEST}\nsucceeded", transform=axes.transAxes, ha="center", va="center", fontsize=7)
+        _name(axes, setting, "EER (%)", rows["eps"].max())
+        axes.set_ylim(0, max(52, min(axes.get_ylim()[1], 102)))
+        _published(axes, setting, list(detectors))
+    lines = [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}") for loss, detector in detectors.items()]
+    lines.append(Line2D([], [], color=GUIDE, linestyle=_DOTS, linewidth=0.9, label="paper (eps not public)"))
+    legend(figure, lines)
+    headline(figure, f"EER, {population} adversarials ({_BAND})")
+    return figure
+
+
+@styled
+def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> Figure:
+    """Draw the worst case over the attacks of each threat model: robust accuracy above, joint robust accuracy below.
+
+    Args:
+        leaderboard: The leaderboard.
+        detectors: {loss: detector}, see `verification_detectors`; joint robust accuracy counts what that detector rejects as safe.
+    """
+    table = _own(leaderboard, detectors)
+    threats = sorted(settings_of(table.assign(attack="")))
+    figure, panels = grid(2, max(len(threats), 1), (1.2, 1.2), entries=len(detectors), between=(0.22, 0.25))
+    for threat, column in zip(threats, panels.T, strict=False):
+        rows = threat.rows(table.assign(attack=""))
+        for axes, statistic in zip(column, ("robust_accuracy", "joint_robust_accuracy"), strict=True):
+            for loss in detectors:
+                _curve(axes, rows[rows["loss"] == loss], statistic, loss, list(detectors), start="clean_accuracy")
+            _name(axes, threat, f"{statistic.replace('_', ' ')} (%)", rows["eps"].max())
+            axes.set_ylim(-2, 102)
+            if axes is not column[0]:
+                axes.set_title("")
+    for axes in panels.ravel():
+        axes.label_outer()
+    legend(figure, [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}") for loss, detector in detectors.items()])
+    headline(figure, f"Worst case over attacks ({_BAND})")
+    return figure
+
+
+@styled
+def accuracy_by_attack_figure(models: Sequence[ModelSamples]) -> Figure:
+    """Draw the accuracy under each attack; where it looks for the smallest perturbation, the share of images that need more than eps."""
+    table = _accuracies(models)
+    losses, settings = losses_of(table), settings_of(table)
+    figure, panels = _panels(len(settings), len(losses))
+    for axes, setting in zip(panels, settings, strict=False):
+        rows = setting.rows(table)
+        for loss in losses:
+            limited = rows[(rows["loss"] == loss) & np.isfinite(rows["eps"])]
+            _curve(axes, limited, "accuracy", loss, losses, start="clean_accuracy")
+        for model in models:
+            _survival(axes, model, setting, losses)
+        _name(axes, setting, "accuracy (%)", rows["eps"].max())
+        axes.set_ylim(-2, 102)
+    legend(figure, [handle(loss, losses) for loss in losses])
+    headline(figure, "Accuracy under each attack (mean over seeds; band: their range)")
+    return figure
+
+
+def _own(frame: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
+    """Select the rows of each loss's own detector at every finite eps."""
+    own = frame["detector"].astype(str) == frame["loss"].astype(str).map(dict(detectors))
+    chosen: pd.DataFrame = frame[own & np.isfinite(frame["eps"])]
+    return chosen
+
+
+def _accuracies(models: Sequence[ModelSamples]) -> pd.DataFrame:
+    """Count what is right before and after each attack."""
+    rows = [
+        {"model": model.name, "loss": model.loss, "seed": model.seed, "attack": outcome.attack, **outcome.threat._asdict(),
+         "clean_accuracy": model.clean_correct[outcome.images].mean(), "accuracy": outcome.correct[outcome.images].mean()}
+        for model in models
+        for outcome in model.outcomes
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["model", "loss", "seed", *Setting._fields, "eps", "clean_accuracy", "accuracy"])
+
+
+def _survival(axes: Axes, model: ModelSamples, setting: Setting, losses: Sequence[str]) -> None:
+    """Draw the share of images that are right and need more than eps, up to the largest eps that any needs."""
+    for outcome in setting.outcomes(model):
+        if np.isfinite(outcome.threat.eps):
+            continue
+        line = line_of(model.loss, losses)
+        needed = np.sort(outcome.samples["size"].to_numpy(np.float64)[outcome.success])
+        eps = np.linspace(0, needed[-1] if len(needed) else 1, 100)
+        left = model.clean_correct[outcome.images].sum() - np.searchsorted(needed, eps, side="right")
+        axes.plot(eps, percent(left / len(outcome.images)), color=line.color, linestyle=line.dashes, linewidth=0.9)
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Sequence[str], start: str | None = None) -> None:
+    """Draw the mean over the seeds with a band: their range, or the 95 % interval where there is one seed.
+
+    Args:
+        axes: Where.
+        rows: A row per seed and eps.
+        statistic: Its column; ``<statistic>_low`` and ``_high``, where they are columns, hold the interval.
+        loss: Of these rows.
+        losses: Of the suite.
+        start: The column that holds the value at eps = 0.
+    """
+    rows = rows.dropna(subset=[statistic])
+    if rows.empty:
+        return
+    by_eps = rows.groupby("eps")[statistic]
+    table = pd.DataFrame({"mean": by_eps.mean(), "low": by_eps.min(), "high": by_eps.max()})
+    if rows["model"].nunique() == 1 and f"{statistic}_low" in rows:
+        single = rows.groupby("eps")
+        table = table.assign(low=single[f"{statistic}_low"].min(), high=single[f"{statistic}_high"].max())
+    if start:
+        seeds = rows.groupby("model", observed=True)[start].first()
+        table = pd.concat([pd.DataFrame({"mean": seeds.mean(), "low": seeds.min(), "high": seeds.max()}, index=[0.0]), table])
+    line, eps = line_of(loss, losses), table.index.to_numpy(np.float64)
+    low, high = percent(table["low"]), percent(table["high"])
+    axes.plot(eps, percent(table["mean"]), color=line.color, linestyle=line.dashes, marker=line.marker, markersize=3.5, label=loss)
+    axes.fill_between(eps, low, high, color=line.color, alpha=0.2, linewidth=0)
+    if len(eps) == 1:  # a band of no width
+        axes.vlines(eps, low, high, color=line.color, linewidth=1)
+
+
+def _published(axes: Axes, setting: Setting, losses: Sequence[str]) -> None:
+    """Draw the paper's numbers for this attack, in the colours of their losses."""
+    for published in PUBLISHED:
+        if published.attack == setting.attack and published.loss in losses and (setting.norm, setting.access) == ("Linf", "white-box"):
+            value = 100 * published.eer
+            axes.axhline(value, color=line_of(published.loss, losses).color, linestyle=_DOTS, linewidth=0.9)
+            axes.text(0, value, f"{value:.1f}", fontsize=6, va="bottom")
+
+
+def _panels(count: int, entries: int) -> tuple[Figure, list[Axes]]:
+    rows, columns = wrap(max(count, 1))
+    figure, panels = grid(rows, columns, _PANEL, entries=entries)
+    flat = list(panels.ravel())
+    hide(flat[count:])
+    return figure, flat
+
+
+def _name(axes: Axes, setting: Setting, label: str, largest: float) -> None:
+    """Write titles and labels, the one of the y axis in the first column only."""
+    threat = f"{setting.norm}, {setting.access}, {setting.awareness}"
+    axes.set_title(f"{setting.attack}\n{threat}" if setting.attack else f"{setting.norm}\n{setting.access}, {setting.awareness}")
+    axes.set_xlabel(f"ε ({setting.norm}, inputs in [0, 1])" if setting.attack else "ε, inputs in [0, 1]")
+    spec = axes.get_subplotspec()
+    axes.set_ylabel(label if spec is None or spec.is_first_col() else "")
+    axes.set_xlim(0, 1.05 * largest if np.isfinite(largest) else None)
+    axes.locator_params(axis="x", nbins=5)

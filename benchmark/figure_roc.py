@@ -1,0 +1,106 @@
+"""ROC curves of each loss with its own detector, one row of panels per population, one column per eps."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from . import metrics
+from .eer_table import POPULATIONS
+from .figure_style import GUIDE, grid, handle, headline, legend, line_of, percent, styled
+from .leaderboard import FEWEST
+from .outcomes import ModelSamples
+from .setting import Setting, eps_text, loss_name
+
+__all__ = ["roc_figure"]
+
+_POINTS = 160  # a curve; a thousand images make two thousand, which no eye sees
+_COLUMNS = 4
+_TICKS = (0, 25, 50, 75, 100)
+
+
+@styled
+def roc_figure(models: Sequence[ModelSamples], setting: Setting, detectors: Mapping[str, str]) -> Figure:
+    """Draw a curve for every model, its EER point where it crosses FPR = FNR, and the mean EER of each loss.
+
+    Args:
+        models: The samples of the suite.
+        setting: The attack.
+        detectors: {loss: detector}, see `verification_detectors`.
+    """
+    sizes = _some(sorted({outcome.threat.eps for model in models for outcome in setting.outcomes(model)}))
+    shape = (len(POPULATIONS), len(sizes)) if len(sizes) > 1 else (1, len(POPULATIONS))
+    figure, panels = grid(*shape, (1.45, 1.45), entries=len(detectors) + 2, between=(0.22, 0.5))
+    for (population, eps), axes in zip(product(POPULATIONS, sizes), panels.ravel(), strict=True):
+        _panel(axes, models, setting, eps, population, detectors)
+        axes.set_title(f"{eps_text(eps)}\n{population} adversarials")
+        axes.set(xlabel="FPR, clean images (%)", ylabel="TPR (%)")
+        axes.label_outer()
+    lines = [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}", face="white") for loss, detector in detectors.items()]
+    marks = [
+        Line2D([], [], color=GUIDE, linestyle=":", label="FPR = FNR"),
+        Line2D([], [], color=GUIDE, linestyle="", marker="o", markerfacecolor="white", label="EER of one seed"),
+    ]
+    legend(figure, lines + marks)
+    headline(figure, setting.title)
+    return figure
+
+
+def _panel(axes: Axes, models: Sequence[ModelSamples], setting: Setting, eps: float, population: str, detectors: Mapping[str, str]) -> None:
+    axes.plot([0, 100], [100, 0], color=GUIDE, linestyle=":", linewidth=0.8)
+    rates: dict[str, list[float]] = {loss: [] for loss in detectors}
+    for model in models:
+        for outcome in setting.outcomes(model):
+            positive = outcome.success if population == "successful" else np.ones(len(outcome.images), bool)
+            detector = detectors.get(model.loss)
+            if outcome.threat.eps != eps or detector not in outcome.detectors or positive.sum() < FEWEST:
+                continue
+            curve = metrics.roc(model.clean_scores(detector)[outcome.images], outcome.scores(detector)[positive])
+            color, dashes, marker = line_of(model.loss, list(detectors))
+            fpr, tpr = _thin(curve.fpr, curve.tpr)
+            axes.plot(percent(fpr), percent(tpr), color=color, linestyle=dashes, linewidth=0.9)
+            point: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": "white", "zorder": 3, "clip_on": False}
+            axes.plot(100 * curve.eer, 100 - 100 * curve.eer, label=f"EER {model.name}", **point)
+            rates[model.loss].append(100 * curve.eer)
+    _mean_rates(axes, rates)
+    axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=_TICKS, yticks=_TICKS)
+
+
+def _mean_rates(axes: Axes, rates: Mapping[str, Sequence[float]]) -> None:
+    """Write the mean EER of each loss into the corner that the curves leave free."""
+    every = [rate for some in rates.values() for rate in some]
+    if not every:
+        axes.text(50, 50, f"fewer than {FEWEST}\nsucceeded", ha="center", va="center", fontsize=7, backgroundcolor="white")
+        return
+    lines = []
+    for loss, some in rates.items():
+        color, dashes, _ = line_of(loss, list(rates))
+        lines.append(Line2D([], [], color=color, linestyle=dashes, label=f"{np.mean(some):.1f} %" if some else "few"))
+    box: dict[str, Any] = {
+        "loc": "lower right" if np.mean(every) < 50 else "upper left",
+        "framealpha": 0.85,
+        "edgecolor": "none",
+        "borderpad": 0.3,
+        "labelspacing": 0.25,
+        "handlelength": 2.2,
+    }
+    axes.legend(handles=lines, title="mean EER", title_fontsize=6.5, fontsize=6.5, **box)
+
+
+def _some(sizes: Sequence[float]) -> list[float]:
+    """Choose so many eps as fit beside each other, the smallest and the largest among them; the tables hold them all."""
+    if len(sizes) <= _COLUMNS:
+        return list(sizes)
+    return [sizes[place] for place in np.linspace(0, len(sizes) - 1, _COLUMNS).round().astype(int)]
+
+
+def _thin(fpr: NDArray[np.float64], tpr: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Keep points at about equal distances along the curve, both ends among them, (T,), (T,) -> (<= `_POINTS`,) each."""
+    along = fpr + tpr
+    kept = np.unique(np.append(np.searchsorted(along, np.linspace(0, 2, _POINTS)[:-1]), len(along) - 1))
+    return fpr[kept], tpr[kept]

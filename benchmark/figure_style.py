@@ -1,0 +1,183 @@
+"""How every figure looks, and how it is saved: the same bytes whenever the same numbers are drawn.
+
+Colours are those of Okabe and Ito, "Color universal design", 2008, which people with any colour vision can tell apart. Lines differ in
+dashes and markers too, and the first three in lightness, so that a print without colours says the same.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec
+
+import matplotlib.style
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from PIL import Image
+
+from .setting import loss_name
+
+__all__ = ["GUIDE", "Line", "grid", "handle", "headline", "hide", "legend", "line_of", "percent", "save", "styled", "wrap"]
+
+GUIDE = "#777777"
+"""The colour of what is no measurement: diagonals, the paper's numbers, notes."""
+
+P = ParamSpec("P")
+
+
+class Line(NamedTuple):
+    """What tells one loss from another."""
+
+    color: str
+    dashes: Any  # a style of matplotlib
+    marker: str
+
+
+_KNOWN = {"lgm": Line("#0072B2", "-", "o"), "center": Line("#E69F00", "--", "s"), "softmax": Line("#000000", "-.", "^")}
+_OTHERS = [Line("#CC79A7", ":", "D"), Line("#009E73", "-", "v"), Line("#56B4E9", "--", "P"), Line("#D55E00", "-.", "X")]
+
+_STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titley": 1.0,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.handlelength": 2.4,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 160,
+    "svg.fonttype": "none",  # text as text: a third of the size, and a reader can search it
+    "path.simplify_threshold": 0.5,  # points; a curve of hundreds of steps in a panel of a hundred points
+    "svg.hashsalt": "gmbench",  # else the ids in the file are random
+    "text.parse_math": False,  # a label of a suite may hold a $
+}
+_LINE, _NARROWEST = 0.18, 3.4  # inches: a line of the legend, one column of a paper
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Make a function that draws use this style, and nothing of the user's own matplotlib settings."""
+
+    @wraps(draw)
+    def with_style(*args: P.args, **options: P.kwargs) -> Figure:
+        with matplotlib.style.context(["default", _STYLE]):
+            return draw(*args, **options)
+
+    return with_style
+
+
+def line_of(loss: str, losses: Sequence[str]) -> Line:
+    """Tell how to draw ``loss`` among all ``losses`` of the suite: the paper's three always alike, others by their place."""
+    if loss in _KNOWN:
+        return _KNOWN[loss]
+    return _OTHERS[[other for other in losses if other not in _KNOWN].index(loss) % len(_OTHERS)]
+
+
+def grid(
+    rows: int,
+    columns: int,
+    panel: tuple[float, float],
+    *,
+    entries: int = 0,
+    head: float = 0.6,
+    foot: float = 0.45,
+    left: float = 0.55,
+    right: float = 0.15,
+    between: tuple[float, float] = (0.3, 0.8),
+) -> tuple[Figure, NDArray[Any]]:
+    """Make a figure of equal panels of a fixed size, all lengths in inches, -> figure, axes (rows, columns).
+
+    Args:
+        rows: Of panels.
+        columns: Of panels.
+        panel: Width and height of one.
+        entries: Of the legend below all labels.
+        head: Room for titles above.
+        foot: Room for labels below.
+        left: Margin.
+        right: Margin.
+        between: Room between two panels, across and down; titles and labels stand in it.
+    """
+    across, down = between
+    used = columns * panel[0] + (columns - 1) * across, rows * panel[1] + (rows - 1) * down
+    width = max(left + used[0] + right, _NARROWEST)
+    below = foot + _LINE * -(-entries // _legend_columns(width))
+    height = head + used[1] + below
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    start = left + (width - left - used[0] - right) / 2  # in the middle of a figure wider than its panels
+    place = {
+        "left": start / width,
+        "right": (start + used[0]) / width,
+        "top": 1 - head / height,
+        "bottom": below / height,
+        "wspace": across / panel[0],
+        "hspace": down / panel[1],
+    }
+    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=place)
+
+
+def wrap(panels: int, columns: int = 4) -> tuple[int, int]:
+    """Tell how many rows and columns hold so many panels."""
+    across = min(panels, columns)
+    return -(-panels // across), across
+
+
+def headline(figure: Figure, text: str) -> None:
+    """Put a title above all panels."""
+    figure.suptitle(text, y=1 - 0.06 / figure.get_figheight(), va="top", fontsize=9)
+
+
+def legend(figure: Figure, lines: Sequence[Artist]) -> None:
+    """Put a legend below all panels, in the room that `grid` left for as many entries."""
+    columns = _legend_columns(figure.get_figwidth())
+    figure.legend(handles=lines, loc="lower center", ncols=min(columns, len(lines)), frameon=False, borderaxespad=0.3)
+
+
+def _legend_columns(width: float) -> int:
+    return max(1, int(width / 1.4))
+
+
+def handle(loss: str, losses: Sequence[str], label: str | None = None, face: str | None = None) -> Line2D:
+    """Make a legend's line for ``loss``, its marker filled with ``face`` or else with its own colour."""
+    line = line_of(loss, losses)
+    filled: dict[str, Any] = {"color": line.color, "markerfacecolor": face or line.color}
+    return Line2D([], [], linestyle=line.dashes, marker=line.marker, label=label or loss_name(loss), **filled)
+
+
+def hide(axes: Sequence[Axes]) -> None:
+    """Leave panels that hold nothing blank."""
+    for blank in axes:
+        blank.set_axis_off()
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write ``path``.png and ``path``.svg without a date or a version in them, the same bytes for the same figure, -> the PNG."""
+    # with_suffix would cut a label such as eps0.1
+    png, svg = (path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
+    with matplotlib.style.context(["default", _STYLE]):
+        pixels = BytesIO()
+        figure.savefig(pixels, format="rgba")
+        image = Image.frombytes("RGBA", figure.canvas.get_width_height(), pixels.getvalue()).convert("RGB")
+        # A figure has few colours: 256 hold them and the shades of its edges, in a quarter of the bytes.
+        image.quantize(256).save(png, optimize=True, dpi=(figure.dpi, figure.dpi))
+        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return png
+
+
+def percent(values: Any) -> NDArray[np.float64]:
+    """Turn fractions into percentages."""
+    return 100 * np.asarray(values, dtype=np.float64)

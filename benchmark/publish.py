@@ -1,0 +1,131 @@
+"""From a finished plan to its published results: frames, examples, report; skipped where they are there already."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .cell import Cell
+from .checks import run_checks
+from .eer_table import eer_table
+from .figure_examples import Examples
+from .leaderboard import leaderboard
+from .report import write_report
+from .run import Plan
+from .samples import samples_frame
+from .scoring import score_description
+from .store import Store, key_of
+from .training import describe_machine
+
+__all__ = ["REPORT", "is_published", "publish"]
+
+REPORT = 1
+"""Raise it when a change of the code changes a table or a figure: results are then written again though no cell is new."""
+
+MANIFEST = "manifest.json"
+SHEET_IMAGES = 4
+SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the changes can be seen
+
+
+def is_published(plan: Plan, folder: Path) -> bool:
+    """Tell whether ``folder`` holds the report of exactly this plan, no file of it missing or changed."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return bool(manifest["inputs"] == _inputs(plan)) and all(
+            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500) -> pd.DataFrame:
+    """Write the report of what the store holds of a plan, and return the leaderboard.
+
+    Args:
+        plan: What was run; its cells that failed are left out.
+        store: Of cells and scores.
+        folder: Replaced as a whole.
+        resamples: Of the bootstrap.
+    """
+    samples = samples_frame(plan, store)
+    eer = eer_table(samples, resamples=resamples)
+    checks = run_checks(samples, eer)
+    board = leaderboard(samples, eer, checks)
+    write_report(
+        folder,
+        title=plan.suite.name,
+        samples=samples,
+        eer=eer,
+        leaderboard=board,
+        checks=checks,
+        examples=list(_examples(plan, store)),
+        facts=_facts(plan),
+    )
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    (folder / MANIFEST).write_text(json.dumps({"inputs": _inputs(plan), "files": digests}, indent=1) + "\n")
+    return board
+
+
+def _inputs(plan: Plan) -> str:
+    """Hash all that decides the report: the cells and scores by their keys, the suite's text, the machine, this code's number."""
+    keys = [
+        key_of(cell.description)
+        + "".join(key_of(score_description(cell, name, detector, plan.data["train"])) for name, detector in own.items())
+        for entrant in plan.entrants
+        for own in [plan.detectors[entrant.name]]
+        for cell in plan.cells[entrant.name]
+    ]
+    return key_of({"keys": keys, "facts": dict(_facts(plan)), "suite": plan.suite.model_dump_json(), "report": REPORT})
+
+
+def _facts(plan: Plan) -> Mapping[str, str]:
+    data = plan.data
+    sizes = ", ".join(f"{len(data[split])} {split}" for split in ("train", "validation"))
+    return {
+        "suite": f"{plan.suite.name}, seed {plan.suite.seed}, batches of {plan.suite.batch}",
+        "about": plan.suite.about,
+        "data": f"{plan.suite.data}: {sizes}, {min(plan.suite.samples, len(data['test']))} of {len(data['test'])} test images",
+        "surrogate": plan.surrogate.name if plan.surrogate else "none",
+        "device and versions": describe_machine(plan.device),
+    }
+
+
+def _examples(plan: Plan, store: Store) -> Iterator[Examples]:
+    """Take, for the first model of each loss, the first images that are classified correctly, attacked at about `SHEET_EPS`."""
+    shown: set[str] = set()
+    for entrant in plan.entrants:
+        if entrant.loss in shown:
+            continue
+        shown.add(entrant.loss)
+        for cell in _sheet_cells(plan.cells[entrant.name]):
+            entry = store.read(cell.description)
+            if entry is None or entry.images is None:
+                continue
+            table = entry.table
+            rows = np.flatnonzero(table["clean_predicted"] == table["label"])[:SHEET_IMAGES]
+            yield Examples(
+                attack=cell.label,
+                eps=cell.threat.eps if cell.threat else 0.0,
+                x=plan.data[cell.split].images(slice(0, cell.samples))[rows].numpy(),
+                x_adv=entry.images[rows].numpy(),
+                label=table["label"].to_numpy()[rows],
+                clean_predicted=table["clean_predicted"].to_numpy()[rows],
+                predicted=table["predicted"].to_numpy()[rows],
+                model=entrant.name,
+            )
+
+
+def _sheet_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Choose one cell for each attack, the one whose eps is nearest to `SHEET_EPS`."""
+    chosen: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.threat is None:
+            continue
+        other = chosen.get(cell.label)
+        if other is None or other.threat is None or abs(cell.threat.eps - SHEET_EPS) < abs(other.threat.eps - SHEET_EPS):
+            chosen[cell.label] = cell
+    return list(chosen.values())

@@ -1,0 +1,136 @@
+"""An attack under a threat model, whatever its eps: what one panel of a figure or one section of a table shows."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from .leaderboard import FEWEST
+from .outcomes import ModelSamples, Outcome
+from .scoring import OWN
+
+__all__ = [
+    "Setting",
+    "eps_of",
+    "eps_text",
+    "loss_name",
+    "losses_of",
+    "middle_eps",
+    "reliable",
+    "settings_of",
+    "slug",
+    "verification_detectors",
+]
+
+_LOSS_NAMES = {"lgm": "L-GM", "center": "center", "softmax": "softmax"}
+_OWN_DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
+_GENERIC_DETECTORS = ("likelihood", "msp")
+
+
+class Setting(NamedTuple):
+    """The columns of the frames that tell one attack from another; only eps is missing.
+
+    Args:
+        attack: The suite's label.
+        norm, access, awareness: As in `ThreatModel`.
+    """
+
+    attack: str
+    norm: str
+    access: str
+    awareness: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.attack} ({self.norm}, {self.access}, {self.awareness})"
+
+    @property
+    def slug(self) -> str:
+        """The setting as a file name."""
+        return slug("-".join(self))
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Select the rows of this setting."""
+        chosen = np.logical_and.reduce([frame[column] == value for column, value in self._asdict().items()])
+        return frame[chosen]
+
+    def outcomes(self, model: ModelSamples) -> list[Outcome]:
+        """Select the outcomes of this setting, eps rising."""
+        chosen = [
+            outcome
+            for outcome in model.outcomes
+            if (outcome.attack, outcome.threat.norm, outcome.threat.access, outcome.threat.awareness) == self
+        ]
+        return sorted(chosen, key=lambda outcome: outcome.threat.eps)
+
+
+def slug(name: str) -> str:
+    """Make a file name of a label."""
+    return re.sub(r"[^\w.+-]+", "-", name)
+
+
+def settings_of(frame: pd.DataFrame) -> list[Setting]:
+    """List the attacks of a frame in the order in which they first appear; "clean" is none."""
+    table = frame.loc[frame["attack"] != "clean", list(Setting._fields)].drop_duplicates()
+    return [Setting(*(str(value) for value in row)) for row in table.itertuples(index=False)]
+
+
+def eps_of(frame: pd.DataFrame) -> list[float]:
+    """List the eps of a frame, rising; infinity, the attack that looks for the smallest perturbation, comes last."""
+    return sorted(float(eps) for eps in frame["eps"].unique())
+
+
+def eps_text(eps: float) -> str:
+    """Write an eps for people."""
+    return "smallest ε" if np.isinf(eps) else f"ε = {eps:.3g}"
+
+
+def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:
+    """Find for each norm the eps at which most attacks were run, {norm: eps}; of several the middle one, of two in the middle the lower."""
+    runs = {(outcome.attack, outcome.threat) for model in models for outcome in model.outcomes if np.isfinite(outcome.threat.eps)}
+    counts = Counter((threat.norm, threat.eps) for _, threat in runs)
+    most: dict[str, list[float]] = {}
+    for (norm, eps), count in sorted(counts.items()):
+        if count == max(other for (other_norm, _), other in counts.items() if other_norm == norm):
+            most.setdefault(norm, []).append(eps)
+    return {norm: several[(len(several) - 1) // 2] for norm, several in most.items()}
+
+
+def reliable(eer: pd.DataFrame) -> pd.DataFrame:
+    """Make the EER of fewer than `FEWEST` adversarial images NaN: that of one or two may be anything. `few` says so in a table."""
+    return eer.assign(eer=eer["eer"].where(eer["adversarials"] >= FEWEST))
+
+
+def losses_of(frame: pd.DataFrame) -> list[str]:
+    """List the losses of a frame: L-GM and what the paper compares it with first, then the others by name."""
+    return _paper_first(str(loss) for loss in frame["loss"].unique())
+
+
+def loss_name(loss: str) -> str:
+    """Write a loss for people."""
+    return _LOSS_NAMES.get(loss, loss)
+
+
+def verification_detectors(models: Sequence[ModelSamples]) -> dict[str, str]:
+    """Choose for each loss the detector that its paper verifies inputs with, {loss: detector}.
+
+    L-GM: the likelihood under the predicted class. Center loss: the same score, which is the distance to that class's centre. Softmax: the
+    maximum softmax probability; the paper's score is not public. Others: the detector that a defense brings, else the likelihood where the
+    model has one, else MSP, else the first that applies. A loss to which no detector applies is left out.
+    """
+    applies = {loss: [model.detectors for model in models if model.loss == loss] for loss in {model.loss for model in models}}
+    chosen = {}
+    for loss in _paper_first(applies):
+        common = [name for name in applies[loss][0] if all(name in other for other in applies[loss])]
+        wanted = (_OWN_DETECTORS.get(loss, OWN), *_GENERIC_DETECTORS, *common)
+        if detector := next((name for name in wanted if name in common), None):
+            chosen[loss] = detector
+    return chosen
+
+
+def _paper_first(losses: Iterable[str]) -> list[str]:
+    found = set(losses)
+    return [loss for loss in _LOSS_NAMES if loss in found] + sorted(found - set(_LOSS_NAMES))

@@ -1,0 +1,204 @@
+"""The tables for people: Markdown for the report, LaTeX for a paper.
+
+Percentages with one decimal; a number is the mean over the training seeds, [low, high] their range. Never NaN: "n/a" where a detector does
+not apply, "few" where too few images are there to measure it on, and a line below the title that says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from .eer_table import POPULATIONS
+from .leaderboard import FEWEST
+from .setting import Setting, eps_of, eps_text, loss_name, losses_of, reliable, settings_of
+
+__all__ = ["FEW", "eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown", "mean_range", "number"]
+
+_HOW_TO_READ = (
+    "In per cent, mean over the training seeds, [low, high] over them. Negatives are the clean versions of the attacked images; positives"
+    " are *all* their adversarial versions, or the *successful* ones, which turned a right prediction into a wrong one."
+)
+FEW = "few"
+"""Stands where there are too few adversarial images to measure a detector on: see `reliable`."""
+
+_NO_MIXTURE = "the classifier states no likelihood"
+_REASONS = {"likelihood": _NO_MIXTURE, "mixture": _NO_MIXTURE, "own": "the defense brings no detector of its own"}
+_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX = str.maketrans(_SPECIAL | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
+_THREAT = ["norm", "eps", "access", "awareness"]
+_SHARES = {
+    "clean_accuracy": "clean accuracy",
+    "robust_accuracy": "robust accuracy",
+    "joint_robust_accuracy": "joint robust accuracy",
+    "fpr_at_5": "FPR",
+    "eer_all": "EER, all",
+    "eer_successful": "EER, successful",
+}
+_MISSING = dict.fromkeys(("joint_robust_accuracy", "fpr_at_5"), "n/a")  # where there are no validation images to set a threshold on
+
+
+def eer_markdown(eer: pd.DataFrame) -> str:
+    """Write every EER: a section per attack, a table per eps, a row per loss and population, a column per detector."""
+    eer, detectors = reliable(eer), _detectors(eer)
+    parts = ["# Equal error rates", _HOW_TO_READ, *_notes(eer, detectors)]
+    for setting in settings_of(eer):
+        rows = setting.rows(eer)
+        parts.append(f"## {setting.title}")
+        for eps in eps_of(rows):
+            parts += [f"### {eps_text(eps)}", markdown(_eer_cells(rows, eps, detectors))]
+    return "\n\n".join(parts) + "\n"
+
+
+def eer_latex(eer: pd.DataFrame) -> str:
+    r"""Write every EER as LaTeX: a table per attack that needs ``\usepackage{booktabs}`` and nothing else."""
+    eer, detectors = reliable(eer), _detectors(eer)
+    head = [
+        r"% \usepackage{booktabs}",
+        "% EER in per cent, mean over the training seeds: all / successful adversarials.",
+        *(f"% {note}" for note in _notes(eer, detectors)),
+    ]
+    return "\n".join([*head, *(_latex_table(setting, setting.rows(eer), detectors) for setting in settings_of(eer))]) + "\n"
+
+
+def leaderboard_markdown(leaderboard: pd.DataFrame) -> str:
+    """Write a table per threat model with every detector, seeds together, the best joint robust accuracy first."""
+    parts = ["# Leaderboard"]
+    for threat, rows in leaderboard.groupby(_THREAT, observed=True, sort=True):
+        norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
+        attacks = ", ".join(dict.fromkeys(attack for row in rows["attacks"].astype(str) for attack in row.split(";")))
+        parts += [f"## {norm}, {eps_text(eps)}, {access}, {awareness}", f"Attacks: {attacks}."]
+        parts.append(markdown([_shares(part) | _costs(part) | _verdict(part) for part in _best_first(rows)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def headline_markdown(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> str:
+    """Write one table of all threat models with one detector a loss.
+
+    Args:
+        leaderboard: The leaderboard.
+        detectors: {loss: detector}, see `verification_detectors`.
+    """
+    lines = []
+    own = leaderboard[leaderboard["detector"].astype(str) == leaderboard["loss"].astype(str).map(dict(detectors))]
+    for threat, rows in own.groupby(_THREAT, observed=True, sort=True):
+        norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
+        named = {"norm": norm, "eps": "smallest" if np.isinf(eps) else f"{eps:.3g}", "attacker": f"{access}, {awareness}"}
+        lines += [named | _shares(part) | _verdict(part) for part in _best_first(rows)]
+    return markdown(lines)
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Write rows of the same columns as a table; a cell may hold anything but a line break."""
+    if not rows:
+        return "Nothing was measured."
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def number(value: float, scale: float = 100, digits: int = 1, missing: str = FEW) -> str:
+    """Write a fraction in per cent, or what else there is with ``scale`` 1; ``missing`` for NaN."""
+    return missing if np.isnan(value) else f"{scale * value:.{digits}f}"
+
+
+def mean_range(values: Iterable[float], scale: float = 100, digits: int = 1, missing: str = FEW) -> str:
+    """Write the mean over seeds and, where there are several, their range: "3.1 [2.9, 3.4]"; seeds without a value are counted."""
+    every = np.asarray(list(values), dtype=np.float64)
+    told = every[~np.isnan(every)]
+    if not len(told):
+        return missing
+    text = number(float(told.mean()), scale, digits)
+    if len(told) > 1:
+        text += f" [{number(float(told.min()), scale, digits)}, {number(float(told.max()), scale, digits)}]"
+    return text if len(told) == len(every) else f"{text} ({len(told)} of {len(every)} seeds)"
+
+
+def _detectors(eer: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(eer["detector"].astype(str)))
+
+
+def _notes(eer: pd.DataFrame, detectors: Sequence[str]) -> list[str]:
+    """Say why cells hold no number."""
+    present = {(str(row.loss), str(row.detector)) for row in eer[["loss", "detector"]].drop_duplicates().itertuples(index=False)}
+    lacking = {detector: [loss_name(loss) for loss in losses_of(eer) if (loss, detector) not in present] for detector in detectors}
+    notes = [
+        f"n/a: {detector} does not apply to {', '.join(losses)}: {_REASONS.get(detector, 'it gives no score there')}."
+        for detector, losses in lacking.items()
+        if losses
+    ]
+    if eer["eer"].isna().any():
+        notes.append(f"{FEW}: fewer than {FEWEST} adversarials, too few for an EER; eer.csv tells it and its interval.")
+    return notes
+
+
+def _by_seed(rows: pd.DataFrame) -> dict[tuple[Any, ...], list[float]]:
+    """Collect the EERs of the seeds, {(eps, loss, detector, population): EERs}."""
+    return {key: list(values) for key, values in rows.groupby(["eps", "loss", "detector", "population"], observed=True)["eer"]}
+
+
+def _eer_cells(rows: pd.DataFrame, eps: float, detectors: Sequence[str]) -> list[dict[str, str]]:
+    rows = rows[rows["eps"] == eps]
+    success = rows.drop_duplicates("model").groupby("loss", observed=True)["success_rate"]
+    rates = {str(loss): mean_range(values, missing="n/a") for loss, values in success}
+    measured = _by_seed(rows)
+    table = []
+    for loss in losses_of(rows):
+        for population in POPULATIONS:
+            eers = {detector: measured.get((eps, loss, detector, population)) for detector in detectors}
+            line = {"loss": loss_name(loss), "adversarials": population, "success (%)": rates[loss]}
+            table.append(line | {detector: mean_range(values) if values else "n/a" for detector, values in eers.items()})
+    return table
+
+
+def _latex_table(setting: Setting, rows: pd.DataFrame, detectors: Sequence[str]) -> str:
+    lines = [
+        r"\begin{table}[p]",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{EER (\%), all / successful adversarials: {_escape(setting.title)}}}",
+        rf"\begin{{tabular}}{{ll{'c' * len(detectors)}}}",
+        r"\toprule",
+        " & ".join([r"$\epsilon$", "loss", *map(_escape, detectors)]) + r" \\",
+    ]
+    measured = _by_seed(rows)
+    for eps in eps_of(rows):
+        lines.append(r"\midrule")
+        for place, loss in enumerate(losses_of(rows)):
+            size = "" if place else "smallest" if np.isinf(eps) else f"{eps:.3g}"
+            both = [[measured.get((eps, loss, detector, population)) for population in POPULATIONS] for detector in detectors]
+            cells = [" / ".join(number(_mean(values)) for values in pair if values) or "n/a" for pair in both]
+            lines.append(" & ".join([size, _escape(loss_name(loss)), *cells]) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Average what there is, NaN if nothing."""
+    told = [value for value in values if not np.isnan(value)]
+    return float(np.mean(told)) if told else np.nan
+
+
+def _escape(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def _best_first(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Put the seeds of each loss and detector together, the best mean joint robust accuracy first, those without one last."""
+    parts = [part for _, part in rows.groupby(["loss", "detector"], observed=True, sort=True)]
+    return sorted(parts, key=lambda part: -np.nan_to_num(part["joint_robust_accuracy"].mean(), nan=-1))
+
+
+def _shares(rows: pd.DataFrame) -> dict[str, str]:
+    line = {"loss": loss_name(str(rows["loss"].iloc[0])), "detector": str(rows["detector"].iloc[0]), "seeds": str(len(rows))}
+    line |= {f"{title} (%)": mean_range(rows[column], missing=_MISSING.get(column, FEW)) for column, title in _SHARES.items()}
+    return line | {"worst attack": ", ".join(dict.fromkeys(attack for attack in rows["worst_attack"].astype(str) if attack)) or FEW}
+
+
+def _costs(rows: pd.DataFrame) -> dict[str, str]:
+    size = {"mean size": mean_range(rows["mean_size"], scale=1, digits=3, missing="none")}
+    return size | {f"{column} an image": mean_range(rows[column], scale=1) for column in ("forwards", "backwards")}
+
+
+def _verdict(rows: pd.DataFrame) -> dict[str, str]:
+    parts = [part for verdict in rows["verdict"].astype(str) for part in verdict.split("; ")]
+    failed = dict.fromkeys(part for part in parts if part != "ok")
+    return {"verdict": "; ".join(failed) or "ok"}

@@ -1,0 +1,72 @@
+"""Makes a checkpoint out of a recipe: data, training, accuracies and card."""
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..models.checkpoint import Card, save_checkpoint
+from ..models.recipe import Recipe
+from ..models.training import Progress, accuracy, has_bf16, train
+from .data import load_data
+
+__all__ = ["describe_machine", "train_checkpoint"]
+
+
+def train_checkpoint(
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Card:
+    """Train ``recipe`` with ``seed`` and write RECIPE-sSEED.safetensors and its card into ``folder``.
+
+    A killed training continues after its last finished epoch: the state lies beside the checkpoint until that is written.
+
+    Args:
+        recipe: What to train and how.
+        seed: Decides initial weights, order and shifts.
+        folder: For the checkpoint.
+        root: Where the data are.
+        device: Where to compute.
+        report: Called after each step.
+
+    Raises:
+        DataError: The data are missing or damaged.
+        Diverged: The loss became NaN or infinite.
+    """
+    name = f"{recipe.name}-s{seed}"
+    train_set, validation, test = (load_data(recipe.data, split, root) for split in ("train", "validation", "test"))
+    state = folder / f".{name}.state"
+    start = time.monotonic()
+    classifier = train(recipe, train_set.x, train_set.y, train_set.classes, seed, device=device, state=state, report=report)
+    seconds = time.monotonic() - start
+    channels, height, width = train_set.x.shape[1:]
+    card = Card(
+        name=name,
+        recipe=recipe,
+        classes=train_set.classes,
+        shape=(channels, height, width),
+        seed=seed,
+        epochs=recipe.epochs,
+        data_checksum=train_set.checksum,
+        train_images=len(train_set.x),
+        validation_accuracy=accuracy(classifier, validation.x, validation.y),
+        test_accuracy=accuracy(classifier, test.x, test.y),
+        seconds=round(seconds, 1),
+        machine=describe_machine(device) + (", bf16 autocast" if recipe.bf16 and has_bf16(device) else ""),
+    )
+    card = save_checkpoint(classifier, card, folder)
+    state.unlink(missing_ok=True)
+    return card
+
+
+def describe_machine(device: str) -> str:
+    """Tell the device and the versions that made a result."""
+    what = torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    return f"{what}, Python {platform.python_version()}, torch {torch.__version__}"

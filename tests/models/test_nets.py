@@ -1,0 +1,40 @@
+"""What the networks' sources say of them and the contract of all networks does not."""
+
+import torch
+from torch import nn
+
+from gmbench.models import NETS
+
+
+def test_mnist_conv6_is_the_net_of_the_gm_loss_code() -> None:
+    net = NETS.build("mnist-conv6", features=100)
+    layers = list(net.children())
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == [32, 32, 64, 64, 128, 128]
+    assert {layer.kernel_size for layer in convolutions} == {(5, 5)}
+    assert {layer.padding for layer in convolutions} == {(2, 2)}
+    stage = ["Conv2d", "PReLU", "Conv2d", "PReLU", "MaxPool2d"]
+    assert [type(layer).__name__ for layer in layers] == [*stage * 3, "Flatten", "Linear"]
+    weights = 25 * (1 * 32 + 32 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 1152 * 100
+    biases = 32 + 32 + 64 + 64 + 128 + 128 + 100
+    slopes = 6
+    assert sum(parameter.numel() for parameter in net.parameters()) == weights + biases + slopes
+
+
+def test_the_surrogates_are_built_differently() -> None:
+    victim = {type(layer) for layer in NETS.build("mnist-conv6").modules()}
+    surrogate = {type(layer) for layer in NETS.build("mnist-conv3").modules()}
+    assert nn.BatchNorm2d in surrogate - victim
+    assert nn.PReLU in victim - surrogate
+    assert not any(isinstance(layer, nn.Conv2d) for layer in NETS.build("digits-mlp").modules())
+
+
+def test_features_of_the_victims_have_no_activation() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for name, side in (("mnist-conv6", 28), ("digits-conv4", 8)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            net = NETS.build(name, features=50).eval()
+        with torch.no_grad():
+            features = net(torch.randn(2, 1, side, side, generator=generator))
+        assert features.min() < 0 < features.max()

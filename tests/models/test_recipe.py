@@ -1,0 +1,106 @@
+"""Recipes, and one clear line for each way in which one can be wrong."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gmbench.models import HEADS, load_recipe
+from gmbench.models.recipe import RECIPES, build_classifier
+
+GOOD = """\
+name = "own"
+source = "This test."
+data = "digits"
+net = "digits-mlp"
+features = 4
+epochs = 2
+batch = 8
+lr = 0.1
+weight_decay = 0.0
+
+[loss]
+name = "lgm"
+alpha = 0.5
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "own.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_reads_a_file_and_fills_in_the_defaults(file: Path) -> None:
+    recipe = load_recipe(str(file))
+    assert (recipe.name, recipe.features, recipe.lr) == ("own", 4, 0.1)
+    assert recipe.loss == {"name": "lgm", "alpha": 0.5}
+    assert (recipe.mean, recipe.std, recipe.clip, recipe.padding, recipe.bf16) == (0, 1, None, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("epochs = 2", "epoch = 2", "own.toml: no key named 'epoch'; did you mean 'epochs'?"),
+        ("epochs = 2", "", "own.toml: expected a key 'epochs'"),
+        ("features = 4", "features = 0", "own.toml: expected 'features' to be valid: input should be greater than 0, got 0"),
+        ("lr = 0.1", "lr = -0.1", "own.toml: expected 'lr' to be valid: input should be greater than 0, got -0.1"),
+        ("lr = 0.1", "lr = 0.1\nstd = 0", "own.toml: expected 'std' to be valid: input should be greater than 0, got 0"),
+        ("lr = 0.1", 'lr = "fast"', "own.toml: expected 'lr' to be valid: input should be a valid number, "),
+        ("lr = 0.1", "lr = = 0.1", "own.toml is no valid TOML: "),
+        ('net = "digits-mlp"', 'net = "digit-mlp"', "no net named 'digit-mlp'; did you mean 'digits-mlp'?"),
+        ('name = "lgm"', 'name = "lmg"', "no loss named 'lmg'; "),
+        ('name = "lgm"', "", "expected [loss] to have a name, one of center, "),
+        ("alpha = 0.5", "alfa = 0.5", "no option of loss 'lgm' named 'alfa'; did you mean 'alpha'?"),
+        ("alpha = 0.5", "alpha = -0.5", "expected alpha, alpha_start and weight to be >= 0, got -0.5, "),
+    ],
+)
+def test_a_wrong_recipe_gets_one_line(file: Path, right: str, wrong: str, message: str) -> None:
+    assert right in GOOD
+    file.write_text(GOOD.replace(right, wrong))
+    with pytest.raises((ValueError, KeyError)) as caught:
+        load_recipe(str(file))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_recipe_gives_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"^no recipe named 'digits-lmg'; did you mean 'digits-lgm'\?$"):
+        load_recipe("digits-lmg")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^no recipe file at .*none\.toml$"):
+        load_recipe(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_our_recipes_load_under_their_name(path: Path) -> None:
+    recipe = load_recipe(path.stem)
+    assert recipe.name == path.stem
+    assert recipe.name.startswith(f"{recipe.data}-")
+    assert recipe == load_recipe(str(path))
+
+
+def test_every_loss_has_a_recipe_for_every_data_set() -> None:
+    names = {path.stem for path in RECIPES.glob("*.toml")}
+    assert {f"{data}-{loss}" for data in ("digits", "mnist") for loss in (*HEADS, "surrogate")} <= names
+
+
+def test_loading_leaves_the_global_random_state(file: Path) -> None:
+    before = torch.get_rng_state()
+    load_recipe(str(file))
+    assert torch.get_rng_state().equal(before)
+
+
+def test_builds_what_the_recipe_says(file: Path) -> None:
+    recipe = load_recipe(str(file)).model_copy(update={"mean": 0.5, "std": 0.25})
+    classifier = build_classifier(recipe, classes=3)
+    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(classifier.normalise(x), (x - 0.5) / 0.25)
+    outputs = classifier.outputs(x)
+    assert outputs.features.shape == (2, 4)
+    assert outputs.logits.shape == (2, 3)
+    assert type(classifier.head) is HEADS["lgm"]
+    assert classifier.head.alpha == 0.5

@@ -1,0 +1,100 @@
+"""Names, options and what is said about wrong ones."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gmbench.models.registry import Registry, UnknownName, check_known, import_modules
+
+
+@pytest.fixture
+def shapes() -> Registry[tuple[object, ...]]:
+    registry: Registry[tuple[object, ...]] = Registry("shape")
+
+    @registry.register("square")
+    def square(side: float, colour: str = "red") -> tuple[object, ...]:
+        return "square", side, colour
+
+    @registry.register("circle")
+    class Circle(tuple[object, ...]):
+        __slots__ = ()
+
+    return registry
+
+
+def test_builds_from_a_name_and_options(shapes: Registry[tuple[object, ...]]) -> None:
+    assert shapes.build("square", side=2) == ("square", 2, "red")
+    assert shapes.build("square", side=2, colour="blue") == ("square", 2, "blue")
+
+
+def test_is_a_sorted_mapping(shapes: Registry[tuple[object, ...]]) -> None:
+    assert list(shapes) == ["circle", "square"]
+    assert len(shapes) == 2
+    assert "square" in shapes
+    assert "cube" not in shapes
+    assert shapes["square"](1) == ("square", 1, "red")
+
+
+def test_register_gives_back_what_it_decorates(shapes: Registry[tuple[object, ...]]) -> None:
+    def line() -> tuple[object, ...]:
+        return ("line",)
+
+    assert shapes.register("line")(line) is line
+
+
+def test_unknown_name_gives_the_nearest(shapes: Registry[tuple[object, ...]]) -> None:
+    with pytest.raises(UnknownName) as caught:
+        shapes.build("sqaure", side=2)
+    assert str(caught.value) == "no shape named 'sqaure'; did you mean 'square'?"  # a bare KeyError would print in quotes
+    assert isinstance(caught.value, KeyError)
+
+
+def test_name_with_nothing_near_gives_all(shapes: Registry[tuple[object, ...]]) -> None:
+    with pytest.raises(UnknownName, match=r"^no shape named 'xyz'; known: circle, square$"):
+        shapes["xyz"]
+
+
+def test_taken_name_is_refused(shapes: Registry[tuple[object, ...]]) -> None:
+    before = shapes["square"]
+    with pytest.raises(ValueError, match=r"^expected a new shape name, got 'square', which is taken$"):
+        shapes.register("square")(tuple)
+    assert shapes["square"] is before
+
+
+def test_unknown_option_gives_the_nearest(shapes: Registry[tuple[object, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"^no option of shape 'square' named 'color'; did you mean 'colour'\?$"):
+        shapes.build("square", side=2, color="blue")
+
+
+def test_missing_option_is_named(shapes: Registry[tuple[object, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"^expected shape 'square' to be given side$"):
+        shapes.build("square", colour="blue")
+
+
+def test_check_known_raises_the_error_it_is_given() -> None:
+    check_known("split", "test", ["train", "test"])
+    with pytest.raises(LookupError, match=r"^no split named 'tset'; did you mean 'test'\?$"):
+        check_known("split", "tset", iter(["train", "test"]), LookupError)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package with two modules that leave a trace when they are imported."""
+    name = "package_of_test_registry"
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "__init__.py").write_text("seen = []\n")
+    for module in ("one", "two"):
+        (folder / f"{module}.py").write_text(f"from . import seen\nseen.append({module!r})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield name
+    for module in [module for module in sys.modules if module.split(".")[0] == name]:
+        del sys.modules[module]
+
+
+def test_every_module_of_a_package_is_imported(package: str) -> None:
+    module = __import__(package)
+    import_modules(package, module.__path__)
+    assert module.seen == ["one", "two"]
