@@ -37,26 +37,28 @@ def heatmap_figure(eer: pd.DataFrame, middles: Mapping[str, float], population: 
     size = max(len(cells), 1) * _CELL[0], max(len(detectors), 1) * _CELL[1]
     figure, panels = grid(max(len(losses), 1), 1, size, left=0.95, right=0.85, foot=1.3, between=(0, 0.32))
     for loss, axes in zip(losses, panels[:, 0], strict=False):
-        _block(axes, shown[shown["loss"] == loss], cells, detectors)
+        own = set(eer.loc[eer["loss"] == loss, "detector"].astype(str))
+        _block(axes, shown[shown["loss"] == loss], cells, {detector: detector in own for detector in detectors})
         axes.set_title(loss_name(loss))
     labels = [f"{setting.attack}, {eps_text(eps)}\n{setting.norm}, {setting.access}, {setting.awareness}" for setting, eps in cells]
     panels[-1, 0].set_xticks(range(len(cells)), labels, rotation=55, ha="right", rotation_mode="anchor", fontsize=6)
     _color_bar(figure, panels[0, 0])
-    headline(figure, f"EER (%), {population} adversarials, mean over seeds\nfew: fewer than {FEWEST}; n/a: does not apply")
+    headline(figure, f"EER (%), {population} adversarials, mean over seeds\nfew: fewer than {FEWEST}; n/a: does not apply; -: not run")
     return figure
 
 
-def _block(axes: Axes, rows: pd.DataFrame, cells: Sequence[tuple[Setting, float]], detectors: Sequence[str]) -> None:
-    values = np.full((len(detectors), len(cells)), np.nan)
+def _block(axes: Axes, rows: pd.DataFrame, cells: Sequence[tuple[Setting, float]], applies: Mapping[str, bool]) -> None:
+    values = np.full((len(applies), len(cells)), np.nan)
     for column, (setting, eps) in enumerate(cells):
         measured = setting.rows(rows[rows["eps"] == eps]).groupby("detector", observed=True)["eer"].mean()
-        for row, detector in enumerate(detectors):
+        for row, (detector, known) in enumerate(applies.items()):
             values[row, column] = value = 100 * measured.get(detector, np.nan)
-            text = "n/a" if detector not in measured else "few" if np.isnan(value) else f"{value:.1f}"
+            missing = "n/a" if not known else "-" if detector not in measured else "few"
+            text = missing if np.isnan(value) else f"{value:.1f}"
             # The map darkens with the value.
             axes.text(column, row, text, ha="center", va="center", fontsize=6, color="white" if value > 0.6 * _CHANCE else "black")
     axes.imshow(np.ma.masked_invalid(values), cmap=_MAP, vmin=0, vmax=_CHANCE, aspect="auto", interpolation="none")
-    axes.set_yticks(range(len(detectors)), detectors)
+    axes.set_yticks(range(len(applies)), list(applies))
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.grid(visible=False)

@@ -42,12 +42,13 @@ _MISSING = dict.fromkeys(("joint_robust_accuracy", "fpr_at_5"), "n/a")  # where 
 def eer_markdown(eer: pd.DataFrame) -> str:
     """Write every EER: a section per attack, a table per eps, a row per loss and population, a column per detector."""
     eer, detectors = reliable(eer), _detectors(eer)
+    present = _present(eer)
     parts = ["# Equal error rates", _HOW_TO_READ, *_notes(eer, detectors)]
     for setting in settings_of(eer):
         rows = setting.rows(eer)
         parts.append(f"## {setting.title}")
         for eps in eps_of(rows):
-            parts += [f"### {eps_text(eps)}", markdown(_eer_cells(rows, eps, detectors))]
+            parts += [f"### {eps_text(eps)}", markdown(_eer_cells(rows, eps, detectors, present))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -120,7 +121,7 @@ def _detectors(eer: pd.DataFrame) -> list[str]:
 
 def _notes(eer: pd.DataFrame, detectors: Sequence[str]) -> list[str]:
     """Say why cells hold no number."""
-    present = {(str(row.loss), str(row.detector)) for row in eer[["loss", "detector"]].drop_duplicates().itertuples(index=False)}
+    present = _present(eer)
     lacking = {detector: [loss_name(loss) for loss in losses_of(eer) if (loss, detector) not in present] for detector in detectors}
     notes = [
         f"n/a: {detector} does not apply to {', '.join(losses)}: {_REASONS.get(detector, 'it gives no score there')}."
@@ -132,12 +133,17 @@ def _notes(eer: pd.DataFrame, detectors: Sequence[str]) -> list[str]:
     return notes
 
 
+def _present(eer: pd.DataFrame) -> set[tuple[str, str]]:
+    """Tell which detectors apply to which losses, {(loss, detector)}."""
+    return set(zip(eer["loss"].astype(str), eer["detector"].astype(str), strict=True))
+
+
 def _by_seed(rows: pd.DataFrame) -> dict[tuple[Any, ...], list[float]]:
     """Collect the EERs of the seeds, {(eps, loss, detector, population): EERs}."""
     return {key: list(values) for key, values in rows.groupby(["eps", "loss", "detector", "population"], observed=True)["eer"]}
 
 
-def _eer_cells(rows: pd.DataFrame, eps: float, detectors: Sequence[str]) -> list[dict[str, str]]:
+def _eer_cells(rows: pd.DataFrame, eps: float, detectors: Sequence[str], present: set[tuple[str, str]]) -> list[dict[str, str]]:
     rows = rows[rows["eps"] == eps]
     success = rows.drop_duplicates("model").groupby("loss", observed=True)["success_rate"]
     rates = {str(loss): mean_range(values, missing="n/a") for loss, values in success}
@@ -147,7 +153,8 @@ def _eer_cells(rows: pd.DataFrame, eps: float, detectors: Sequence[str]) -> list
         for population in POPULATIONS:
             eers = {detector: measured.get((eps, loss, detector, population)) for detector in detectors}
             line = {"loss": loss_name(loss), "adversarials": population, "success (%)": rates[loss]}
-            table.append(line | {detector: mean_range(values) if values else "n/a" for detector, values in eers.items()})
+            missing = {detector: "not run" if (loss, detector) in present else "n/a" for detector in detectors}
+            table.append(line | {detector: mean_range(values) if values else missing[detector] for detector, values in eers.items()})
     return table
 
 
@@ -163,7 +170,7 @@ def _latex_table(setting: Setting, rows: pd.DataFrame, detectors: Sequence[str])
     measured = _by_seed(rows)
     for eps in eps_of(rows):
         lines.append(r"\midrule")
-        for place, loss in enumerate(losses_of(rows)):
+        for place, loss in enumerate(losses_of(rows[rows["eps"] == eps])):
             size = "" if place else "smallest" if np.isinf(eps) else f"{eps:.3g}"
             both = [[measured.get((eps, loss, detector, population)) for population in POPULATIONS] for detector in detectors]
             cells = [" / ".join(number(_mean(values)) for values in pair if values) or "n/a" for pair in both]

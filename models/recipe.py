@@ -64,8 +64,7 @@ def load_recipe(name: str) -> Recipe:
     """Read a recipe by name or path.
 
     Raises:
-        UnknownName: No such net or loss.
-        ValueError: No such recipe, the file is no TOML, or a key is misspelt, missing or out of range.
+        ValueError: No such recipe, net, loss or option, the file is no TOML, or a key is misspelt, missing or out of range.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -79,8 +78,11 @@ def load_recipe(name: str) -> Recipe:
         raise ValueError(f"{path.name} is no valid TOML: {error}") from None
     except ValidationError as error:
         raise ValueError(f"{path.name}: {explain(error, Recipe)}") from None
-    with torch.random.fork_rng(devices=[]):
-        build_classifier(recipe, classes=10)  # names and options are wrong now or never
+    try:
+        with torch.random.fork_rng(devices=[]):
+            build_classifier(recipe, classes=10)  # names and options are wrong now or never
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path.name}: {error}") from None
     return recipe
 
 
@@ -94,6 +96,9 @@ def build_classifier(recipe: Recipe, classes: int) -> Classifier:
     options = {key: value for key, value in recipe.loss.items() if key != "name"}
     if "name" not in recipe.loss:
         raise ValueError(f"expected [loss] to have a name, one of {', '.join(HEADS)}")
+    for taken in ("features", "classes"):
+        if taken in options:
+            raise ValueError(f"expected [loss] not to have '{taken}': it is the recipe's or the data's")
     net = NETS.build(recipe.net, features=recipe.features)
     head: Head = HEADS.build(recipe.loss["name"], features=recipe.features, classes=classes, **options)
     return Classifier(net, head, recipe.mean, recipe.std).to(memory_format=torch.channels_last)

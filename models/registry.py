@@ -9,7 +9,9 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 __all__ = ["Registry", "UnknownName", "check_known", "import_modules"]
 
@@ -55,7 +57,7 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
 
         Raises:
             UnknownName: No such name; the message gives the nearest one.
-            ValueError: No such option, or one is missing.
+            ValueError: No such option, one is missing, or its value has the wrong type.
         """
         factory = self[name]
         parameters = inspect.signature(factory).parameters
@@ -64,6 +66,9 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
         required = {key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
         if missing := sorted(required - set(options)):
             raise ValueError(f"expected {self.kind} '{name}' to be given {', '.join(missing)}")
+        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        for option, value in options.items():
+            _check_type(f"option '{option}' of {self.kind} '{name}'", value, hints.get(option, Any))
         return factory(**options)
 
     def __getitem__(self, name: str) -> Callable[..., T]:
@@ -75,6 +80,14 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._factories)
+
+
+def _check_type(what: str, value: object, kind: Any) -> None:
+    """Raise unless ``value`` has the type that the factory asks for; an integer does for a float, a string does for neither."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        raise ValueError(f"expected {what} to be {getattr(kind, '__name__', kind)}, got {value!r}") from None
 
 
 def check_known(kind: str, name: str, known: Iterable[str], error: type[Exception] = ValueError) -> None:

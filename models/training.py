@@ -6,6 +6,7 @@ the state is saved after each epoch, so a killed training goes on to the weights
 
 import contextlib
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ def train(
 
     Raises:
         Diverged: The loss became NaN or infinite.
+        ValueError: The state is damaged, or of another recipe or seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -80,7 +82,8 @@ def train(
     x, y = x.to(device), y.to(device)
     steps_per_epoch = math.ceil(len(x) / recipe.batch)
     steps = steps_per_epoch * recipe.epochs
-    first = _restore(state, classifier, optimiser)
+    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json()}"
+    first = _restore(state, of, classifier, optimiser)
     classifier.train()
     for epoch in range(first, recipe.epochs):
         generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
@@ -105,7 +108,7 @@ def train(
             optimiser.step()
             total += value
             report(Progress(step + 1, steps, epoch + 1, total / (number + 1)))
-        _save(state, classifier, optimiser, epoch + 1)
+        _save(state, of, classifier, optimiser, epoch + 1)
     return classifier.eval()
 
 
@@ -161,19 +164,25 @@ def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator
             yield {"params": parameters, "highest_lr": lr * factor}
 
 
-def _save(state: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int) -> None:
+def _save(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int) -> None:
     if state is None:
         return
     state.parent.mkdir(parents=True, exist_ok=True)
     temporary = state.with_suffix(".tmp")
-    torch.save({"classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "epochs": epochs}, temporary)
+    torch.save({"of": of, "classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "epochs": epochs}, temporary)
     temporary.replace(state)
 
 
-def _restore(state: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer) -> int:
+def _restore(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer) -> int:
+    """Load the state, if there is one, and tell how many epochs are done; ``of`` says what it must be the state of."""
     if state is None or not state.exists():
         return 0
-    saved = torch.load(state, weights_only=True)
+    try:
+        saved = torch.load(state, weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+        raise ValueError(f"expected {state} to be the state of a training, got a damaged file; remove it to start afresh") from None
+    if saved.get("of") != of:
+        raise ValueError(f"expected {state} to be the state of this training, got one of another recipe or seed; remove it to start afresh")
     classifier.load_state_dict(saved["classifier"])
     optimiser.load_state_dict(saved["optimiser"])
     return int(saved["epochs"])

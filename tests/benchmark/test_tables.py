@@ -254,3 +254,11 @@ def test_paper_markdown_of_successes_that_are_few():
 
 def test_paper_markdown_is_empty_where_nothing_of_it_was_measured():
     assert paper_markdown(make_eer({"lgm": {0: [0.1]}}, attack="pgd")) == ""
+
+
+def test_an_attack_on_some_models_only_is_not_run_rather_than_not_applicable():
+    alone = PAPER[(PAPER["loss"] == "lgm") & (PAPER["detector"] == "msp")].assign(attack="cw")
+    lines = table_below(eer_markdown(pd.concat([PAPER, alone])).split("## cw", 1)[1], "### ε = 0.2")
+    assert [line["loss"] for line in lines] == ["L-GM", "L-GM"]
+    assert lines[0]["likelihood"] == "not run"
+    assert " & softmax" not in eer_latex(pd.concat([PAPER, alone])).split("cw", 1)[1]

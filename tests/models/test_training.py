@@ -43,6 +43,22 @@ def _random_state_is_kept() -> Iterator[None]:
     assert torch.get_rng_state().equal(before)
 
 
+@pytest.mark.parametrize("change", [{"lr": 0.001}, {"seed": 1}])
+def test_the_state_of_another_training_is_refused(recipe: Recipe, tmp_path: Path, change: dict[str, float]) -> None:
+    weights(recipe, state=tmp_path / "own.state")
+    other = recipe.model_copy(update={key: value for key, value in change.items() if key != "seed"})
+    with pytest.raises(ValueError, match="another recipe or seed; remove it"):
+        weights(other, seed=int(change.get("seed", 0)), state=tmp_path / "own.state")
+
+
+def test_a_damaged_state_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
+    weights(recipe, state=tmp_path / "own.state")
+    content = (tmp_path / "own.state").read_bytes()
+    (tmp_path / "own.state").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="damaged file; remove it"):
+        weights(recipe, state=tmp_path / "own.state")
+
+
 def test_killed_training_goes_on_to_the_same_weights(each_recipe: Recipe, tmp_path: Path) -> None:
     state = tmp_path / "own.state"
 
