@@ -30,7 +30,7 @@ reproduce: $(DEV) ## fetch MNIST where it is missing and run every published sui
 	$(foreach suite,$(SUITES),$(BIN)/gmbench run $(suite) &&) true
 
 test: $(DEV) ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(DEV) ## check style and formatting
 	$(BIN)/ruff check

@@ -19,7 +19,7 @@ from .setting import Setting, eps_text, loss_name
 
 __all__ = ["roc_figure"]
 
-_POINTS = 120  # a curve; a thousand images make two thousand, which no eye sees
+_POINTS = 160  # a curve; a thousand images make two thousand, which no eye sees
 _COLUMNS = 4
 _TICKS = (0, 25, 50, 75, 100)
 

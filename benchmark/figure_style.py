@@ -61,7 +61,7 @@ _STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "figure.dpi": 160,
     "svg.fonttype": "none",  # text as text: a third of the size, and a reader can search it
-    "path.simplify_threshold": 0.5,  # points; a curve of hundreds of steps in a panel of a hundred points
+    "path.simplify_threshold": 0.9,  # points, the width of a line
     "svg.hashsalt": "gmbench",  # else the ids in the file are random
     "text.parse_math": False,  # a label of a suite may hold a $
 }

@@ -84,7 +84,7 @@ def test_roc_curves_run_from_corner_to_corner_through_their_eer(models):
         path = curve.get_xydata()
         assert path[[0, -1]].tolist() == [[0, 0], [100, 100]]
         assert len(path) <= 500
-        # thinned to 120 points: the marker is off the drawn line by a hair at most
+        # thinned to 160 points: the marker is off the drawn line by a hair at most
         assert np.interp(point.get_xdata()[0], path[:, 0], path[:, 1]) == pytest.approx(point.get_ydata()[0], abs=2)
         assert (np.diff(path, axis=0) >= 0).all()
 
