@@ -12,7 +12,7 @@ from .figure_style import GUIDE, grid, handle, headline, hide, legend, line_of, 
 from .leaderboard import FEWEST
 from .outcomes import ModelSamples
 from .paper import PUBLISHED
-from .setting import Setting, loss_name, losses_of, reliable, settings_of
+from .setting import Setting, loss_name, losses_of, most_attacked, reliable, settings_of
 
 __all__ = ["accuracy_by_attack_figure", "accuracy_figure", "eer_figure"]
 
@@ -53,11 +53,13 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
 def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> Figure:
     """Draw the worst case over the attacks of each threat model: robust accuracy above, joint robust accuracy below.
 
+    Only where the most attacks were run: a point with fewer would stand too high.
+
     Args:
         leaderboard: The leaderboard.
         detectors: {loss: detector}, see `verification_detectors`; joint robust accuracy counts what that detector rejects as safe.
     """
-    table = _own(leaderboard, detectors)
+    table = most_attacked(_own(leaderboard, detectors), across_eps=True)
     threats = sorted(settings_of(table.assign(attack="")))
     figure, panels = grid(2, max(len(threats), 1), (1.2, 1.2), entries=len(detectors), between=(0.22, 0.25))
     for threat, column in zip(threats, panels.T, strict=False):

@@ -19,6 +19,7 @@ __all__ = [
     "loss_name",
     "losses_of",
     "middle_eps",
+    "most_attacked",
     "reliable",
     "settings_of",
     "slug",
@@ -102,6 +103,18 @@ def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:
 def reliable(eer: pd.DataFrame) -> pd.DataFrame:
     """Make the EER of fewer than `FEWEST` adversarial images NaN: that of one or two may be anything. `few` says so in a table."""
     return eer.assign(eer=eer["eer"].where(eer["adversarials"] >= FEWEST))
+
+
+def most_attacked(leaderboard: pd.DataFrame, *, across_eps: bool = False) -> pd.DataFrame:
+    """Keep, of each loss and threat model, the seeds that met the most attacks: a mean over seeds must be over the same attacks.
+
+    Args:
+        leaderboard: The leaderboard.
+        across_eps: Whether to keep only the eps at which the most attacks were run, too: so must a curve over eps.
+    """
+    attacks = leaderboard["attacks"].astype(str).str.split(";").str.len()
+    same = ["loss", "norm", "access", "awareness"] + ([] if across_eps else ["eps"])
+    return leaderboard[attacks == attacks.groupby([leaderboard[name].astype(str) for name in same]).transform("max")]
 
 
 def losses_of(frame: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .eer_table import POPULATIONS
 from .leaderboard import FEWEST
-from .setting import Setting, eps_of, eps_text, loss_name, losses_of, reliable, settings_of
+from .setting import Setting, eps_of, eps_text, loss_name, losses_of, most_attacked, reliable, settings_of
 
 __all__ = ["FEW", "eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown", "mean_range", "number"]
 
@@ -75,14 +75,14 @@ def leaderboard_markdown(leaderboard: pd.DataFrame) -> str:
 
 
 def headline_markdown(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> str:
-    """Write one table of all threat models with one detector a loss.
+    """Write one table of all threat models with one detector a loss, of the seeds that met the most attacks.
 
     Args:
         leaderboard: The leaderboard.
         detectors: {loss: detector}, see `verification_detectors`.
     """
     lines = []
-    own = leaderboard[leaderboard["detector"].astype(str) == leaderboard["loss"].astype(str).map(dict(detectors))]
+    own = most_attacked(leaderboard[leaderboard["detector"].astype(str) == leaderboard["loss"].astype(str).map(dict(detectors))])
     for threat, rows in own.groupby(_THREAT, observed=True, sort=True):
         norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
         named = {"norm": norm, "eps": "smallest" if np.isinf(eps) else f"{eps:.3g}", "attacker": f"{access}, {awareness}"}
@@ -189,15 +189,31 @@ def _escape(text: str) -> str:
 
 
 def _best_first(rows: pd.DataFrame) -> list[pd.DataFrame]:
-    """Put the seeds of each loss and detector together, the best mean joint robust accuracy first, those without one last."""
-    parts = [part for _, part in rows.groupby(["loss", "detector"], observed=True, sort=True)]
-    return sorted(parts, key=lambda part: -np.nan_to_num(part["joint_robust_accuracy"].mean(), nan=-1))
+    """Put together the seeds of each loss and detector that met the same attacks.
+
+    Those that met more attacks come first, then the best mean joint robust accuracy, those without one last.
+    """
+    parts = [part for _, part in rows.groupby(["loss", "detector", "attacks"], observed=True, sort=True)]
+    return sorted(parts, key=lambda part: (-_attacks(part), -np.nan_to_num(part["joint_robust_accuracy"].mean(), nan=-1)))
+
+
+def _attacks(rows: pd.DataFrame) -> int:
+    return len(str(rows["attacks"].iloc[0]).split(";"))
 
 
 def _shares(rows: pd.DataFrame) -> dict[str, str]:
-    line = {"loss": loss_name(str(rows["loss"].iloc[0])), "detector": str(rows["detector"].iloc[0]), "seeds": str(len(rows))}
+    line = {
+        "loss": loss_name(str(rows["loss"].iloc[0])),
+        "detector": str(rows["detector"].iloc[0]),
+        "seeds": _seeds(rows),
+        "attacks": str(_attacks(rows)),
+    }
     line |= {f"{title} (%)": mean_range(rows[column], missing=_MISSING.get(column, FEW)) for column, title in _SHARES.items()}
     return line | {"worst attack": ", ".join(dict.fromkeys(attack for attack in rows["worst_attack"].astype(str) if attack)) or FEW}
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    return ", ".join(str(seed) for seed in sorted(rows["seed"].unique()))
 
 
 def _costs(rows: pd.DataFrame) -> dict[str, str]:

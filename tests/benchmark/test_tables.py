@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from gmbench.benchmark.paper import met_table, order_table, paper_markdown, paper_table
+from gmbench.benchmark.setting import most_attacked
 from gmbench.benchmark.tables import eer_latex, eer_markdown, headline_markdown, leaderboard_markdown, markdown, mean_range, number
 
 LOSSES = {"lgm": ("likelihood", "msp"), "center": ("likelihood", "msp"), "softmax": ("msp",)}
@@ -161,9 +162,9 @@ def test_leaderboard_puts_seeds_together_and_the_best_first():
     assert "Attacks: fgsm, pgd." in text
     lines = table_below(text, "## Linf, ε = 0.1, white-box, oblivious")
     assert [(line["loss"], line["detector"], line["seeds"]) for line in lines] == [
-        ("softmax", "msp", "1"),
-        ("L-GM", "likelihood", "2"),
-        ("L-GM", "msp", "1"),  # without validation images there is no threshold: last
+        ("softmax", "msp", "0"),
+        ("L-GM", "likelihood", "0, 1"),
+        ("L-GM", "msp", "0"),  # without validation images there is no threshold: last
     ]
     assert [line["joint robust accuracy (%)"] for line in lines] == ["60.0", "40.0 [30.0, 50.0]", "n/a"]
     assert lines[1]["verdict"] == "noise; zeros"
@@ -171,6 +172,23 @@ def test_leaderboard_puts_seeds_together_and_the_best_first():
     assert lines[0]["EER, successful (%)"] == "few"
     assert lines[0]["backwards an image"] == "9.5"
     assert "nan" not in text.lower()
+
+
+def test_seeds_that_met_other_attacks_are_no_mean():
+    board = make_leaderboard()
+    board.loc[board["model"] == "lgm-s1", "attacks"] = "fgsm"
+    lines = table_below(leaderboard_markdown(board), "## Linf, ε = 0.1, white-box, oblivious")
+    assert [(line["loss"], line["detector"], line["seeds"], line["attacks"]) for line in lines] == [
+        ("softmax", "msp", "0", "2"),
+        ("L-GM", "likelihood", "0", "2"),
+        ("L-GM", "msp", "0", "2"),
+        ("L-GM", "likelihood", "1", "1"),  # better, but it met less
+    ]
+    headline = rows_of(headline_markdown(board, {"lgm": "likelihood", "softmax": "msp"}))
+    assert [(line["loss"], line["seeds"]) for line in headline] == [("softmax", "0"), ("L-GM", "0")]
+    larger = board.assign(eps=0.2, attacks="fgsm")
+    kept = most_attacked(pd.concat([board, larger]), across_eps=True)
+    assert set(zip(kept["eps"], kept["attacks"], strict=True)) == {(0.1, "fgsm;pgd")}
 
 
 def test_headline_shows_one_detector_a_loss():

@@ -1,0 +1,83 @@
+"""What the README says is what the repository holds."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gmbench.benchmark.cli import app
+from gmbench.models import checkpoints, read_card
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def block(name: str) -> list[str]:
+    """The table rows between two markers, without the head."""
+    found = re.search(f"<!-- {name} -->(.*)<!-- /{name} -->", README, re.DOTALL)
+    assert found
+    rows = [line for line in found[1].splitlines() if line.startswith("| ")]
+    return [row for row in rows if "---" not in row]
+
+
+def test_every_headline_number_stands_in_the_results() -> None:
+    published = (ROOT / "results" / "mnist-v1" / "README.md").read_text().splitlines()
+    rows = block("headline")
+    assert len(rows) > 10
+    assert [row for row in rows if row not in published] == []
+
+
+def test_every_published_model_is_told_as_its_card_says() -> None:
+    told = block("zoo")[1:]
+    cards = [read_card(name) for name in checkpoints()]
+    assert told == [
+        f"| {card.name} | {card.recipe.net}, {card.recipe.features}-D | {card.test_accuracy:.2%} | {card.seconds / 60:.1f} |"
+        for card in cards
+    ]
+
+
+def test_mnist_has_three_seeds_of_each_loss_and_they_are_accurate() -> None:
+    cards = [read_card(name) for name in checkpoints()]
+    for loss in ("lgm", "center", "softmax"):
+        accuracies = {card.seed: card.test_accuracy for card in cards if card.recipe.name == f"mnist-{loss}"}
+        assert sorted(accuracies) == [0, 1, 2]
+        assert min(accuracies.values()) >= 0.994
+        assert all(card.test_accuracy >= 0.97 for card in cards if card.recipe.name == f"digits-{loss}")
+
+
+def test_results_are_those_of_the_committed_models() -> None:
+    for suite in ("digits-v1", "mnist-v1"):
+        board = pd.read_csv(ROOT / "results" / suite / "leaderboard.csv")
+        assert set(board["model"]) <= set(checkpoints())
+        for name, rows in board.groupby("model"):
+            told = read_card(str(name)).test_accuracy
+            assert rows["clean_accuracy"].max() == pytest.approx(told, abs=0.012)  # on the suite's share of the test images
+
+
+def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
+    path = ROOT / "docs" / "my_defense.py"
+    assert len(path.read_text().splitlines()) < 40
+    shown = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert shown
+    mine = tmp_path / "mine.py"
+    mine.write_text(shown[1])
+    for file in (path, mine):
+        command = [
+            "run",
+            "digits-v1",
+            "--defense",
+            str(file),
+            "--samples",
+            "20",
+            "--attacks",
+            "fgsm",
+            "--detectors",
+            "msp",
+            "--models",
+            "digits-lgm-s0",
+        ]
+        app([*command, "--store", str(tmp_path / "store"), "--results", str(tmp_path / file.stem)], standalone_mode=False)
+        board = pd.read_csv(tmp_path / file.stem / "digits-v1+knn-on-softmax-narrowed" / "leaderboard.csv")
+        assert {"knn-on-softmax", "digits-lgm-s0"} == set(board["model"])
+        assert "own" in set(board["detector"])
