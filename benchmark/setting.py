@@ -112,7 +112,7 @@ def most_attacked(leaderboard: pd.DataFrame, *, across_eps: bool = False) -> pd.
         leaderboard: The leaderboard.
         across_eps: Whether to keep only the eps at which the most attacks were run, too: so must a curve over eps.
     """
-    attacks = leaderboard["attacks"].astype(str).str.split(";").str.len()
+    attacks = leaderboard["attacks"].astype(str).str.count(";")
     same = ["loss", "norm", "access", "awareness"] + ([] if across_eps else ["eps"])
     return leaderboard[attacks == attacks.groupby([leaderboard[name].astype(str) for name in same]).transform("max")]
 

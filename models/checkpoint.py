@@ -1,15 +1,19 @@
 """Checkpoints: weights as safetensors, everything one must know about them as a JSON card, tied together by a hash.
 
-``NAME.safetensors`` and ``NAME.json`` lie side by side; `ZOO` is the folder of those that come with gmbench. Nothing here unpickles.
+``NAME.safetensors`` and ``NAME.json`` lie side by side; `ZOO` is the folder of those that come with gmbench. Weights that torch pickled
+(``NAME.pt``) load by their path if they are tensors and nothing else: torch's restricted unpickler runs no code.
 """
 
 import hashlib
+import pickle
+from io import BytesIO
 from pathlib import Path
 
 import safetensors
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from .classifier import Classifier
 from .recipe import Recipe, build_classifier, explain
@@ -18,6 +22,9 @@ from .registry import UnknownName, check_known
 __all__ = ["ZOO", "Card", "CheckpointError", "checkpoints", "load_checkpoint", "read_card", "save_checkpoint"]
 
 ZOO = Path(__file__).parent / "zoo"
+
+PICKLED = (".pt", ".pth")
+"""Suffixes of weights that torch.save wrote."""
 
 
 class CheckpointError(ValueError):
@@ -111,11 +118,17 @@ def read_card(name: str | Path, folder: Path = ZOO) -> Card:
 def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, Card]:
     """Load a checkpoint in evaluation mode after its hash was verified.
 
+    Args:
+        name: Of the checkpoint in ``folder``, or the path of its card or weights.
+        folder: Where names are looked for.
+
     Raises:
-        CheckpointError: No such checkpoint, weights that do not have the card's hash, or that do not fit the recipe's network.
+        CheckpointError: No such checkpoint, or weights that do not have the card's hash, do not fit the recipe's network, or are pickled
+            with more than tensors.
     """
     card = read_card(name, folder)
-    path = _card_path(name, folder).with_suffix(".safetensors")
+    pickled = Path(name).suffix in PICKLED
+    path = Path(name) if pickled else _card_path(name, folder).with_suffix(".safetensors")
     if not path.exists():
         raise CheckpointError(f"no weights at {path}")
     weights = path.read_bytes()
@@ -128,15 +141,27 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
     try:
         with torch.random.fork_rng(devices=[]):
             classifier = build_classifier(card.recipe, card.classes)
-        classifier.load_state_dict(load(weights))
+        classifier.load_state_dict(_unpickle(weights, path.name) if pickled else load(weights))
+    except CheckpointError:
+        raise
     except (UnknownName, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}") from None
     return classifier.eval(), card
 
 
+def _unpickle(weights: bytes, name: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = torch.load(BytesIO(weights), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise CheckpointError(
+            f"{name} is pickled with more than tensors, which could run code, and is refused; save its state_dict() as safetensors"
+        ) from None
+    return state
+
+
 def _card_path(name: str | Path, folder: Path) -> Path:
     path = Path(name)
-    if path.suffix in (".json", ".safetensors"):
+    if path.suffix in (".json", ".safetensors", *PICKLED):
         return path.with_suffix(".json")
     try:
         check_known("checkpoint", str(name), checkpoints(folder), CheckpointError)

@@ -155,9 +155,24 @@ def test_pickled_weights_are_refused_and_not_unpickled(folder: Path, tmp_path: P
     assert not trace.exists()
 
 
-def test_other_kinds_of_file_are_no_checkpoints(folder: Path) -> None:
-    torch.save({}, folder / "tiny-s7.pt")
-    assert refusal(folder / "tiny-s7.pt", folder).startswith("no checkpoint named ")
+def test_pickled_tensors_load_by_their_path_and_a_pickled_bomb_does_not(folder: Path, tmp_path: Path) -> None:
+    path = folder / "tiny-s7.pt"
+
+    def vouch() -> None:
+        card = read_card("tiny-s7", folder).model_copy(update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        (folder / CARD).write_text(card.model_dump_json())
+
+    expected = load_checkpoint("tiny-s7", folder)[0].state_dict()
+    torch.save(expected, path)
+    assert "sha256" in refusal(path, folder)
+    vouch()
+    loaded = load_checkpoint(path)[0].state_dict()
+    assert all(value.equal(loaded[name]) for name, value in expected.items())
+    trace = tmp_path / "unpickled"
+    torch.save({"net": Bomb(trace)}, path)
+    vouch()
+    assert "which could run code, and is refused" in refusal(path, folder)
+    assert not trace.exists()
 
 
 def test_unknown_name_gives_the_nearest_and_what_to_do(folder: Path) -> None:
