@@ -6,16 +6,18 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 __all__ = ["Bar", "console", "fail"]
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# No markup: messages hold brackets of their own, "gmbench[torchattacks]".
+console = Console(highlight=False, markup=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def fail(message: object) -> None:
     """Print one line on standard error."""
-    errors.print(f"[red]error:[/red] {' '.join(str(message).split())}", soft_wrap=True, markup=True)
+    errors.print(Text.assemble(("error: ", "red"), " ".join(str(message).split())))
 
 
 class Bar:

@@ -25,6 +25,7 @@ from ..attacks.norms import NORMS
 from ..attacks.pgd import PGD
 from ..models import CheckpointError, Classifier, load_checkpoint
 from .data import DataError, load_data
+from .perf_runs import runs_table
 
 __all__ = ["main"]
 
@@ -52,7 +53,7 @@ def main(
     cw_repeats: Annotated[int, typer.Option(min=1, help="Turns of each CW, minutes each.")] = 1,
     data_root: Annotated[Path | None, typer.Option(help="Where the data are; else GMBENCH_DATA, else your cache folder.")] = None,
 ) -> None:
-    """Time PGD and CW beside other libraries' on MNIST, and print the ratios."""
+    """Time PGD and CW beside other libraries' on MNIST, print the ratios, and time the default suite."""
     console = Console(highlight=False)
     try:
         classifier, _ = load_checkpoint(MODEL)
@@ -68,6 +69,7 @@ def main(
             console.print(f"{package} not installed: make perf installs it")
     console.print(pgd_table(take_turns(pgd_contenders(classifier, x, y), repeats, console), classifier, y))
     console.print(cw_table(take_turns(cw_contenders(classifier, x, y), cw_repeats, console), classifier, x, y))
+    console.print(runs_table())
 
 
 def take_turns(contenders: dict[str, Contender], repeats: int, console: Console) -> dict[str, Timing]:

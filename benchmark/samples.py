@@ -27,7 +27,7 @@ def samples_frame(plan: Plan, store: Store) -> pd.DataFrame:
         store: Of cells and scores.
 
     Returns:
-        Columns as in docs/results.md; a score that does not apply to a model is NaN.
+        The columns of samples.parquet, see docs/results.md; a score that does not apply to a model is NaN.
     """
     parts = [
         part

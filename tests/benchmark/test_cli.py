@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from gmbench.benchmark.cli import main
+from gmbench.benchmark.console import fail
 
 DEFENSE = """
 import torch
@@ -250,6 +251,11 @@ def test_wrong_usage_is_one_line_and_exit_2(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_a_message_with_brackets_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    fail("torchattacks is not installed; pip install 'gmbench[torchattacks]'\nsecond line")
+    assert capsys.readouterr().err == "error: torchattacks is not installed; pip install 'gmbench[torchattacks]' second line\n"
 
 
 def test_missing_data_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
