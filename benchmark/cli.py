@@ -73,7 +73,8 @@ def run(
     """Run a suite and write its tables and figures.
 
     What the store holds already is not computed again: a run that was stopped goes on where it was, and one with fewer models or attacks
-    takes its cells from a full one. A narrowed run, or one with your own defense, writes to a folder of its own and leaves the published results alone.
+    takes its cells from a full one. A narrowed run, or one with your own defense, writes to a folder of its own and leaves the published
+    results alone.
     """
     plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
     place = Store(store_root(store))

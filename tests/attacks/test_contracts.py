@@ -325,3 +325,14 @@ def test_bad_values_are_refused(case: Case) -> None:
             for value in bad:
                 with pytest.raises(ValueError, match=f"expected {entry.name} to be .*, got {value}"):
                     case.build(**{entry.name: value})
+
+
+@EACH
+def test_costs_at_most_what_it_promises(case: Case, conv: Build) -> None:
+    classifier, x, y = conv(3)
+    with Victim(classifier, len(x), case.access) as victim:
+        built = case.build()
+        built(victim, x, y, ThreatModel(case.norm, 0.05, access=case.access), random=SampleRandom.of("cost", torch.arange(3)))
+    forwards, backwards = built.passes()
+    assert int(victim.forwards.max()) <= forwards
+    assert int(victim.backwards.max()) <= backwards

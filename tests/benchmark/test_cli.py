@@ -165,6 +165,17 @@ def test_a_damaged_cell_is_made_again(finished: list[object], capsys: pytest.Cap
     assert image_file.read_bytes() == content
 
 
+def test_published_results_that_were_touched_are_written_again(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    readme = Path(str(finished[4])) / "small-v1" / "README.md"
+    text = readme.read_text()
+    assert gmbench("run", *finished) == 0
+    assert "writing" not in capsys.readouterr().out  # nothing new, nothing written
+    readme.write_text(text.replace("0", "9"))
+    assert gmbench("run", *finished) == 0
+    assert "writing" in capsys.readouterr().out
+    assert readme.read_text() == text
+
+
 def test_list_and_show(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("list") == 0
     printed = capsys.readouterr().out
