@@ -119,7 +119,17 @@ def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leader
         (folder / name).write_text(text, encoding="utf-8")
     single = [column for column in samples.columns if column in ("size", "margin") or column.startswith("score_")]
     small: dict[str, Any] = dict.fromkeys(_TEXT, "category") | dict.fromkeys(single, "float32")
-    samples.astype(small).to_parquet(folder / "samples.parquet", engine="pyarrow", compression="zstd", index=False)
+    # Scores hardly repeat: split into their bytes they take a third less than in a dictionary.
+    repeated = [column for column in samples.columns if column not in single]
+    samples.astype(small).to_parquet(
+        folder / "samples.parquet",
+        engine="pyarrow",
+        index=False,
+        compression="zstd",
+        compression_level=9,
+        use_byte_stream_split=single,
+        use_dictionary=repeated,
+    )
 
 
 def _ordered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
