@@ -261,7 +261,7 @@ def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
     console.print(f"{summary.made} cells computed, {summary.found} from the store at {store.root}, {len(summary.failures)} failures")
     if not any(store.has(cell.description) for cells in plan.cells.values() for cell in cells):
         raise typer.Exit(1)
-    if summary.failures or not is_published(plan, folder):
+    if summary.failures or not is_published(plan, store, folder):
         console.print("writing tables and figures ...")
         publish(plan, store, folder)
     console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")

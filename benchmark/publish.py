@@ -18,7 +18,6 @@ from .run import Plan
 from .samples import samples_frame
 from .scoring import score_description
 from .store import Store, key_of
-from .training import describe_machine
 
 __all__ = ["REPORT", "is_published", "publish"]
 
@@ -30,11 +29,11 @@ SHEET_IMAGES = 4
 SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the changes can be seen
 
 
-def is_published(plan: Plan, folder: Path) -> bool:
+def is_published(plan: Plan, store: Store, folder: Path) -> bool:
     """Tell whether ``folder`` holds the report of exactly this plan, no file of it missing or changed."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return bool(manifest["inputs"] == _inputs(plan)) and all(
+        return bool(manifest["inputs"] == _inputs(plan, store)) and all(
             hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in manifest["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -62,15 +61,15 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500) -> 
         leaderboard=board,
         checks=checks,
         examples=list(_examples(plan, store)),
-        facts=_facts(plan),
+        facts=_facts(plan, store),
     )
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    (folder / MANIFEST).write_text(json.dumps({"inputs": _inputs(plan), "files": digests}, indent=1) + "\n")
+    (folder / MANIFEST).write_text(json.dumps({"inputs": _inputs(plan, store), "files": digests}, indent=1) + "\n")
     return board
 
 
-def _inputs(plan: Plan) -> str:
+def _inputs(plan: Plan, store: Store) -> str:
     """Hash all that decides the report: the cells and scores by their keys, the suite's text, the machine, this code's number."""
     keys = [
         key_of(cell.description)
@@ -79,18 +78,19 @@ def _inputs(plan: Plan) -> str:
         for own in [plan.detectors[entrant.name]]
         for cell in plan.cells[entrant.name]
     ]
-    return key_of({"keys": keys, "facts": dict(_facts(plan)), "suite": plan.suite.model_dump_json(), "report": REPORT})
+    return key_of({"keys": keys, "facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "report": REPORT})
 
 
-def _facts(plan: Plan) -> Mapping[str, str]:
+def _facts(plan: Plan, store: Store) -> Mapping[str, str]:
     data = plan.data
+    machines = {store.facts(cell.description).get("machine") for cells in plan.cells.values() for cell in cells} - {None}
     sizes = ", ".join(f"{len(data[split])} {split}" for split in ("train", "validation"))
     return {
         "suite": f"{plan.suite.name}, seed {plan.suite.seed}, batches of {plan.suite.batch}",
         "about": plan.suite.about,
         "data": f"{plan.suite.data}: {sizes}, {min(plan.suite.samples, len(data['test']))} of {len(data['test'])} test images",
         "surrogate": plan.surrogate.name if plan.surrogate else "none",
-        "device and versions": describe_machine(plan.device),
+        "device and versions": "; ".join(sorted(map(str, machines))),
     }
 
 

@@ -97,6 +97,14 @@ class Store:
             return False
         return True
 
+    def facts(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Read an entry's facts alone; nothing where there is none or it is damaged."""
+        try:
+            facts: dict[str, Any] = json.loads((self.path(key_of(description)) / "entry.json").read_text())["facts"]
+        except (OSError, ValueError, KeyError):
+            return {}
+        return facts
+
     def read_key(self, key: str) -> Entry:
         """Read an entry by its key.
 
