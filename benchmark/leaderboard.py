@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .metrics import proportion_interval, tpr
-from .outcomes import NOISE, Flags, ModelSamples, Outcome, Threat, attacked, models_of
+from .outcomes import NOISE, Flags, ModelSamples, Outcome, Threat, fully_attacked, models_of
 
 __all__ = ["LEADERBOARD_COLUMNS", "leaderboard"]
 
@@ -43,10 +43,11 @@ Row = dict[str, Any]
 def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
     """Compute the `leaderboard` frame, best joint robust accuracy first under each threat model.
 
-    ``images`` and all accuracies are of the test images that at least one permitted attack was run on. ``mean_size`` is over the successes
-    of all permitted attacks; ``forwards`` and ``backwards`` are each attack's mean per image, added up. EER, AUROC and TPR are the worst of
-    the permitted attacks, each by itself, noise left out: it is no attack, and no detector need see it; for successes only attacks with
-    `FEWEST` of them count. ``worst_attack`` gave ``eer_successful``.
+    ``images`` and all accuracies are of the test images that every attack of the very threat model was run on, see `fully_attacked`; what
+    else it permits counts where it was run. ``mean_size`` is over the successes of all permitted attacks; ``forwards`` and ``backwards``
+    are each attack's mean per image, added up. EER, AUROC and TPR are the worst of the permitted attacks, each by itself, noise left out:
+    it is no attack, and no detector need see it; for successes only attacks with `FEWEST` of them count. ``worst_attack`` gave
+    ``eer_successful``.
 
     Args:
         samples: One row per (model, cell, image).
@@ -67,14 +68,14 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
             for detector in model.detectors or (NO_DETECTOR,):
                 judged = [row for row in detection[model.name, detector] if threat.permits(_threat(row)) and row.attack != NOISE]
                 verdict = {"detector": detector, "verdict": _verdict(verdicts[model.name], detector)}
-                rows.append({**shared, **_joint(model, permitted, detector), **_worst(judged), **verdict})
+                rows.append({**shared, **_joint(model, threat, permitted, detector), **_worst(judged), **verdict})
     frame = pd.DataFrame(rows, columns=list(LEADERBOARD_COLUMNS))
     ascending = [True] * len(Threat._fields) + [False, True, True]
     return frame.sort_values([*Threat._fields, "joint_robust_accuracy", "model", "detector"], ascending=ascending, ignore_index=True)
 
 
 def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome]) -> Row:
-    ran = attacked(model, permitted)
+    ran = fully_attacked(model, threat)
     sizes = np.concatenate([outcome.samples["size"].to_numpy(np.float64)[outcome.success] for outcome in permitted])
     return {
         "model": model.name,
@@ -91,7 +92,7 @@ def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome
     }
 
 
-def _joint(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> Row:
+def _joint(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome], detector: str) -> Row:
     """Count an image as lost if it is wrong and accepted, clean or under any permitted attack."""
     unknown = dict.fromkeys(("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"), np.nan)
     if any(detector not in outcome.detectors for outcome in permitted):
@@ -99,7 +100,7 @@ def _joint(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> 
     threshold = model.threshold(detector, FPR)
     if np.isnan(threshold):  # a comparison with NaN would call every image safe
         return unknown
-    ran, clean = attacked(model, permitted), model.clean_scores(detector)
+    ran, clean = fully_attacked(model, threat), model.clean_scores(detector)
     lost = ~model.clean_correct & (clean <= threshold)
     for outcome in permitted:
         wrong = (outcome.samples["predicted"] != outcome.samples["label"]).to_numpy(bool)

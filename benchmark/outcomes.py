@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .metrics import threshold_at_fpr, worst_case
 
-__all__ = ["CLEAN", "NOISE", "Flags", "ModelSamples", "Outcome", "Threat", "attacked", "detectors_of", "models_of"]
+__all__ = ["CLEAN", "NOISE", "Flags", "ModelSamples", "Outcome", "Threat", "attacked", "detectors_of", "fully_attacked", "models_of"]
 
 CLEAN = "clean"
 """The label of the unattacked images."""
@@ -126,6 +126,15 @@ def attacked(model: ModelSamples, outcomes: Iterable[Outcome]) -> Flags:
     for outcome in outcomes:
         ran |= outcome.ran
     return ran
+
+
+def fully_attacked(model: ModelSamples, threat: Threat) -> Flags:
+    """Tell which test images every attack of this very threat model was run on, (N,).
+
+    A worst case is told over these alone: an image that the strong attack skipped would count as one that withstood it. What else the
+    threat model permits may have met some of them only.
+    """
+    return np.logical_and.reduce([outcome.ran for outcome in model.outcomes if outcome.threat == threat])
 
 
 def detectors_of(samples: pd.DataFrame) -> list[str]:

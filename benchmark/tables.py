@@ -207,6 +207,7 @@ def _shares(rows: pd.DataFrame) -> dict[str, str]:
         "detector": str(rows["detector"].iloc[0]),
         "seeds": _seeds(rows),
         "attacks": str(_attacks(rows)),
+        "images": str(rows["images"].max()),
     }
     line |= {f"{title} (%)": mean_range(rows[column], missing=_MISSING.get(column, FEW)) for column, title in _SHARES.items()}
     return line | {"worst attack": ", ".join(dict.fromkeys(attack for attack in rows["worst_attack"].astype(str) if attack)) or FEW}

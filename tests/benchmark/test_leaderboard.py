@@ -96,14 +96,19 @@ def test_robust_accuracy_is_the_worst_case_over_what_is_permitted(by_hand):
     assert row["clean_accuracy"] == pytest.approx(6 / 7)
 
 
-def test_an_image_counts_over_the_attacks_that_were_run_on_it(by_hand):
-    attacks = {PGD: {"id": [2, 3], "predicted": [1, 0]}, ("fgsm", *PGD[1:]): {"id": [3, 1], "predicted": [0, 0]}}
+def test_an_image_that_an_attack_of_the_threat_model_skipped_does_not_count(by_hand):
+    """Else the images that a costly attack was spared would pass for ones that withstood it."""
+    attacks = {
+        PGD: {"id": [2, 3], "predicted": [1, 0]},  # the strong one, on two images
+        ("fgsm", *PGD[1:]): {"id": [0, 1, 2, 3], "predicted": [0, 0, 0, 0]},
+        ("square", "Linf", 0.1, "query", "oblivious"): {"id": [3], "predicted": [1]},  # permitted too: counts where it was run
+    }
     columns = {key: {**value, "score_a": [0.0] * len(value["id"])} for key, value in attacks.items()}
     board = board_of(by_hand({"predicted": [1, 0, 0, 0], "score_a": [0.0] * 4}, columns, VALIDATION))
     row = board.loc[PGD[1:]]
-    # Image 0, misclassified, was never attacked; 1 and 3 withstand, 2 falls.
-    assert (row["images"], row["clean_accuracy"]) == (3, 1.0)
-    assert row["robust_accuracy"] == pytest.approx(2 / 3)
+    assert (row["images"], row["clean_accuracy"], row["robust_accuracy"], row["joint_robust_accuracy"]) == (2, 1.0, 0.0, 0.0)
+    query = board.loc[("Linf", 0.1, "query", "oblivious")]
+    assert (query["images"], query["robust_accuracy"]) == (1, 0.0)
 
 
 def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
