@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,20 +71,23 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500) -> 
 
 
 def _inputs(plan: Plan, store: Store) -> str:
-    """Hash all that decides the report: the cells and scores by their keys, the suite's text, the machine, this code's number."""
-    keys = [
-        key_of(cell.description)
-        + "".join(key_of(score_description(cell, name, detector, plan.data["train"])) for name, detector in own.items())
+    """Hash all that decides the report: the contents of the cells and scores, the suite's text, the machines, this code's number."""
+    contents = [
+        store.head(description)["files"]
         for entrant in plan.entrants
-        for own in [plan.detectors[entrant.name]]
         for cell in plan.cells[entrant.name]
+        for description in (cell.description, *_scores(plan, entrant.name, cell))
     ]
-    return key_of({"keys": keys, "facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "report": REPORT})
+    return key_of({"contents": contents, "facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "report": REPORT})
+
+
+def _scores(plan: Plan, entrant: str, cell: Cell) -> list[dict[str, Any]]:
+    return [score_description(cell, name, detector, plan.data["train"]) for name, detector in plan.detectors[entrant].items()]
 
 
 def _facts(plan: Plan, store: Store) -> Mapping[str, str]:
     data = plan.data
-    machines = {store.facts(cell.description).get("machine") for cells in plan.cells.values() for cell in cells} - {None}
+    machines = {store.head(cell.description)["facts"].get("machine") for cells in plan.cells.values() for cell in cells} - {None}
     sizes = ", ".join(f"{len(data[split])} {split}" for split in ("train", "validation"))
     return {
         "suite": f"{plan.suite.name}, seed {plan.suite.seed}, batches of {plan.suite.batch}",

@@ -97,13 +97,13 @@ class Store:
             return False
         return True
 
-    def facts(self, description: Mapping[str, Any]) -> dict[str, Any]:
-        """Read an entry's facts alone; nothing where there is none or it is damaged."""
+    def head(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Read an entry's facts and its files' checksums, not the files; nothing where there is none or it is damaged."""
         try:
-            facts: dict[str, Any] = json.loads((self.path(key_of(description)) / "entry.json").read_text())["facts"]
+            head: dict[str, Any] = json.loads((self.path(key_of(description)) / "entry.json").read_text())
+            return {"facts": head["facts"], "files": head["files"]}
         except (OSError, ValueError, KeyError):
-            return {}
-        return facts
+            return {"facts": {}, "files": {}}
 
     def read_key(self, key: str) -> Entry:
         """Read an entry by its key.

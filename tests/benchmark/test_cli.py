@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 
 from gmbench.benchmark.cli import main
 from gmbench.benchmark.console import fail
+from gmbench.benchmark.store import Store
 
 DEFENSE = """
 import torch
@@ -176,6 +178,18 @@ def test_published_results_that_were_touched_are_written_again(finished: list[ob
     assert readme.read_text() == text
 
 
+def test_other_numbers_for_the_same_question_are_published(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    """As another machine would have them: the same keys, other contents."""
+    store = Store(Path(str(finished[2])))
+    key = next(key for key in store.keys() if store.read_key(key).facts.get("label") == "pgd")  # noqa: SIM118
+    entry = store.read_key(key)
+    store.write(replace(entry, table=entry.table.assign(margin=entry.table["margin"] + 1)))
+    assert gmbench("run", *finished) == 0
+    assert "writing" in capsys.readouterr().out
+    store.write(entry)
+    assert gmbench("run", *finished) == 0
+
+
 def test_list_and_show(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("list") == 0
     printed = capsys.readouterr().out
@@ -305,8 +319,6 @@ def test_a_dry_run_computes_nothing(tmp_path: Path, suite: Path, places: list[ob
 
 
 def test_two_runs_in_one_store(tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]) -> None:
-    from gmbench.benchmark.store import Store
-
     with Store(tmp_path / "store").lock():
         assert gmbench("run", suite, *places) == 2
     assert "another run uses the store" in capsys.readouterr().err
