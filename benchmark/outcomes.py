@@ -134,7 +134,7 @@ def fully_attacked(model: ModelSamples, threat: Threat) -> Flags:
     A worst case is told over these alone: an image that the strong attack skipped would count as one that withstood it. What else the
     threat model permits may have met some of them only.
     """
-    return np.stack([outcome.ran for outcome in model.outcomes if outcome.threat == threat]).all(axis=0)
+    return worst_case(np.stack([outcome.ran for outcome in model.outcomes if outcome.threat == threat]))
 
 
 def detectors_of(samples: pd.DataFrame) -> list[str]:
