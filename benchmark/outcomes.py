@@ -134,7 +134,11 @@ def fully_attacked(model: ModelSamples, threat: Threat) -> Flags:
     A worst case is told over these alone: an image that the strong attack skipped would count as one that withstood it. What else the
     threat model permits may have met some of them only.
     """
-    return worst_case(np.stack([outcome.ran for outcome in model.outcomes if outcome.threat == threat]))
+    ran = np.ones(len(model.clean), bool)
+    for outcome in model.outcomes:
+        if outcome.threat == threat:
+            ran &= outcome.ran
+    return ran
 
 
 def detectors_of(samples: pd.DataFrame) -> list[str]:
