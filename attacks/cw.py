@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .attack import ATTACKS, Attack
 from .losses import objective
-from .norms import NORMS
+from .norms import NORMS, column
 from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import Victim
@@ -90,7 +90,7 @@ class CW(Attack):
             short = (self.confidence - lead).clamp_min_(0)
             state.watch(delta.flatten(1).square().sum(1) + state.c * short)
             # The loss's gradient by the image, then by w: d x_adv / d w = (1 - tanh(w)^2) / 2 = 2 x_adv (1 - x_adv).
-            slope = delta.mul_(2).sub_(gradient.mul_(_column(state.c * (short > 0), x)))
+            slope = delta.mul_(2).sub_(gradient.mul_(column(state.c * (short > 0), x)))
             state.adam_step(slope.mul_(x_adv).mul_(1 - x_adv).mul_(2), rate=1 - state.taken / self.steps)
             ended = state.taken >= self.steps
             if self.abort_early:
@@ -98,7 +98,7 @@ class CW(Attack):
             if ended.any():
                 state.next_search(ended, self.lr)
                 state = state[state.ended < self.binary_steps]
-        return torch.where(_column(NORMS["L2"].size(found - x) <= threat.eps, x), found, x)
+        return torch.where(column(NORMS["L2"].size(found - x) <= threat.eps, x), found, x)
 
     def _start(self, victim: Victim, x: Tensor, y: Tensor) -> "_Searches":
         """Linearise the model at each image, and set out with those that do not fool it as they are."""
@@ -204,8 +204,8 @@ class _Searches:
         self.mean.lerp_(gradient, 1 - BETA)
         self.square.lerp_(gradient.square(), 1 - BETA)
         weight = 1 - BETA ** self.taken.to(rate.dtype)  # of all gradients so far, in both means
-        spread = (self.square / _column(weight, self.w)).sqrt_().add_(ADAM_EPS)
-        self.w.sub_(spread.reciprocal_().mul_(self.mean).mul_(self.pace).mul_(_column(rate / weight, self.w)))
+        spread = (self.square / column(weight, self.w)).sqrt_().add_(ADAM_EPS)
+        self.w.sub_(spread.reciprocal_().mul_(self.mean).mul_(self.pace).mul_(column(rate / weight, self.w)))
 
     def stalled(self, every: int) -> Tensor:
         """Look at the loss after each ``every`` steps, and tell where it has not fallen since the last look, -> (b,)."""
@@ -238,7 +238,7 @@ def _rounding(logits: Tensor) -> Tensor:
 
 def _pace(w: Tensor, reach: Tensor) -> Tensor:
     """Give the change of each w that moves its pixel by ``reach`` towards the middle, (b, *S), (b,) -> (b, *S)."""
-    x, reach = _image(w), _column(reach, w)
+    x, reach = _image(w), column(reach, w)
     return (_variable(torch.where(x < 0.5, x + reach, x - reach)) - w).abs_()
 
 
@@ -248,8 +248,3 @@ def _image(w: Tensor) -> Tensor:
 
 def _variable(x: Tensor) -> Tensor:
     return torch.atanh((2 * x - 1) * INSIDE)
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    """Shape one value per sample, (b,), to broadcast over ``like``, (b, *S)."""
-    return values.view(-1, *[1] * (like.ndim - 1))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .randomness import SampleRandom
 
-__all__ = ["NORMS", "Norm"]
+__all__ = ["NORMS", "Norm", "column"]
 
 
 class Norm(ABC):
@@ -58,22 +58,22 @@ class L2(Norm):
         return size
 
     def project(self, delta: Tensor, eps: float) -> Tensor:
-        size = _column(self.size(delta), delta)
+        size = column(self.size(delta), delta)
         return delta * (eps / size.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         # Dividing by the largest entry first keeps the squares of tiny gradients (1e-25 is common on GM heads) from underflow.
-        scale = _column(gradient.abs().flatten(1).amax(1), gradient)
+        scale = column(gradient.abs().flatten(1).amax(1), gradient)
         scaled = gradient / torch.where(scale == 0, 1, scale)
-        return scaled / _column(self.size(scaled), scaled).clamp_min(1)
+        return scaled / column(self.size(scaled), scaled).clamp_min(1)
 
     def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
         direction = self.steepest(random.normal(*x.shape[1:], dtype=x.dtype))
         radius = random.uniform(dtype=x.dtype) ** (1 / x[0].numel())
-        return direction * _column(radius, x) * eps
+        return direction * column(radius, x) * eps
 
 
-def _column(values: Tensor, like: Tensor) -> Tensor:
+def column(values: Tensor, like: Tensor) -> Tensor:
     """Shape one value per sample, (B,), to broadcast over ``like``, (B, *S)."""
     return values.view(-1, *[1] * (like.ndim - 1))
 

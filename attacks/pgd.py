@@ -14,7 +14,7 @@ from ..models.classifier import Outputs
 from ..models.registry import check_known
 from .attack import ATTACKS, Attack, likeliest_targets
 from .losses import LOSSES, class_log_likelihood, objective
-from .norms import NORMS
+from .norms import NORMS, column
 from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import Victim
@@ -99,6 +99,6 @@ class Best:
         """Take the iterates that are better than what is kept, (B, *S), (B,)."""
         fooled = outputs.predicted != self._y
         better = (fooled & ~self._fooled) | ((fooled == self._fooled) & (value > self._value))
-        self.x = torch.where(better.view(-1, *[1] * (x_adv.ndim - 1)), x_adv, self.x)
+        self.x = torch.where(column(better, x_adv), x_adv, self.x)
         self._value = torch.where(better, value, self._value)
         self._fooled = self._fooled | fooled

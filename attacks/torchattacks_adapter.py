@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .attack import ATTACKS, Attack
-from .norms import NORMS
+from .norms import NORMS, column
 from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import AccessError, Victim
@@ -208,7 +208,7 @@ def _settle(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> Tensor:
     norm = NORMS[threat.norm]
     inside = norm.perturb(x, x_adv - x, threat.eps)
     rounded = norm.size(inside - x_adv) <= ROUNDING
-    return torch.where(rounded.view(-1, *[1] * (x.ndim - 1)), inside, x_adv)
+    return torch.where(column(rounded, x), inside, x_adv)
 
 
 def _check_positive(attack: Attack, name: str) -> None:

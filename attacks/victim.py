@@ -122,7 +122,7 @@ class Victim:
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Copy images so that convolutions run channels-last from the first on: about 5 % faster, the same bits.
+    """Copy images so that convolutions run channels-last from the first on: faster, the same bits.
 
     A copy, because images of one channel count as channels-last already and would keep the strides that tell convolutions otherwise.
     """

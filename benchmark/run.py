@@ -147,12 +147,13 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
     missing = [cell for cells in plan.cells.values() for cell in cells if not store.sound(cell.description)]
     unscored = {entrant.name for entrant in plan.entrants if _lacks_scores(plan, entrant, store)}
     listener.begin(sum(map(work_of, missing)) + sum(_scoring_work(plan, name) for name in unscored))
-    failures: list[Failure] = []
+    failed_cells: list[Failure] = []
+    failed_detectors: list[Failure] = []
     for entrant in plan.entrants:
         finished = []
         for cell in plan.cells[entrant.name]:
             if cell in missing and (failure := _make(plan, entrant, cell, store, listener)):
-                failures.append(failure)
+                failed_cells.append(failure)
             else:
                 finished.append(cell)
         if entrant.name in unscored:
@@ -167,13 +168,9 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
                 device=plan.device,
                 report=listener.advance,
             )
-            failures += [Failure(f"{entrant.name} / detector {name}", why) for name, why in broken.items()]
+            failed_detectors += [Failure(f"{entrant.name} / detector {name}", why) for name, why in broken.items()]
     total = sum(map(len, plan.cells.values()))
-    return Summary(
-        made=len(missing) - sum("detector" not in failure.what for failure in failures),
-        found=total - len(missing),
-        failures=tuple(failures),
-    )
+    return Summary(len(missing) - len(failed_cells), total - len(missing), (*failed_cells, *failed_detectors))
 
 
 def work_of(cell: Cell) -> float:
