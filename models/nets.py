@@ -1,6 +1,7 @@
 """Feature networks: images in, features out. The normalisation and the head are not theirs."""
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from .registry import Registry
 
@@ -45,12 +46,24 @@ def digits_mlp(features: int = 64) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, features), nn.ReLU())
 
 
+class PReLU(nn.PReLU):
+    """PReLU with one slope; a frozen one on a CPU takes the kernel of leaky_relu, which gives the same bits.
+
+    torch's own PReLU also differentiates by the slope, one pixel at a time: a seventh of an attack's time on MNIST.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.requires_grad or x.is_cuda:
+            return super().forward(x)
+        return functional.leaky_relu(x, float(self.weight))
+
+
 def _stage(inputs: int, width: int, kernel: int) -> list[nn.Module]:
     """Two convolutions with PReLU, then a pooling that halves the sides, rounding down."""
     return [
         nn.Conv2d(inputs, width, kernel, padding=kernel // 2),
-        nn.PReLU(),
+        PReLU(),
         nn.Conv2d(width, width, kernel, padding=kernel // 2),
-        nn.PReLU(),
+        PReLU(),
         nn.MaxPool2d(2),
     ]

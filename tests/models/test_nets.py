@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from gmbench.models import NETS
+from gmbench.models.nets import PReLU
 
 
 def test_mnist_conv6_is_the_net_of_the_gm_loss_code() -> None:
@@ -22,10 +23,10 @@ def test_mnist_conv6_is_the_net_of_the_gm_loss_code() -> None:
 
 
 def test_the_surrogates_are_built_differently() -> None:
-    victim = {type(layer) for layer in NETS.build("mnist-conv6").modules()}
-    surrogate = {type(layer) for layer in NETS.build("mnist-conv3").modules()}
-    assert nn.BatchNorm2d in surrogate - victim
-    assert nn.PReLU in victim - surrogate
+    victim, surrogate = (list(NETS.build(name).modules()) for name in ("mnist-conv6", "mnist-conv3"))
+    for kind, net, other in ((nn.BatchNorm2d, surrogate, victim), (nn.PReLU, victim, surrogate)):
+        assert any(isinstance(layer, kind) for layer in net)
+        assert not any(isinstance(layer, kind) for layer in other)
     assert not any(isinstance(layer, nn.Conv2d) for layer in NETS.build("digits-mlp").modules())
 
 
@@ -38,3 +39,19 @@ def test_features_of_the_victims_have_no_activation() -> None:
         with torch.no_grad():
             features = net(torch.randn(2, 1, side, side, generator=generator))
         assert features.min() < 0 < features.max()
+
+
+def test_a_frozen_prelu_gives_the_bits_of_torch() -> None:
+    values = torch.randn(4, 3, 9, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([values, torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan]).expand(4, 3, 5)], 2)
+    for slope in (0.25, -0.3, 0.0):
+        frozen, reference = PReLU(init=slope), nn.PReLU(init=slope)
+        frozen.requires_grad_(False)
+        results = []
+        for layer in (frozen, reference):
+            image = x.clone().requires_grad_()
+            value = layer(image)
+            results.append((value, *torch.autograd.grad((value * torch.arange(14)).sum(), image)))
+        for ours, torchs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, torchs, rtol=0, atol=0, equal_nan=True)
+            assert not ours.requires_grad or ours.grad_fn.name() == "LeakyReluBackward0"
