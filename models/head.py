@@ -1,8 +1,9 @@
 """What every head is: logits for the test, a loss for the training, and perhaps a likelihood. One paper, one file, one head."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from .registry import Registry
 
@@ -31,6 +32,18 @@ class Head(nn.Module, ABC):
             y: True classes, (B,).
             progress: Share of the training that is done, in [0, 1]; schedules (a margin's growth, say) depend on it alone.
         """
+
+    def training_loss(self, features: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, progress: float, generator: Generator) -> Tensor:
+        """Compute the loss of a batch of images; a head that trains on other images than the clean ones overrides this.
+
+        Args:
+            features: The network, (B, *S) -> (B, D); may be called more than once.
+            x: Images in [0, 1], (B, *S).
+            y: True classes, (B,).
+            progress: See `loss`.
+            generator: The source of every random number, on the CPU.
+        """
+        return self.loss(features(x), y, progress)
 
     def learning_rates(self) -> dict[str, float]:
         """Name the parameters whose learning rate differs, with its factor."""

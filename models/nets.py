@@ -46,6 +46,68 @@ def digits_mlp(features: int = 64) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, features), nn.ReLU())
 
 
+@NETS.register("cifar-resnet20")
+def cifar_resnet20(features: int = 64) -> nn.Module:
+    """Build ResNet-20 for CIFAR-10 with shortcuts that need no weights (option A), up to its average pooling.
+
+    He, Zhang, Ren, Sun, CVPR 2016, arXiv 1512.03385, section 4.2; the GM-loss code takes its 64 pooled values as features. Initialised as
+    there (Kaiming, fan in). (B, 3, 32, 32) -> (B, 64)
+
+    Raises:
+        ValueError: Other than 64 features; "cifar-resnet20-fc" has any number.
+    """
+    if features != 64:
+        raise ValueError(f"expected features of cifar-resnet20 to be 64, got {features}; cifar-resnet20-fc has any number")
+    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    for inputs, width, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
+        layers += [Block(inputs, width, stride), Block(width, width, 1), Block(width, width, 1)]
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+    return net
+
+
+@NETS.register("cifar-resnet20-fc")
+def cifar_resnet20_fc(features: int = 10) -> nn.Module:
+    """Build ResNet-20 with one more linear layer, for losses that fix the number of features. (B, 3, 32, 32) -> (B, D)."""
+    return nn.Sequential(cifar_resnet20(), nn.Linear(64, features))
+
+
+@NETS.register("cifar-conv6")
+def cifar_conv6(features: int = 128) -> nn.Module:
+    """Build a plain net for CIFAR-10: six 3x3 convolutions with batch norm, no shortcut.
+
+    The surrogate of the transfer attacks: nothing of the victims' architecture. (B, 3, 32, 32) -> (B, D)
+    """
+    layers: list[nn.Module] = []
+    for inputs, width in ((3, 32), (32, 64), (64, 128)):
+        for before in (inputs, width):
+            layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut that drops pixels and adds channels of zeros (He et al., CVPR 2016, option A).
+
+    (B, C, H, W) -> (B, width, H / stride, W / stride)
+    """
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.stride, self.added = stride, width - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
+        shortcut = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added)) if self.added else x
+        return functional.relu(out + shortcut)
+
+
 class PReLU(nn.PReLU):
     """PReLU with one slope; a frozen one on a CPU takes the kernel of leaky_relu, which gives the same bits.
 

@@ -5,10 +5,10 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .classifier import Classifier
 from .head import HEADS, Head
@@ -18,6 +18,9 @@ from .registry import check_known
 __all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe"]
 
 RECIPES = Path(__file__).parent / "recipes"
+
+Positive = Annotated[float, Field(gt=0)]
+_PER_CHANNEL = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
 
 
 class Recipe(BaseModel):
@@ -29,15 +32,19 @@ class Recipe(BaseModel):
         data: Name of the data set.
         net: Name of the feature network.
         features: D.
-        mean: Subtracted from the input.
-        std: Divides the input.
+        mean: Subtracted from the input, a number or one per channel.
+        std: Divides the input, likewise, > 0.
         loss: ``name`` of the loss and its options.
         epochs: Passes over the training split.
         batch: Images per step.
-        lr: Highest learning rate of the one-cycle schedule.
+        lr: Highest learning rate.
+        drops: Shares of the training, each in (0, 1), at which the learning rate is multiplied by ``drop``; with none, it follows a
+            one-cycle schedule.
+        drop: See ``drops``, in (0, 1].
         weight_decay: On every parameter.
         clip: Largest gradient norm of a step; longer ones are shortened to it; None for no limit.
         padding: Pixels of the random shift, 0 for none.
+        flip: Whether an image is mirrored left to right half of the time.
         bf16: Whether the network computes in bfloat16 where the processor has it; the head never does.
     """
 
@@ -48,15 +55,18 @@ class Recipe(BaseModel):
     data: str
     net: str
     features: int = Field(gt=0)
-    mean: float = 0.0
-    std: float = Field(1.0, gt=0)
+    mean: Annotated[tuple[float, ...], _PER_CHANNEL] = (0.0,)
+    std: Annotated[tuple[Positive, ...], _PER_CHANNEL] = (1.0,)
     loss: dict[str, Any]
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     lr: float = Field(gt=0)
+    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    drop: float = Field(0.1, gt=0, le=1)
     weight_decay: float = Field(ge=0)
     clip: float | None = Field(None, gt=0)
     padding: int = Field(0, ge=0)
+    flip: bool = False
     bf16: bool = True
 
 

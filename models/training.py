@@ -1,4 +1,4 @@
-"""Trains a classifier from a recipe: SGD with Nesterov momentum under a one-cycle schedule, data in memory, resumable.
+"""Trains a classifier from a recipe: SGD with Nesterov momentum, data in memory, resumable.
 
 A training is a pure function of (recipe, data, seed) on one machine: the order and the shifts of an epoch are drawn from (seed, epoch), and
 the state is saved after each epoch, so a killed training goes on to the weights that it would have had.
@@ -85,6 +85,11 @@ def train(
     of = f"seed {seed}, {classes} classes, {recipe.model_dump_json()}"
     first = _restore(state, of, classifier, optimiser)
     classifier.train()
+
+    def features(images: Tensor) -> Tensor:
+        with _autocast(device, recipe.bf16):
+            return classifier.features(images).float()
+
     for epoch in range(first, recipe.epochs):
         generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
         order = torch.randperm(len(x), generator=generator)
@@ -92,11 +97,12 @@ def train(
         for number, rows in enumerate(order.split(recipe.batch)):
             step = epoch * steps_per_epoch + number
             for group in optimiser.param_groups:
-                group["lr"] = group["highest_lr"] * one_cycle(step / steps)
-            images = shifted(x[rows.to(device)], recipe.padding, generator).float() / 255
-            with _autocast(device, recipe.bf16):
-                features = classifier.features(images)
-            loss = head.loss(features.float(), y[rows.to(device)], step / steps)
+                group["lr"] = group["highest_lr"] * rate(recipe, step / steps)
+            images = shifted(x[rows.to(device)], recipe.padding, generator)
+            if recipe.flip:
+                images = flipped(images, generator)
+            images = images.float() / 255
+            loss = head.training_loss(features, images, y[rows.to(device)], step / steps, generator)
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(
@@ -110,6 +116,13 @@ def train(
             report(Progress(step + 1, steps, epoch + 1, total / (number + 1)))
         _save(state, of, classifier, optimiser, epoch + 1)
     return classifier.eval()
+
+
+def rate(recipe: Recipe, progress: float) -> float:
+    """Give the learning rate's share of its highest value at this share of the training."""
+    if not recipe.drops:
+        return one_cycle(progress)
+    return recipe.drop ** sum(progress >= share for share in recipe.drops)
 
 
 def one_cycle(progress: float) -> float:
@@ -129,6 +142,12 @@ def shifted(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     rows = rows + torch.arange(height, device=x.device).view(1, -1, 1)
     columns = columns + torch.arange(width, device=x.device).view(1, 1, -1)
     return padded.permute(0, 2, 3, 1)[torch.arange(batch, device=x.device).view(-1, 1, 1), rows, columns].permute(0, 3, 1, 2)
+
+
+def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images left to right, (B, C, H, W) -> (B, C, H, W)."""
+    mirrored = torch.rand(len(x), generator=generator).to(x.device) < 0.5
+    return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
 
 
 @torch.no_grad()

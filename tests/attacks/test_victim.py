@@ -24,7 +24,9 @@ def test_pieces_change_no_bit(monkeypatch) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         watched = Watched()
-        classifier = Classifier(nn.Sequential(watched, NETS.build("digits-conv4", features=16)), HEADS.build("lgm", features=16, classes=10))
+        classifier = Classifier(
+            nn.Sequential(watched, NETS.build("digits-conv4", features=16)), HEADS.build("lgm", features=16, classes=10)
+        )
         x, y = torch.rand(50, 1, 8, 8), torch.randint(10, (50,))
 
     def run(pixels: int) -> tuple[Tensor, Tensor, Outputs]:

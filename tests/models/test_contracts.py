@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from gmbench.models import HEADS, NETS, Head
 
 B, D, K = 6, 3, 4
-SHAPES = {"mnist": (1, 28, 28), "digits": (1, 8, 8)}
+FEATURES = {"gccs": K}
+"""D of the heads that cannot have any."""
+
+BATCH_STATISTICS = {"gccs"}
+"""Heads whose loss looks at the batch as a whole: it is no mean over the samples."""
+
+SHAPES = {"mnist": (1, 28, 28), "digits": (1, 8, 8), "cifar": (3, 32, 32)}
 """Of the images, by the first word of a network's name."""
 
 
@@ -23,34 +29,45 @@ Y = torch.arange(B) % K
 def build(name: str) -> Head:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return HEADS.build(name, features=D, classes=K)
+        return HEADS.build(name, features=FEATURES.get(name, D), classes=K)
 
 
 @pytest.fixture(params=list(HEADS))
-def head(request: pytest.FixtureRequest) -> Head:
-    return build(request.param)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def head(name: str) -> Head:
+    return build(name)
+
+
+@pytest.fixture
+def width(name: str) -> int:
+    """D."""
+    return FEATURES.get(name, D)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_logits_have_their_shape_and_type(head: Head, dtype: torch.dtype) -> None:
-    logits = head.to(dtype)(noise(B, D, dtype=dtype))
+def test_logits_have_their_shape_and_type(head: Head, width: int, dtype: torch.dtype) -> None:
+    logits = head.to(dtype)(noise(B, width, dtype=dtype))
     assert logits.shape == (B, K)
     assert logits.dtype == dtype
     assert logits.std(0).min() > 0  # every class's logit looks at the features
 
 
 @pytest.mark.parametrize("name", [name for name in HEADS if hasattr(build(name), "log_likelihood")])
-def test_likelihood_vanishes_far_away(name: str) -> None:
+def test_likelihood_vanishes_far_away(name: str, width: int) -> None:
     log_likelihood: Callable[[Tensor], Tensor] = getattr(build(name), "log_likelihood")  # noqa: B009 - no part of Head
-    near, far = log_likelihood(noise(B, D)), log_likelihood(100 * noise(B, D))
+    near, far = log_likelihood(noise(B, width)), log_likelihood(100 * noise(B, width))
     assert near.shape == (B, K)
     assert (far < near).all()
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("scale", [1, 1000])
-def test_loss_and_its_gradients_are_finite(head: Head, progress: float, scale: float) -> None:
-    features = (scale * noise(B, D)).requires_grad_()
+def test_loss_and_its_gradients_are_finite(head: Head, width: int, progress: float, scale: float) -> None:
+    features = (scale * noise(B, width)).requires_grad_()
     loss = head.train().loss(features, Y, progress)
     assert loss.shape == ()
     assert loss.isfinite()
@@ -63,32 +80,33 @@ def test_loss_and_its_gradients_are_finite(head: Head, progress: float, scale: f
 
 
 @pytest.mark.parametrize("progress", [0.0, 1.0])
-def test_gradient_is_that_of_the_loss(head: Head, progress: float) -> None:
+def test_gradient_is_that_of_the_loss(head: Head, width: int, progress: float) -> None:
     head = head.double().eval()
-    features = noise(B, D, dtype=torch.float64).requires_grad_()
+    features = noise(B, width, dtype=torch.float64).requires_grad_()
     torch.autograd.gradcheck(lambda values: head.loss(values, Y, progress), [features])
 
 
-def test_loss_is_a_mean_over_the_batch(head: Head) -> None:
+@pytest.mark.parametrize("name", [name for name in HEADS if name not in BATCH_STATISTICS])
+def test_loss_is_a_mean_over_the_batch(head: Head, width: int) -> None:
     head = head.double().eval()
-    features = noise(B, D, dtype=torch.float64)
+    features = noise(B, width, dtype=torch.float64)
     each = torch.stack([head.loss(features[i : i + 1], Y[i : i + 1], 0.5) for i in range(B)])
     torch.testing.assert_close(head.loss(features, Y, 0.5), each.mean())
 
 
-def test_loss_falls_along_its_gradient(head: Head) -> None:
-    features = noise(B, D).requires_grad_()
+def test_loss_falls_along_its_gradient(head: Head, width: int) -> None:
+    features = noise(B, width).requires_grad_()
     head.eval()
     loss = head.loss(features, Y, 0.5)
     [gradient] = torch.autograd.grad(loss, features)
     assert head.loss(features - 1e-2 * gradient / gradient.norm(), Y, 0.5) < loss
 
 
-def test_evaluation_changes_nothing(head: Head) -> None:
+def test_evaluation_changes_nothing(head: Head, width: int) -> None:
     head.eval()
     before = {name: value.clone() for name, value in head.state_dict().items()}
-    head(noise(B, D))
-    head.loss(noise(B, D), Y, 0.5)
+    head(noise(B, width))
+    head.loss(noise(B, width), Y, 0.5)
     assert all(value.equal(before[name]) for name, value in head.state_dict().items())
 
 
@@ -103,14 +121,14 @@ def net_and_images(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor]:
     shape = SHAPES[request.param.split("-")[0]]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = NETS.build(request.param, features=5)
+        net = NETS.build(request.param, features=64)
     return net.eval(), noise(3, *shape, seed=1)
 
 
 def test_net_gives_the_features_it_was_asked_for(net_and_images: tuple[nn.Module, Tensor]) -> None:
     net, images = net_and_images
     features = net(images)
-    assert features.shape == (3, 5)
+    assert features.shape == (3, 64)
     assert features.isfinite().all()
     assert not features[0].equal(features[1])
 

@@ -1,10 +1,11 @@
 """What the networks' sources say of them and the contract of all networks does not."""
 
+import pytest
 import torch
 from torch import nn
 
 from gmbench.models import NETS
-from gmbench.models.nets import PReLU
+from gmbench.models.nets import Block, PReLU
 
 
 def test_mnist_conv6_is_the_net_of_the_gm_loss_code() -> None:
@@ -28,6 +29,30 @@ def test_the_surrogates_are_built_differently() -> None:
         assert any(isinstance(layer, kind) for layer in net)
         assert not any(isinstance(layer, kind) for layer in other)
     assert not any(isinstance(layer, nn.Conv2d) for layer in NETS.build("digits-mlp").modules())
+    assert not any(isinstance(layer, Block) for layer in NETS.build("cifar-conv6").modules())
+
+
+def test_cifar_resnet20_is_the_net_of_its_paper() -> None:
+    # He et al., table 6: 0.27 million parameters; 19 convolutions, the last linear layer is the head's.
+    net = NETS.build("cifar-resnet20", features=64)
+    convolutions = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == [16] * 7 + [32] * 6 + [64] * 6
+    assert {layer.kernel_size for layer in convolutions} == {(3, 3)}
+    weights = 9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
+    norms = 2 * (7 * 16 + 6 * 32 + 6 * 64)
+    assert sum(parameter.numel() for parameter in net.parameters()) == weights + norms == 269_072
+    with pytest.raises(ValueError, match="expected features of cifar-resnet20 to be 64, got 10; cifar-resnet20-fc has any number"):
+        NETS.build("cifar-resnet20", features=10)
+
+
+def test_shortcut_drops_pixels_and_adds_zero_channels() -> None:
+    block = Block(2, 4, stride=2).eval()
+    nn.init.zeros_(block.norm2.weight)  # what is left is the shortcut
+    x = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    out = block(x)
+    assert out[:, :2].equal(x[:, :, ::2, ::2])
+    assert out[:, 2:].count_nonzero() == 0
+    assert out.shape == (1, 4, 2, 2)
 
 
 def test_features_of_the_victims_have_no_activation() -> None:

@@ -36,7 +36,7 @@ def test_reads_a_file_and_fills_in_the_defaults(file: Path) -> None:
     recipe = load_recipe(str(file))
     assert (recipe.name, recipe.features, recipe.lr) == ("own", 4, 0.1)
     assert recipe.loss == {"name": "lgm", "alpha": 0.5}
-    assert (recipe.mean, recipe.std, recipe.clip, recipe.padding, recipe.bf16) == (0, 1, None, 0, True)
+    assert (recipe.mean, recipe.std, recipe.clip, recipe.padding, recipe.bf16) == ((0,), (1,), None, 0, True)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_reads_a_file_and_fills_in_the_defaults(file: Path) -> None:
         ("epochs = 2", "", "own.toml: expected a key 'epochs'"),
         ("features = 4", "features = 0", "own.toml: expected 'features' to be valid: input should be greater than 0, got 0"),
         ("lr = 0.1", "lr = -0.1", "own.toml: expected 'lr' to be valid: input should be greater than 0, got -0.1"),
-        ("lr = 0.1", "lr = 0.1\nstd = 0", "own.toml: expected 'std' to be valid: input should be greater than 0, got 0"),
+        ("lr = 0.1", "lr = 0.1\nstd = 0", "own.toml: expected 'std.0' to be valid: input should be greater than 0, got 0"),
         ("lr = 0.1", 'lr = "fast"', "own.toml: expected 'lr' to be valid: input should be a valid number, "),
         ("lr = 0.1", "lr = = 0.1", "own.toml is no valid TOML: "),
         ('net = "digits-mlp"', 'net = "digit-mlp"', "no net named 'digit-mlp'; did you mean 'digits-mlp'?"),
@@ -89,7 +89,9 @@ def test_our_recipes_load_under_their_name(path: Path) -> None:
 
 def test_every_loss_has_a_recipe_for_every_data_set() -> None:
     names = {path.stem for path in RECIPES.glob("*.toml")}
-    assert {f"{data}-{loss}" for data in ("digits", "mnist") for loss in (*HEADS, "surrogate")} <= names
+    losses = [loss.replace("_", "-") for loss in HEADS]
+    assert {f"{data}-{name}" for data in ("mnist", "cifar10-jpeg") for name in (*losses, "surrogate")} <= names
+    assert {f"digits-{name}" for name in ("softmax", "center", "lgm", "surrogate")} <= names
 
 
 def test_loading_leaves_the_global_random_state(file: Path) -> None:
@@ -99,7 +101,7 @@ def test_loading_leaves_the_global_random_state(file: Path) -> None:
 
 
 def test_builds_what_the_recipe_says(file: Path) -> None:
-    recipe = load_recipe(str(file)).model_copy(update={"mean": 0.5, "std": 0.25})
+    recipe = load_recipe(str(file)).model_copy(update={"mean": (0.5,), "std": (0.25,)})
     classifier = build_classifier(recipe, classes=3)
     x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(classifier.normalise(x), (x - 0.5) / 0.25)

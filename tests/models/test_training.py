@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gmbench.models import HEADS, Head, Recipe
 from gmbench.models.recipe import build_classifier
 from gmbench.models.softmax import Softmax
-from gmbench.models.training import Diverged, Progress, accuracy, has_bf16, one_cycle, shifted, train
+from gmbench.models.training import Diverged, Progress, accuracy, flipped, has_bf16, one_cycle, rate, shifted, train
 
 CLASSES = 3
 X = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -25,7 +25,8 @@ class Killed(Exception):
 
 @pytest.fixture(params=list(HEADS))
 def each_recipe(request: pytest.FixtureRequest, recipe: Recipe) -> Recipe:
-    return recipe.model_copy(update={"loss": {"name": request.param}})
+    features = CLASSES if request.param == "gccs" else recipe.features
+    return recipe.model_copy(update={"loss": {"name": request.param}, "features": features})
 
 
 def weights(recipe: Recipe, seed: int = 0, **options: Any) -> dict[str, Tensor]:
@@ -113,7 +114,7 @@ def test_what_can_be_learned_is_learned(each_recipe: Recipe) -> None:
     x = X // 4
     for image, label in zip(x, Y, strict=True):  # one bright band, whose place is the class
         image[:, :, 3 * label : 3 * label + 2] = 255
-    classifier = train(each_recipe.model_copy(update={"net": "digits-conv4", "epochs": 10, "padding": 0}), x, Y, CLASSES, seed=0)
+    classifier = train(each_recipe.model_copy(update={"net": "digits-conv4", "epochs": 30, "padding": 0}), x, Y, CLASSES, seed=0)
     assert not classifier.training
     assert accuracy(classifier, x, Y) == 1
 
@@ -237,3 +238,23 @@ def test_accuracy_is_the_share_of_right_predictions(batch: int) -> None:
 def test_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert has_bf16("cpu") is expected
+
+
+def test_learning_rate_drops_where_the_recipe_says(recipe: Recipe) -> None:
+    stepped = recipe.model_copy(update={"drops": (0.5, 0.75), "drop": 0.1})
+    assert [rate(stepped, progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 1)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert rate(recipe, 0.3) == one_cycle(0.3)
+    assert not same(weights(recipe), weights(stepped))
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    x = torch.arange(400 * 2 * 3 * 4).view(400, 2, 3, 4)
+    found = flipped(x, torch.Generator().manual_seed(0))
+    mirrored = (found == x.flip(3)).flatten(1).all(1)
+    assert ((found == x).flatten(1).all(1) != mirrored).all()
+    assert 160 < mirrored.sum() < 240
+    assert found.equal(flipped(x, torch.Generator().manual_seed(0)))
+
+
+def test_the_recipe_asks_for_mirrored_images(recipe: Recipe) -> None:
+    assert not same(weights(recipe), weights(recipe.model_copy(update={"flip": True})))
