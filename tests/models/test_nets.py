@@ -66,17 +66,37 @@ def test_features_of_the_victims_have_no_activation() -> None:
         assert features.min() < 0 < features.max()
 
 
-def test_a_frozen_prelu_gives_the_bits_of_torch() -> None:
+@pytest.mark.parametrize("slope", [0.25, -0.3, 0.0])
+def test_prelu_gives_the_bits_of_torch(slope: float) -> None:
     values = torch.randn(4, 3, 9, generator=torch.Generator().manual_seed(0))
     x = torch.cat([values, torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan]).expand(4, 3, 5)], 2)
-    for slope in (0.25, -0.3, 0.0):
-        frozen, reference = PReLU(init=slope), nn.PReLU(init=slope)
-        frozen.requires_grad_(False)
+    for frozen in (True, False):
         results = []
-        for layer in (frozen, reference):
+        for layer in (PReLU(init=slope), nn.PReLU(init=slope)):
+            layer.requires_grad_(not frozen)
             image = x.clone().requires_grad_()
             value = layer(image)
             results.append((value, *torch.autograd.grad((value * torch.arange(14)).sum(), image)))
         for ours, torchs in zip(*results, strict=True):
             torch.testing.assert_close(ours, torchs, rtol=0, atol=0, equal_nan=True)
-            assert not ours.requires_grad or ours.grad_fn.name() == "LeakyReluBackward0"
+
+
+def test_gradients_of_prelu_are_those_of_its_values() -> None:
+    layer = PReLU().double()
+    x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight = torch.tensor([0.25], dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(lambda x, weight: torch.func.functional_call(layer, {"weight": weight}, (x,)), [x, weight])
+
+
+def test_prelu_takes_half_precision() -> None:
+    layer, reference = PReLU(), nn.PReLU()
+    x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    slopes = []
+    for each in (layer, reference):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = each(x)
+        assert value.dtype == torch.bfloat16
+        value.float().sum().backward()
+        slopes.append(each.weight.grad)
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=0.01, atol=0)
+    assert slopes[0].dtype == torch.float32
