@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from ..detectors import Detector
 from ..models import Classifier, load_checkpoint
+from ..models.foreign import is_foreign, load_foreign
 
-__all__ = ["Defense", "DefenseError", "Entrant", "check_classifier", "entrant_from_checkpoint", "entrant_from_file"]
+__all__ = ["Defense", "DefenseError", "Entrant", "check_classifier", "entrant_by_name", "entrant_from_checkpoint", "entrant_from_file"]
 
 
 class DefenseError(ValueError):
@@ -53,6 +55,32 @@ class Entrant:
     fingerprint: str
     classifier: Classifier = field(repr=False)
     detector: Detector | None = None
+
+
+def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
+    """Load a defense by what a suite or a command line calls it.
+
+    Args:
+        name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in the zoo or path.
+        shape: Of the suite's images, (C, H, W).
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged.
+        ForeignError: The other's model cannot be had, read or used.
+        DefenseError: The file gives no defense, or the model is for images of another size.
+    """
+    if is_foreign(name):
+        return _entrant_from_others(name, shape)
+    return entrant_from_file(Path(name)) if name.endswith(".py") else entrant_from_checkpoint(name)
+
+
+def _entrant_from_others(name: str, shape: tuple[int, int, int]) -> Entrant:
+    model = load_foreign(name, shape=shape)
+    if model.shape not in (None, shape):
+        raise DefenseError(f"expected '{name}' to be for images of shape {shape}, got one for {model.shape}")
+    told = re.sub(r"[^:@]*/", "", name)  # no folders of the user's machine in published tables
+    told = re.sub(r"[^\w.]+", "-", told)  # figures are named after models
+    return Entrant(told, told, 0, model.fingerprint, model)
 
 
 def entrant_from_checkpoint(name: str) -> Entrant:

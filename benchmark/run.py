@@ -13,7 +13,7 @@ from ..attacks import ATTACKS
 from ..detectors import Detector
 from .cell import Cell, run_cell
 from .data import load_data
-from .defense import DefenseError, Entrant, check_classifier, entrant_from_checkpoint, entrant_from_file
+from .defense import DefenseError, Entrant, check_classifier, entrant_by_name
 from .image_set import SPLITS, ImageSet
 from .scoring import detectors_for, score_cells, score_description
 from .store import Store
@@ -102,12 +102,12 @@ def pick_device(name: str) -> str:
     return name
 
 
-def make_plan(suite: Suite, *, defenses: Sequence[Path] = (), root: Path | None = None, device: str = "cpu") -> Plan:
+def make_plan(suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path | None = None, device: str = "cpu") -> Plan:
     """Load data and models, check them, and list the cells; computes no attack.
 
     Args:
         suite: What to run.
-        defenses: Python files of the user's own defenses.
+        defenses: The user's own, see `entrant_by_name`.
         root: Where the data are.
         device: Where to compute.
 
@@ -115,13 +115,16 @@ def make_plan(suite: Suite, *, defenses: Sequence[Path] = (), root: Path | None 
         CheckpointError: A model is missing or damaged.
         DataError: The data are missing or damaged.
         DefenseError: A user's defense cannot be judged.
+        ForeignError: Another's model cannot be had, read or used.
     """
     data = {split: load_data(suite.data, split, root) for split in SPLITS}
-    entrants = [entrant_from_checkpoint(name) for name in suite.models] + [entrant_from_file(path) for path in defenses]
+    channels, height, width = data["test"].x.shape[1:]
+    shape = (channels, height, width)
+    entrants = [entrant_by_name(str(name), shape) for name in (*suite.models, *defenses)]
     names = [entrant.name for entrant in entrants]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DefenseError(f"expected every defense to have its own name, got '{twice[0]}' twice")
-    surrogate = entrant_from_checkpoint(suite.surrogate) if suite.surrogate else None
+    surrogate = entrant_by_name(suite.surrogate, shape) if suite.surrogate else None
     few = data["test"].images(slice(0, 4)).to(device)
     for entrant in [*entrants, surrogate] if surrogate else entrants:
         entrant.classifier.to(device)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gmbench.benchmark.defense import DefenseError, check_classifier, entrant_from_checkpoint, entrant_from_file
+from gmbench.benchmark.defense import DefenseError, check_classifier, entrant_by_name, entrant_from_checkpoint, entrant_from_file
 from gmbench.models import Classifier
 
 X = torch.rand(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -113,3 +114,34 @@ def test_checkpoints_of_other_weights_have_other_fingerprints() -> None:
     entrants = [entrant_from_checkpoint(name) for name in ("digits-lgm-s0", "digits-softmax-s0")]
     assert entrants[0].fingerprint != entrants[1].fingerprint
     assert entrants[0].loss == "lgm"
+
+
+def other(folder: Path, pixels: int = 9) -> str:
+    """Somebody's own net in a Python file with its weights; returns what a command line calls it."""
+    layers = f"nn.Sequential(nn.Flatten(), nn.Linear({pixels}, 5), nn.ReLU(), nn.Linear(5, 10))"
+    (folder / "net.py").write_text(f"from torch import nn\n\n\ndef Net():\n    return {layers}\n")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 5), nn.ReLU(), nn.Linear(5, 10))
+    save_file(net.state_dict(), folder / "net.safetensors")
+    return f"{folder}/net.py:Net@{folder}/net.safetensors"
+
+
+def test_others_models_enter_under_a_name_without_folders(tmp_path: Path) -> None:
+    entrant = entrant_by_name(other(tmp_path), (1, 3, 3))
+    assert entrant.name == entrant.loss == "net.py-Net-net.safetensors"
+    check_classifier(entrant.name, entrant.classifier, X, 10)
+    assert entrant.classifier.outputs(X).features.shape == (4, 5)
+    assert entrant.fingerprint == entrant_by_name(other(tmp_path), (1, 3, 3)).fingerprint
+
+
+def test_others_models_for_other_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"does not work as a classifier; on images of shape \(1, 4, 4\)"):
+        entrant_by_name(other(tmp_path), (1, 4, 4))
+    with pytest.raises(ValueError, match=r"no kind of model named 'tim'; did you mean 'timm'\?"):
+        entrant_by_name("tim:resnet18", (1, 3, 3))
+
+
+def test_a_name_may_be_a_checkpoints_or_a_file(tmp_path: Path) -> None:
+    assert entrant_by_name("digits-lgm-s0", (1, 8, 8)).name == "digits-lgm-s0"
+    with pytest.raises(DefenseError, match="no defense file"):
+        entrant_by_name(str(tmp_path / "none.py"), (1, 8, 8))
