@@ -14,7 +14,7 @@ BUILD := $(INSTALL) --no-build-isolation --use-pep517 --editable
 SUITES := digits-v1 mnist-v1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench reproduce test lint types check perf report clean
+.PHONY: help dev bench reproduce zoo test lint types check perf report clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -29,8 +29,12 @@ reproduce: $(DEV) ## fetch MNIST where it is missing and run every published sui
 	$(BIN)/gmbench data mnist
 	$(foreach suite,$(SUITES),$(BIN)/gmbench run $(suite) &&) true
 
+zoo: $(DEV) ## train what models/zoo.toml lists and has no checkpoint yet, hours; stopped, it continues
+	$(BIN)/gmbench zoo train
+	$(BIN)/gmbench zoo page
+
 test: $(DEV) ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
 
 lint: $(DEV) ## check style and formatting
 	$(BIN)/ruff check

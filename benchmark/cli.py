@@ -13,7 +13,8 @@ from ..attacks import ATTACKS
 from ..detectors import DETECTORS
 from ..models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, read_card
 from ..models.recipe import RECIPES
-from ..models.training import Diverged, Progress
+from ..models.training import Diverged
+from .cli_zoo import DataRoot, Device, train_showing, zoo
 from .console import Bar, console, fail
 from .data import DATASETS, DataError, fetch_data, load_data
 from .defense import DefenseError
@@ -21,7 +22,6 @@ from .publish import is_published, publish
 from .run import Plan, Summary, estimate_seconds, make_plan, pick_device, run_plan
 from .store import Store, StoreError, store_root
 from .suite import Suite, load_suite, narrow, suites
-from .training import train_checkpoint
 
 __all__ = ["app", "main"]
 
@@ -34,15 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(zoo, name="zoo")
 
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the data sets. Default: $GMBENCH_DATA, else the user's cache folder.")
-]
 StoreRoot = Annotated[
     Path | None, typer.Option("--store", help="Folder of finished cells. Default: $GMBENCH_STORE, else the user's cache folder.")
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder for the tables and figures, one subfolder per suite.")]
-Device = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu or cuda.")]
 Models = Annotated[
     list[str] | None, typer.Option("--models", help="Only these models (name or pattern such as '*-s0'); repeat it for more.")
 ]
@@ -52,7 +49,12 @@ Attacks = Annotated[
 Detectors = Annotated[list[str] | None, typer.Option("--detectors", help="Only these detectors; repeat it for more.")]
 Samples = Annotated[int | None, typer.Option("--samples", help="Only the first so many test images.")]
 Defenses = Annotated[
-    list[Path] | None, typer.Option("--defense", help="Python file whose build() returns a gmbench.Defense; it is run. Repeat it for more.")
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="FILE.py whose build() returns a gmbench.Defense (it is run), or another's model: torchvision:NAME, timm:NAME, "
+        "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS.safetensors. Repeat it for more.",
+    ),
 ]
 
 
@@ -102,6 +104,9 @@ def report(
     data_root: DataRoot = None,
     store: StoreRoot = None,
     results: Results = Path("results"),
+    figures: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="Draw the feature space, too: every model looks at some thousand images again.")
+    ] = True,
 ) -> None:
     """Write a suite's tables and figures again from the store; attacks nothing."""
     plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
@@ -111,7 +116,7 @@ def report(
         raise StoreError(
             f"{missing} cells of {plan.suite.name} are not in the store at {place.root}; compute them with: gmbench run {suite}"
         )
-    publish(plan, place, results / folder)
+    publish(plan, place, results / folder, features=figures)
     console.print(f"results: {results / folder}/README.md")
 
 
@@ -124,20 +129,7 @@ def train(
     data_root: DataRoot = None,
 ) -> None:
     """Train a model from a recipe: weights (safetensors) and a card (JSON). A stopped training goes on after its last epoch."""
-    chosen = load_recipe(recipe)
-    with Bar() as bar:
-        done = 0
-
-        def tell(progress: Progress) -> None:
-            nonlocal done
-            if done == 0:
-                bar.begin(progress.steps)
-            if progress.step == progress.steps or progress.step % 100 == 0:
-                bar.doing(f"{chosen.name} s{seed}, epoch {progress.epoch} of {chosen.epochs}, loss {progress.loss:.3f}")
-            bar.advance(progress.step - done)
-            done = progress.step
-
-        card = train_checkpoint(chosen, seed, out, root=data_root, device=pick_device(device), report=tell)
+    card = train_showing(load_recipe(recipe), seed, out, data_root, pick_device(device))
     console.print(f"{out / card.name}.safetensors: test accuracy {card.test_accuracy:.2%}, validation {card.validation_accuracy:.2%}")
 
 
@@ -226,7 +218,7 @@ def _plan(
     attacks: Sequence[str] | None,
     detectors: Sequence[str] | None,
     samples: int | None,
-    defenses: Sequence[Path] | None,
+    defenses: Sequence[str] | None,
     device: str,
     root: Path | None,
 ) -> tuple[Plan, str]:

@@ -12,17 +12,20 @@ import pandas as pd
 from .cell import Cell
 from .checks import run_checks
 from .eer_table import eer_table
+from .features import gather
 from .figure_examples import Examples
 from .leaderboard import leaderboard
+from .outcomes import models_of
 from .report import write_report
 from .run import Plan
 from .samples import samples_frame
 from .scoring import score_description
+from .setting import middle_eps
 from .store import Store, key_of
 
 __all__ = ["REPORT", "is_published", "publish"]
 
-REPORT = 1
+REPORT = 2
 """Raise it when a change of the code changes a table or a figure: results are then written again though no cell is new."""
 
 MANIFEST = "manifest.json"
@@ -31,17 +34,17 @@ SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the change
 
 
 def is_published(plan: Plan, store: Store, folder: Path) -> bool:
-    """Tell whether ``folder`` holds the report of exactly this plan, no file of it missing or changed."""
+    """Tell whether ``folder`` holds the report of exactly this plan, with every figure, no file of it missing or changed."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return bool(manifest["inputs"] == _inputs(plan, store)) and all(
+        return bool(manifest["inputs"] == _inputs(plan, store, features=True)) and all(
             hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in manifest["files"].items()
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500) -> pd.DataFrame:
+def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500, features: bool = True) -> pd.DataFrame:
     """Write the report of what the store holds of a plan, and return the leaderboard.
 
     Args:
@@ -49,6 +52,7 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500) -> 
         store: Of cells and scores.
         folder: Replaced as a whole.
         resamples: Of the bootstrap.
+        features: Whether to draw the feature space, too: for that alone every model looks at some thousand images again.
     """
     samples = samples_frame(plan, store)
     eer = eer_table(samples, resamples=resamples)
@@ -63,22 +67,28 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500) -> 
         checks=checks,
         examples=list(_examples(plan, store)),
         facts=_facts(plan, store),
+        features=gather(plan, store, middle_eps(models_of(samples))) if features else (),
     )
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    (folder / MANIFEST).write_text(json.dumps({"inputs": _inputs(plan, store), "files": digests}, indent=1) + "\n")
+    (folder / MANIFEST).write_text(json.dumps({"inputs": _inputs(plan, store, features=features), "files": digests}, indent=1) + "\n")
     return board
 
 
-def _inputs(plan: Plan, store: Store) -> str:
-    """Hash all that decides the report: the contents of the cells and scores, the suite's text, the machines, this code's number."""
+def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
+    """Hash all that decides the report: the contents of the cells and scores, the suite's text, the machines, this code's number.
+
+    The figures of the feature space come from the models and the training images themselves.
+    """
     contents = [
         store.head(description)["files"]
         for entrant in plan.entrants
         for cell in plan.cells[entrant.name]
         for description in (cell.description, *_scores(plan, entrant.name, cell))
     ]
-    return key_of({"contents": contents, "facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "report": REPORT})
+    seen = [plan.data["train"].checksum, *(entrant.fingerprint for entrant in plan.entrants)] if features else []
+    told = {"facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "features": seen}
+    return key_of({"contents": contents, **told, "report": REPORT})
 
 
 def _scores(plan: Plan, entrant: str, cell: Cell) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .eer_table import EER_COLUMNS, POPULATIONS
+from .features import ModelFeatures
 from .figure_eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
 from .figure_examples import Examples, examples_figure
+from .figure_features import features_figure
 from .figure_heatmap import heatmap_figure
 from .figure_histogram import histogram_figure
+from .figure_means import means_figure
 from .figure_roc import roc_figure
+from .figure_spread import FEWEST_MODELS, shared_robustness, spread_figure
 from .figure_style import save
 from .leaderboard import LEADERBOARD_COLUMNS
 from .outcomes import ModelSamples, models_of
@@ -51,6 +56,7 @@ def write_report(
     checks: pd.DataFrame,
     examples: Sequence[Examples],
     facts: Mapping[str, str],
+    features: Sequence[ModelFeatures] = (),
 ) -> None:
     """Write everything into ``folder``, which is replaced as a whole, or left as it is if anything fails.
 
@@ -63,6 +69,7 @@ def write_report(
         checks: A row per model and check.
         examples: Images before and after attacks; those of one model make one sheet.
         facts: What made the numbers, {"device": "..."}; no dates, or two runs would differ.
+        features: What the models' features say; none, no figures of the feature space.
 
     Raises:
         FileExistsError: The folder holds something that is no part of a report.
@@ -77,7 +84,9 @@ def write_report(
         detectors = verification_detectors(models)
         shown = [
             Shown(section, caption, save(figure, building / name).relative_to(building).as_posix())
-            for section, caption, name, figure in _figures(models, eer, leaderboard, detectors, examples)
+            for section, caption, name, figure in chain(
+                _figures(models, eer, leaderboard, detectors, examples), _feature_figures(models, features)
+            )
         ]
         _write_tables(building, samples, eer, leaderboard)
         text = readme(title, eer=eer, leaderboard=leaderboard, checks=checks, detectors=detectors, figures=shown, facts=facts)
@@ -164,3 +173,19 @@ def _figures(
         for sheet, start in enumerate(range(0, len(own), _ATTACKS_PER_SHEET), start=1):
             name = "-".join(part for part in ("figures/examples", slug(model), str(sheet)) if part)
             yield "Examples", f"Example images {model}".strip(), name, examples_figure(own[start : start + _ATTACKS_PER_SHEET])
+
+
+def _feature_figures(models: Sequence[ModelSamples], features: Sequence[ModelFeatures]) -> Iterator[tuple[str, str, str, Figure]]:
+    """Draw the feature space, as `_figures` does, as far as the models of the suite have something to show."""
+    if planes := [model.plane for model in features if model.plane]:
+        yield "Feature space", "Features of two dimensions, clean and attacked", "figures/features", features_figure(planes)
+    if symmetries := [model.symmetry for model in features if model.symmetry]:
+        yield "Feature space", "Angles and distances between the class means", "figures/means", means_figure(symmetries)
+    robustness = shared_robustness(models, middle_eps(models))
+    if robustness is None:
+        return
+    spreads = {model.name: model.spread for model in features if model.name in robustness.shares and np.isfinite(model.spread)}
+    if len(spreads) >= FEWEST_MODELS:
+        caption = "Spread of the non-true softmax values against robust accuracy"
+        figure = spread_figure(spreads, {model.name: model.loss for model in features}, robustness)
+        yield "Feature space", caption, "figures/spread", figure

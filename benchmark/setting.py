@@ -26,7 +26,22 @@ __all__ = [
     "verification_detectors",
 ]
 
-_LOSS_NAMES = {"lgm": "L-GM", "center": "center", "softmax": "softmax"}
+_LOSS_NAMES = {
+    "lgm": "L-GM",
+    "center": "center",
+    "softmax": "softmax",
+    "gm": "GM",
+    "gccs": "GCCS",
+    "dr_softmax": "DR-softmax",
+    "l_softmax": "L-Softmax",
+    "rce": "RCE",
+    "mmlda": "MMLDA",
+    "mmc": "MMC",
+    "mcat": "MCAT",
+    "pgd_at": "PGD-AT",
+    "trades": "TRADES",
+    "lgm_at": "L-GM-AT",
+}
 _OWN_DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
 _GENERIC_DETECTORS = ("likelihood", "msp")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from ..models.checkpoint import Card, save_checkpoint
+from ..models.checkpoint import Card, save_checkpoint, write_card
 from ..models.recipe import Recipe
 from ..models.training import Progress, accuracy, has_bf16, train
 from .data import load_data
+from .zoo import NOTES, measured
 
 __all__ = ["describe_machine", "train_checkpoint"]
 
@@ -39,6 +40,7 @@ def train_checkpoint(
     Raises:
         DataError: The data are missing or damaged.
         Diverged: The loss became NaN or infinite.
+        ValueError: What was trained cannot be measured (a class has no training image, say); the checkpoint is written nevertheless.
     """
     name = f"{recipe.name}-s{seed}"
     train_set, validation, test = (load_data(recipe.data, split, root) for split in ("train", "validation", "test"))
@@ -60,9 +62,12 @@ def train_checkpoint(
         test_accuracy=accuracy(classifier, test.x, test.y),
         seconds=round(seconds, 1),
         machine=describe_machine(device) + (", bf16 autocast" if recipe.bf16 and has_bf16(device) else ""),
+        note=NOTES.get(recipe.data, ""),
     )
     card = save_checkpoint(classifier, card, folder)
     state.unlink(missing_ok=True)
+    card = card.model_copy(update={"measurements": measured(classifier, train_set, test)[1]})
+    write_card(card, folder)
     return card
 
 

@@ -16,10 +16,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .classifier import Classifier
+from .measurements import Measurements
 from .recipe import Recipe, build_classifier, explain
 from .registry import UnknownName, check_known
 
-__all__ = ["ZOO", "Card", "CheckpointError", "checkpoints", "load_checkpoint", "read_card", "save_checkpoint"]
+__all__ = ["ZOO", "Card", "CheckpointError", "checkpoints", "load_checkpoint", "read_card", "save_checkpoint", "write_card"]
 
 ZOO = Path(__file__).parent / "zoo"
 
@@ -48,6 +49,9 @@ class Card(BaseModel):
         seconds: Wall time of the training; includes the time that other work took from the machine.
         machine: Processor or accelerator, precision and versions.
         sha256: Of the weights' file.
+        measurements: Calibration and feature statistics on the test split; None where nobody measured.
+        licence: Of the weights, an SPDX identifier.
+        note: What a reader must not miss, a sentence, or nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +69,9 @@ class Card(BaseModel):
     seconds: float
     machine: str
     sha256: str = ""
+    measurements: Measurements | None = None
+    licence: str = "MIT"
+    note: str = ""
 
     @property
     def data(self) -> str:
@@ -93,11 +100,14 @@ def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
     folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()})
     card = card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
-    for suffix, content in ((".safetensors", weights), (".json", (card.model_dump_json(indent=2) + "\n").encode())):
-        temporary = folder / f"{card.name}{suffix}.tmp"
-        temporary.write_bytes(content)
-        temporary.replace(folder / f"{card.name}{suffix}")
+    _write(folder / f"{card.name}.safetensors", weights)
+    write_card(card, folder)
     return card
+
+
+def write_card(card: Card, folder: Path = ZOO) -> None:
+    """Write a card, complete or not at all, in the place of the one that is there."""
+    _write(folder / f"{card.name}.json", (card.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_card(name: str | Path, folder: Path = ZOO) -> Card:
@@ -147,6 +157,12 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
     except (UnknownName, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}") from None
     return classifier.eval(), card
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def _unpickle(weights: bytes, name: str) -> dict[str, Tensor]:

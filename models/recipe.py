@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from .classifier import Classifier
 from .head import HEADS, Head
@@ -20,7 +20,8 @@ __all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe"]
 RECIPES = Path(__file__).parent / "recipes"
 
 Positive = Annotated[float, Field(gt=0)]
-_PER_CHANNEL = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
+_AS_TUPLE = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
+_AS_WRITTEN = PlainSerializer(lambda values: values[0] if len(values) == 1 else values)
 
 
 class Recipe(BaseModel):
@@ -55,8 +56,8 @@ class Recipe(BaseModel):
     data: str
     net: str
     features: int = Field(gt=0)
-    mean: Annotated[tuple[float, ...], _PER_CHANNEL] = (0.0,)
-    std: Annotated[tuple[Positive, ...], _PER_CHANNEL] = (1.0,)
+    mean: Annotated[tuple[float, ...], _AS_TUPLE, _AS_WRITTEN] = (0.0,)
+    std: Annotated[tuple[Positive, ...], _AS_TUPLE, _AS_WRITTEN] = (1.0,)
     loss: dict[str, Any]
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)

@@ -24,7 +24,8 @@ def folder(classifier: Classifier, card: Card, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("loss", list(HEADS))
 def test_comes_back_bit_for_bit_in_evaluation_mode(loss: str, card: Card, tmp_path: Path) -> None:
-    recipe = card.recipe.model_copy(update={"loss": {"name": loss}})
+    features = card.classes if loss == "gccs" else card.recipe.features
+    recipe = card.recipe.model_copy(update={"loss": {"name": loss}, "features": features})
     saved = build_classifier(recipe, card.classes).train()
     with torch.no_grad():
         for value in saved.state_dict().values():  # buffers too must come back
@@ -75,6 +76,9 @@ def test_card_tells_all_that_was_promised(folder: Path) -> None:
         "test_accuracy": 0.25,
         "seconds": 1.5,
         "machine": "none",
+        "measurements": None,
+        "licence": "MIT",
+        "note": "",
     }
     card = read_card("tiny-s7", folder)
     assert (card.loss, card.data) == ("softmax", "noise")

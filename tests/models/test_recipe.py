@@ -94,6 +94,13 @@ def test_every_loss_has_a_recipe_for_every_data_set() -> None:
     assert {f"digits-{name}" for name in ("softmax", "center", "lgm", "surrogate")} <= names
 
 
+def test_one_mean_for_all_channels_is_written_as_a_number(file: Path) -> None:
+    recipe = load_recipe(str(file))  # a list would give every stored cell of the model another key
+    assert recipe.model_dump(include={"mean", "std"}) == {"mean": 0, "std": 1}
+    channels = recipe.model_copy(update={"mean": (0.1, 0.2, 0.3)})
+    assert type(recipe).model_validate_json(channels.model_dump_json()).mean == (0.1, 0.2, 0.3)
+
+
 def test_loading_leaves_the_global_random_state(file: Path) -> None:
     before = torch.get_rng_state()
     load_recipe(str(file))

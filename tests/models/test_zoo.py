@@ -7,7 +7,7 @@ import pytest
 
 from gmbench.benchmark.data import load_data
 from gmbench.benchmark.image_set import ImageSet
-from gmbench.models import HEADS, checkpoints, load_checkpoint, load_recipe, read_card
+from gmbench.models import Card, checkpoints, load_checkpoint, load_recipe, read_card
 from gmbench.models.checkpoint import ZOO
 from gmbench.models.training import accuracy
 
@@ -21,7 +21,7 @@ def data(name: str, split: str, root: Path | None = None) -> ImageSet:
 
 
 def test_there_is_one_for_each_loss() -> None:
-    assert {f"digits-{loss}-s0" for loss in (*HEADS, "surrogate")} <= set(NAMES)
+    assert {f"digits-{loss}-s0" for loss in ("softmax", "center", "lgm", "surrogate")} <= set(NAMES)
 
 
 def test_every_file_belongs_to_a_checkpoint() -> None:
@@ -53,7 +53,14 @@ def test_mnist_checkpoint_knows_its_digits(name: str, mnist_root: Path) -> None:
     classifier, card = load_checkpoint(name)
     images = data("mnist", "test", mnist_root).head(500)
     assert accuracy(classifier, images.x, images.y, batch=250) >= 0.98
-    assert card.test_accuracy >= 0.994 or "surrogate" in name
+    assert card.test_accuracy >= least(card)
+
+
+def least(card: Card) -> float:
+    """Tell which test accuracy a checkpoint must have."""
+    if card.recipe.features == 2 or card.loss.endswith("_at") or card.loss == "trades" or "surrogate" in card.name:
+        return 0.98
+    return 0.994 if card.loss in ("softmax", "center", "lgm") else 0.993
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,146 @@
+"""What the figures of the feature space are drawn from: every model of a plan looks once more at some training, test and attacked images.
+
+Nothing here attacks: attacked images come from the store. Features and softmax values are no part of samples.parquet, so these figures
+alone need the models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..models.classifier import Classifier
+from ..models.measurements import class_means, mean_distances, non_true_spread
+from .cell import Cell
+from .defense import Entrant
+from .figure_features import Landscape, Plane, window
+from .figure_means import Symmetry, symmetry
+from .run import Plan
+from .setting import eps_text, loss_name
+from .store import Store
+
+__all__ = ["ATTACKED_IMAGES", "TRAIN_IMAGES", "ModelFeatures", "gather"]
+
+TRAIN_IMAGES = 5000
+"""The features and their class means are those of the first so many training images."""
+
+ATTACKED_IMAGES = 300
+"""Of the first so many attacked images, those that are classified rightly when clean are drawn."""
+
+SHOWN_ATTACKS = ("pgd", "fgsm")
+"""The first of these that every model with two dimensions met is drawn."""
+
+GRID = 240  # places across and up at which the landscape is computed
+TAIL = 0.2  # share of the landscape in the darkest shade: else corners far from every point would leave one shade for all the others
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFeatures:
+    """What one model's features say.
+
+    Args:
+        name, loss: As in the frames.
+        symmetry: Of its class means; None where features are not finite or a class has no training image.
+        spread: Mean variance of the non-true softmax values over the clean test images that it classifies correctly; NaN without any.
+        plane: Its picture, where its features have two dimensions.
+    """
+
+    name: str
+    loss: str
+    symmetry: Symmetry | None = field(repr=False)
+    spread: float
+    plane: Plane | None = field(repr=False)
+
+
+def gather(plan: Plan, store: Store, middles: Mapping[str, float]) -> list[ModelFeatures]:
+    """Let every model look at the images, one forward pass for each.
+
+    Args:
+        plan: What was run.
+        store: Of its cells.
+        middles: {norm: eps}, at which attacked images are shown, see `middle_eps`.
+    """
+    shown = _shown_cells(plan, middles)
+    return [_model(plan, store, entrant, shown.get(entrant.name)) for entrant in plan.entrants]
+
+
+def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> ModelFeatures:
+    train, test = plan.data["train"].head(TRAIN_IMAGES), plan.data["test"].head(plan.suite.samples)
+    features, _ = _look(entrant.classifier, train.images(), plan.device)
+    _, logits = _look(entrant.classifier, test.images(), plan.device)
+    spread = _spread(logits, test.y)
+    if not features.isfinite().all() or len(train.y.unique()) < train.classes:
+        return ModelFeatures(entrant.name, entrant.loss, None, spread, None)
+    means = class_means(features, train.y, train.classes)
+    within, _ = mean_distances(features.double(), train.y, means)
+    plane = _plane(entrant, features, train.y, means, store, shown, plan.device) if features.shape[1] == 2 else None
+    return ModelFeatures(entrant.name, entrant.loss, symmetry(entrant.name, entrant.loss, means.numpy(), within), spread, plane)
+
+
+@torch.no_grad()
+def _look(classifier: Classifier, x: Tensor, device: str) -> tuple[Tensor, Tensor]:
+    """Compute features and logits, (N, *S) -> (N, D), (N, K), on the CPU."""
+    parts = [classifier.outputs(part.to(device)) for part in x.split(BATCH)]
+    return torch.cat([part.features.cpu() for part in parts]), torch.cat([part.logits.cpu() for part in parts])
+
+
+def _spread(logits: Tensor, y: Tensor) -> float:
+    right = (logits.argmax(1) == y) & logits.isfinite().all(1)
+    return non_true_spread(logits[right], y[right]) if right.any() else float("nan")
+
+
+def _shown_cells(plan: Plan, middles: Mapping[str, float]) -> dict[str, Cell]:
+    """Choose the attack whose images are drawn, white-box, at the middle eps, the same for all models of two dimensions, {model: cell}."""
+    few = plan.data["test"].images(slice(0, 2))
+    flat = [entrant.name for entrant in plan.entrants if _look(entrant.classifier, few, plan.device)[0].shape[1] == 2]
+    met = {name: {cell.label: cell for cell in plan.cells[name] if _is_plain(cell, middles)} for name in flat}
+    for attack in SHOWN_ATTACKS:
+        for label, cell in met[flat[0]].items() if flat else ():
+            if cell.attack == attack and all(label in others for others in met.values()):
+                return {name: cells[label] for name, cells in met.items()}
+    return {}
+
+
+def _is_plain(cell: Cell, middles: Mapping[str, float]) -> bool:
+    threat = cell.threat
+    return threat is not None and (threat.eps, threat.access, threat.awareness) == (middles.get(threat.norm), "white-box", "oblivious")
+
+
+def _plane(entrant: Entrant, features: Tensor, y: Tensor, means: Tensor, store: Store, shown: Cell | None, device: str) -> Plane:
+    """Draw up the picture of one model, with the images that ``shown`` made for it where they are in the store."""
+    entry = store.read(shown.description) if shown else None
+    adversarial, true, predicted, attack = np.empty((0, 2), np.float32), np.empty(0, np.int32), np.empty(0, np.int32), ""
+    if entry is not None and entry.images is not None and shown is not None and shown.threat is not None:
+        table = entry.table[:ATTACKED_IMAGES]
+        rows = np.flatnonzero(table["clean_predicted"] == table["label"])
+        if len(rows):
+            adversarial = _look(entrant.classifier, entry.images[rows], device)[0].numpy()
+            true, predicted = (table[name].to_numpy()[rows] for name in ("label", "predicted"))
+            attack = f"{shown.label}, {eps_text(shown.threat.eps)}"
+    landscape = _landscape(entrant.classifier, window(features.numpy(), adversarial), device)
+    return Plane(_title(entrant), features.numpy(), y.numpy(), means.numpy(), landscape, adversarial, true, predicted, attack)
+
+
+@torch.no_grad()
+def _landscape(classifier: Classifier, edges: tuple[float, float, float, float], device: str) -> Landscape:
+    """Compute the likelihood, or for a model without mixture the largest softmax value, at the middle of every cell of a grid."""
+    left, right, bottom, top = edges
+    middles = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
+    up, across = torch.meshgrid(bottom + (top - bottom) * middles, left + (right - left) * middles, indexing="ij")
+    places = torch.stack([across.flatten(), up.flatten()], 1).float().to(device)
+    mixture = getattr(classifier.head, "log_likelihood", None)
+    parts = [functional.softmax(classifier.head(part), 1) if mixture is None else mixture(part) for part in places.split(10 * BATCH)]
+    values = torch.cat(parts).amax(1).cpu().view(GRID, GRID).numpy()
+    low = float(np.quantile(values, TAIL)) if mixture is not None else 1 / parts[0].shape[1]
+    return Landscape(values, edges, "softmax" if mixture is None else "likelihood", low)
+
+
+def _title(entrant: Entrant) -> str:
+    """Name the loss, and its margin where it has one: without it (alpha = 0) the picture is another."""
+    alpha = getattr(entrant.classifier.head, "alpha", None)
+    return loss_name(entrant.loss) + (f", alpha = {alpha:g}" if isinstance(alpha, (int, float)) else "")

@@ -1,0 +1,130 @@
+"""How symmetric a feature space is: the angles between every two class means, and their distances in units of the width of a class.
+
+Source of the question: the GM-loss paper, arXiv 2011.09066, whose "symmetric feature space" has all class means equally far from each
+other. K such points are the vertices of a simplex, seen from their centre acos(-1 / (K - 1)) apart: 96.4 degrees for ten classes. That
+takes K - 1 dimensions; in fewer, two-dimensional features say, no loss can reach it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from ..models.measurements import angles
+from .figure_style import GUIDE, grid, headline, legend, line_of, styled
+
+__all__ = ["Symmetry", "means_figure", "simplex_angle", "symmetry"]
+
+Array = NDArray[np.float64]
+
+_PANEL, _ROW = 2.2, 0.17  # inches
+_WIDE = 1000  # from so wide a range on, powers of ten alone have figures
+_MARKS = 200  # a model: of more pairs, so many evenly spaced quantiles are drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Symmetry:
+    """Where the class means of one model lie.
+
+    Args:
+        name, loss: Of the model.
+        dimensions: D.
+        classes: K.
+        angles: Between the means of every two classes, seen from the centre of all, in degrees, (K (K - 1) / 2,).
+        ratios: Distances between the means of every two classes, divided by the mean distance of an image to the mean of its own class.
+    """
+
+    name: str
+    loss: str
+    dimensions: int
+    classes: int
+    angles: Array = field(repr=False)
+    ratios: Array = field(repr=False)
+
+
+def symmetry(name: str, loss: str, means: Array, within: float) -> Symmetry:
+    """Measure class means, (K, D).
+
+    Args:
+        name: Of the model.
+        loss: Of the model.
+        means: Of the classes.
+        within: Mean distance of an image to the mean of its own class; 0 makes every ratio infinite.
+    """
+    centres = torch.from_numpy(np.asarray(means, dtype=np.float64))
+    with np.errstate(divide="ignore"):
+        ratios = torch.pdist(centres).numpy() / np.float64(within)
+    return Symmetry(name, loss, centres.shape[1], len(centres), angles(centres).numpy(), ratios)
+
+
+def simplex_angle(classes: int) -> float:
+    """Tell the angle in degrees between every two vertices of a simplex, seen from its centre."""
+    return float(np.degrees(np.arccos(-1 / (classes - 1))))
+
+
+@styled
+def means_figure(models: Sequence[Symmetry]) -> Figure:
+    """Draw a row per model: a tick for every two classes at their angle and at their distance, a marker at the mean, the range in figures.
+
+    Args:
+        models: In order; all of one data set.
+    """
+    simplex = simplex_angle(models[0].classes)
+    losses = list(dict.fromkeys(model.loss for model in models))
+    height = _ROW * max(len(models), 1) + 0.1
+    options = {"left": 1.65, "right": 0.95, "head": 0.6, "foot": 0.5}
+    figure, panels = grid(1, 2, (_PANEL, height), entries=3, between=(1.05, 0), **options)
+    for axes, statistic, unit in zip(panels[0], ("angles", "ratios"), (".0f", ".1f"), strict=True):
+        axes.set_ylim(len(models) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        for row, model in enumerate(models):
+            _row(axes, row, getattr(model, statistic), model.loss, losses, unit)
+        axes.text(1.03, 1.02, "min / mean / max", transform=axes.transAxes, fontsize=6, va="bottom", color=GUIDE)
+    left, right = panels[0]
+    left.axvline(simplex, color=GUIDE, linestyle="--", linewidth=0.9, zorder=0)
+    left.set_yticks(range(len(models)), [f"{model.name} ({model.dimensions}-D)" for model in models])
+    left.set(
+        xlabel="angle, degrees",
+        title="angle between two class means",
+    )
+    left.margins(x=0.05)
+    right.set_yticks(range(len(models)), [])
+    right.set(xlabel="mean distance to the own mean = 1", title="distance between two class means")
+    _log_axis(right, np.concatenate([np.zeros(0), *(model.ratios for model in models)]))
+    pair = Line2D([], [], linestyle="", marker="|", color="black", markersize=7, label="two classes")
+    mean = Line2D([], [], linestyle="", marker="o", color="black", markerfacecolor="white", label="mean over all pairs")
+    guide = Line2D([], [], linestyle="--", color=GUIDE, linewidth=0.9, label=f"simplex: {simplex:.1f}°")
+    legend(figure, [pair, mean, guide])
+    headline(figure, "Class means of the training images' features")
+    return figure
+
+
+def _log_axis(axes: Axes, values: Array) -> None:
+    """Scale the x axis by the logarithm, with figures at 1, 2, 5, 10, ... and wide enough to hold one of them."""
+    known = values[np.isfinite(values) & (values > 0)]
+    low, high = (known.min(), known.max()) if len(known) else (1.0, 1.0)
+    widen = max(1.2, 2 / (high / low) ** 0.5)
+    axes.set(xscale="log", xlim=(low / widen, high * widen))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _WIDE else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _row(axes: Axes, row: int, values: Array, loss: str, losses: Sequence[str], unit: str) -> None:
+    finite = np.sort(values[np.isfinite(values)])
+    if not len(finite):
+        axes.text(1.03, row, "not finite", transform=axes.get_yaxis_transform(), fontsize=6, va="center")
+        return
+    drawn = finite if len(finite) <= _MARKS else np.quantile(finite, np.linspace(0, 1, _MARKS))
+    color, _, marker = line_of(loss, losses)
+    axes.plot(drawn, np.full(len(drawn), row), linestyle="", marker="|", color=color, markersize=6, markeredgewidth=0.6)
+    axes.plot(finite.mean(), row, marker=marker, color=color, markerfacecolor="white", zorder=3)
+    figures = " / ".join(format(value, unit) for value in (finite[0], finite.mean(), finite[-1]))
+    axes.text(1.03, row, figures, transform=axes.get_yaxis_transform(), fontsize=6, va="center")

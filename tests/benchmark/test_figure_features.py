@@ -1,0 +1,269 @@
+"""The feature space in pictures: two-dimensional features, class means, and the spread of the softmax values against robustness."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.markers import MarkerStyle
+from scipy import stats
+
+from gmbench.benchmark.figure_features import COLORS, Landscape, Plane, features_figure, window
+from gmbench.benchmark.figure_means import means_figure, simplex_angle, symmetry
+from gmbench.benchmark.figure_spread import Robustness, rank_correlation, shared_robustness, spearman, spread_figure
+from gmbench.benchmark.figure_style import save
+from gmbench.benchmark.outcomes import Threat, models_of
+from gmbench.benchmark.setting import middle_eps
+
+LOSSES = ("lgm", "center", "softmax", "dr_softmax", "gccs", "gm", "l_softmax", "lgm_at", "mcat", "mmc", "mmlda", "pgd_at", "rce", "trades")
+
+
+LANDSCAPE = Landscape(np.linspace(-9, 0, 16).reshape(4, 4), (-2, 12, -4, 10), "likelihood", -5.0)
+
+
+def make_plane(title="L-GM, alpha = 1", n=60, **options):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 3
+    means = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 5.0]])
+    features = means[labels] + rng.normal(0, 0.1, (n, 2))
+    plane = {"title": title, "features": features, "labels": labels, "means": means, "attack": "fgsm, ε = 0.1"}
+    plane |= {"landscape": LANDSCAPE, "adversarial": np.array([[5.0, 1], [6, 2], [7, 3]]), "adversarial_labels": np.array([0, 1, 2])}
+    return Plane(**plane | {"predicted": np.array([1, 1, 0])} | options)
+
+
+def points(axes, label):
+    (found,) = [collection for collection in axes.collections if collection.get_label() == label]
+    return found.get_offsets(), [to_hex(color).upper() for color in found.get_facecolors()]
+
+
+def test_a_panel_shows_every_training_image_and_what_fooled_the_model():
+    plane = make_plane()
+    axes = features_figure([plane]).axes[0]
+    drawn, colors = points(axes, "training images")
+    np.testing.assert_allclose(drawn, plane.features)
+    assert colors == [COLORS[label] for label in plane.labels]
+    fooled, colors = points(axes, "fooled")
+    np.testing.assert_allclose(fooled, plane.adversarial[[0, 2]])  # the second one is classified rightly
+    assert colors == [COLORS[0], COLORS[2]]  # true classes
+    assert axes.get_title() == "L-GM, alpha = 1\nfgsm, ε = 0.1: 2 of 3 fooled it"
+    assert {text.get_text(): text.get_position() for text in axes.texts} == {str(k): tuple(mean) for k, mean in enumerate(plane.means)}
+    assert axes.get_aspect() == 1
+
+
+def test_the_landscape_lies_where_it_was_computed_and_says_what_it_is():
+    figure = features_figure([make_plane(), make_plane(landscape=Landscape(np.full((2, 2), 0.5), (-1, 1, -1, 1), "softmax", 0.1))])
+    shown = figure.axes[0].images[0]
+    assert shown.get_extent() == [-2, 12, -4, 10]
+    assert shown.origin == "lower"
+    assert shown.get_clim() == (-5, 0)
+    labels = [axes.get_xlabel() for panel in figure.axes for axes in panel.child_axes]
+    assert labels == ["max log p(f | k), nats up to a constant", "max softmax probability"]
+    assert figure.axes[0].get_xlim() == (-2, 12)
+
+
+def test_a_plane_without_landscape_or_attack():
+    nothing = {"adversarial": np.empty((0, 2)), "adversarial_labels": np.empty(0, int), "predicted": np.empty(0, int), "attack": ""}
+    axes = features_figure([make_plane("softmax", landscape=None, **nothing)]).axes[0]
+    assert axes.get_title() == "softmax"
+    assert len(axes.images) == 0
+    assert axes.get_xlim()[0] < 0 < 10 < axes.get_xlim()[1]
+
+
+def test_a_panel_per_model_and_few_points_of_many(tmp_path):
+    figure = features_figure([make_plane(str(k), n=12_000) for k in range(3)])
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title().splitlines()[0] for axes in panels] == ["0", "1", "2"]
+    drawn, _ = points(panels[0], "training images")
+    assert len(drawn) == 5000
+    files = []
+    for name in ("a", "b"):
+        png = save(features_figure([make_plane(n=12_000)]), tmp_path / name)
+        files.append((png.read_bytes(), png.with_suffix(".svg").read_bytes()))
+    assert files[0] == files[1]
+    assert len(files[0][1]) < 200_000  # the points are pixels
+
+
+def test_class_colours_differ():
+    assert len(set(COLORS)) == 10
+    assert all(re.fullmatch(r"#[0-9A-F]{6}", color) for color in COLORS)
+
+
+def test_window_is_the_smallest_square_and_a_margin():
+    assert window(np.array([[0.0, 0.0], [10.0, 2.0]]), np.array([[5.0, -2.0]])) == pytest.approx((-0.5, 10.5, -5.5, 5.5))
+    left, right, bottom, top = window(np.array([[1.0, 1.0]]))
+    assert left < right
+    assert bottom < top
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("features", np.zeros((60, 3))), ("labels", np.zeros(59, int)), ("predicted", np.zeros(2, int)), ("means", np.zeros(3))],
+)
+def test_planes_of_the_wrong_shape(field, value):
+    with pytest.raises(ValueError, match=rf"expected {field} to"):
+        make_plane(**{field: value})
+
+
+@pytest.mark.parametrize(("classes", "degrees"), [(2, 180), (3, 120), (4, 109.4712206), (10, 96.3793701)])
+def test_the_means_of_a_simplex_are_all_alike(classes, degrees):
+    """Unit vectors are a simplex around their mean, sqrt(2) apart, wherever it is moved and however it is turned."""
+    turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))
+    found = symmetry("m", "lgm", 3 * np.eye(classes, 12) @ turned + 7, within=1.5)
+    assert simplex_angle(classes) == pytest.approx(degrees)
+    np.testing.assert_allclose(found.angles, np.full(classes * (classes - 1) // 2, degrees), rtol=1e-6)
+    np.testing.assert_allclose(found.ratios, np.full(classes * (classes - 1) // 2, 2 * np.sqrt(2)), rtol=1e-12)
+    assert (found.dimensions, found.classes) == (12, classes)
+
+
+def test_angles_and_distances_are_of_the_same_pairs():
+    means = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0], [3.0, 5.0]])
+    found = symmetry("m", "lgm", means, within=2.0)
+    centred = means - means.mean(0)
+    for place, (a, b) in enumerate(itertools.combinations(range(4), 2)):
+        cosine = centred[a] @ centred[b] / np.linalg.norm(centred[a]) / np.linalg.norm(centred[b])
+        assert found.angles[place] == pytest.approx(np.degrees(np.arccos(cosine)))
+        assert found.ratios[place] == pytest.approx(np.linalg.norm(means[a] - means[b]) / 2)
+
+
+def test_means_figure_has_a_tick_for_every_two_classes():
+    rng = np.random.default_rng(0)
+    models = [symmetry(f"{loss}-s0", loss, rng.normal(size=(10, 16)), 0.5) for loss in LOSSES[:5]]
+    left, right = means_figure(models).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == [f"{model.name} (16-D)" for model in models]
+    for axes, statistic in ((left, "angles"), (right, "ratios")):
+        rows = [line for line in axes.lines if line.get_marker() == "|"]
+        assert len(rows) == 5
+        for place, (row, model) in enumerate(zip(rows, models, strict=True)):
+            np.testing.assert_allclose(row.get_xdata(), np.sort(getattr(model, statistic)))
+            assert set(row.get_ydata()) == {place}
+            assert axes.get_xlim()[0] < row.get_xdata().min() < row.get_xdata().max() < axes.get_xlim()[1]
+    told = f"{models[0].angles.min():.0f} / {models[0].angles.mean():.0f} / {models[0].angles.max():.0f}"
+    assert told in [text.get_text() for text in left.texts]
+    (guide,) = [line for line in left.lines if line.get_linestyle() == "--"]
+    assert guide.get_xdata() == pytest.approx([96.3793701] * 2)
+
+
+def test_means_figure_of_odd_models(tmp_path):
+    """One that has collapsed, one whose classes have no width, one of two classes with hundreds of others."""
+    many = symmetry("many", "gm", np.random.default_rng(0).normal(size=(40, 8)), 0.5)
+    models = [symmetry("collapsed", "lgm", np.zeros((40, 8)), 0.5), symmetry("thin", "mmc", np.eye(40, 64), 0.0), many]
+    left, right = means_figure(models).axes
+    assert [text.get_text() for text in left.texts].count("not finite") == 1
+    assert [text.get_text() for text in right.texts].count("not finite") == 1
+    ticks = [line for line in left.lines if line.get_marker() == "|"][-1].get_xdata()
+    assert len(ticks) == 200  # of 780 pairs
+    assert (ticks[0], ticks[-1]) == pytest.approx((many.angles.min(), many.angles.max()))
+    save(means_figure([symmetry("two", "lgm", np.eye(2), 1.0)]), tmp_path / "two")
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_rank_correlation_is_that_of_scipy(ties):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=12)
+    y = np.round(x + rng.normal(size=12), 0 if ties else 6)
+    assert float(spearman(x, y)) == pytest.approx(stats.spearmanr(x, y).statistic)
+
+
+def test_the_interval_of_the_rank_correlation_is_a_bootstrap_over_models():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=25)
+    y = x + 2 * rng.normal(size=25)
+    found = rank_correlation(x, y, resamples=4000, seed=1)
+    oracle = stats.bootstrap(
+        (x, y),
+        lambda a, b: stats.spearmanr(a, b).statistic,
+        paired=True,
+        vectorized=False,
+        n_resamples=800,
+        method="percentile",
+        random_state=0,
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.06)
+    assert found.n == 25
+    assert str(found) == f"Spearman's rank correlation {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}], 25 models"
+
+
+def test_values_that_are_all_alike_have_no_rank_correlation():
+    assert "no rank correlation" in str(rank_correlation(np.ones(5), np.arange(5.0), resamples=10))
+
+
+PGD = ("pgd", "Linf", (0.1, 0.3), "white-box", "oblivious", 1.0, 0.5)
+FGSM = ("fgsm", "Linf", (0.1, 0.3), "white-box", "oblivious", 0.8, 1.0)
+ADAPTIVE = ("likelihood-pgd", "Linf", (0.1,), "white-box", "adaptive", 9.0, 1.0)
+TRANSFER = ("transfer-pgd", "Linf", (0.1,), "transfer", "oblivious", 1.2, 1.0)
+
+
+def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
+    samples = make_samples(
+        losses=LOSSES[:2], seeds=(0, 1), images=80, validation=5, attacks=(FGSM, PGD, ADAPTIVE, TRANSFER), detectors=("msp",)
+    )
+    costly = (samples["attack"] == "pgd") & (samples["seed"] == 1)
+    found = shared_robustness(models_of(samples[~costly]), {"Linf": 0.1, "L2": 1.0})
+    assert found.threat == Threat("Linf", 0.1, "white-box", "oblivious")
+    assert set(found.attacks) == {"fgsm", "transfer-pgd"}
+    assert len(found.shares) == 4
+    for name, (share, low, high) in found.shares.items():
+        rows = samples[(samples["model"] == name) & (samples["split"] == "test") & samples["eps"].isin([0, 0.1])]
+        rows = rows[rows["attack"].isin(["clean", "fgsm", "transfer-pgd"])]
+        ran = set(rows["id"]) if name.endswith("1") else set(samples.loc[(samples["model"] == name) & (samples["attack"] == "pgd"), "id"])
+        right = (rows["predicted"] == rows["label"]).groupby(rows["id"]).all()
+        assert share == pytest.approx(right[right.index.isin(ran)].mean())
+        assert low <= share <= high
+
+
+def test_without_a_shared_white_box_attack_there_is_no_robustness(make_samples):
+    samples = make_samples(losses=LOSSES[:2], seeds=(0,), images=20, validation=5, attacks=(FGSM, TRANSFER), detectors=("msp",))
+    models = models_of(samples[(samples["attack"] != "fgsm") | (samples["loss"] == "lgm")])
+    assert shared_robustness(models, middle_eps(models)) is None
+    assert shared_robustness([], {}) is None
+
+
+def make_spread(losses=LOSSES, spreads=None):
+    rng = np.random.default_rng(0)
+    names = [f"{loss}-s{seed}" for loss in losses for seed in range(2)]
+    spreads = spreads or {name: float(10 ** rng.uniform(-8, -2)) for name in names}
+    shares = {name: (share, share - 0.02, share + 0.02) for name, share in zip(names, rng.uniform(0.1, 0.9, len(names)), strict=True)}
+    robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("fgsm", "pgd"), 1000, shares)
+    return spreads, {name: name.rsplit("-", 1)[0] for name in names}, robustness
+
+
+def test_spread_figure_places_every_model_and_prints_the_correlation(tmp_path):
+    spreads, losses, robustness = make_spread()
+    figure = spread_figure(spreads, losses, robustness)
+    (axes,) = figure.axes
+    placed = {line.get_label(): line.get_xydata()[0].tolist() for line in axes.lines}
+    assert list(placed) == list(spreads)
+    np.testing.assert_allclose(list(placed.values()), [(spreads[name], 100 * robustness.shares[name][0]) for name in spreads])
+    rho = stats.spearmanr([spreads[name] for name in spreads], [robustness.shares[name][0] for name in spreads]).statistic
+    assert axes.get_title().startswith(f"Spearman's rank correlation {rho:.2f} [")
+    assert axes.get_title().endswith("28 models")
+    (told,) = [text.get_text() for text in figure.texts]
+    assert "Linf, ε = 0.1, white-box, oblivious, 1000 images" in told
+    assert "worst case of fgsm, pgd" in told
+    assert axes.get_xscale() == "log"
+    save(figure, tmp_path / "spread")
+    assert "mathdefault" not in (tmp_path / "spread.svg").read_text(encoding="utf-8")
+
+
+def test_no_two_losses_look_alike():
+    spreads, losses, robustness = make_spread()
+    figure = spread_figure(spreads, losses, robustness)
+    (legend,) = figure.legends
+    looks = {(line.get_color(), line.get_marker()) for line in legend.get_lines()}
+    assert len({marker for _, marker in looks}) == len(LOSSES)
+    assert all(MarkerStyle(marker).is_filled() for _, marker in looks)
+    assert [text.get_text() for text in legend.get_texts()][:3] == ["L-GM", "center", "softmax"]
+
+
+def test_a_spread_that_underflowed_is_drawn_at_the_edge():
+    spreads, losses, robustness = make_spread(("lgm", "gm"), {"lgm-s0": 0.0, "lgm-s1": 2e-9, "gm-s0": 3e-9, "gm-s1": 4e-9})
+    axes = spread_figure(spreads, losses, robustness).axes[0]
+    assert axes.lines[0].get_xdata()[0] == 1e-30
+    assert axes.get_xlim()[0] < 1e-30
+
+
+def test_the_means_are_seen_from_their_centre_in_float32_too():
+    found = symmetry("m", "lgm", torch.eye(10).numpy() + np.float32(1000), within=1.0)
+    np.testing.assert_allclose(found.angles, simplex_angle(10), rtol=1e-3)
