@@ -1,9 +1,7 @@
 """A defense: a classifier and perhaps a detector of its own, under a name; where it comes from and what it must be."""
 
 import hashlib
-import importlib.util
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from torch import Tensor
 from ..detectors import Detector
 from ..models import Classifier, load_checkpoint
 from ..models.foreign import is_foreign, load_foreign
+from ..models.python_file import first_line, running
 
 __all__ = ["Defense", "DefenseError", "Entrant", "check_classifier", "entrant_by_name", "entrant_from_checkpoint", "entrant_from_file"]
 
@@ -105,19 +104,12 @@ def entrant_from_file(path: Path) -> Entrant:
     """
     if not path.is_file():
         raise DefenseError(f"no defense file at {path}")
-    spec = importlib.util.spec_from_file_location(f"gmbench_defense_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise DefenseError(f"expected the defense file to be Python (.py), got {path.name}")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
+    with running(path, DefenseError) as module:
         build = getattr(module, "build", None)
-        defense = None if build is None else build()
-    except Exception as error:
-        raise DefenseError(f"{path.name} failed: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
+        try:
+            defense = None if build is None else build()
+        except Exception as error:
+            raise DefenseError(f"{path.name} failed: {type(error).__name__}: {first_line(error)}") from error
     if build is None:
         raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")
     if not isinstance(defense, Defense):

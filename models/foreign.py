@@ -31,7 +31,8 @@ import torch
 from torch import Tensor, nn
 
 from .classifier import Classifier, normalisation
-from .foreign_packed import LOADERS, ForeignError, Packed, Shape, first_line
+from .foreign_packed import LOADERS, ForeignError, Packed, Shape
+from .python_file import first_line
 from .registry import check_known
 
 __all__ = ["Foreign", "ForeignError", "is_foreign", "load_foreign", "models_root"]

@@ -10,17 +10,14 @@ All three must take images in [0, 1]: a model that wants them normalised does it
 So these paths keep a stranger's *pickles* out; they do not make a stranger's *programs* safe.
 """
 
-import importlib.util
 import logging
 import re
-import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
 
 import safetensors
 import safetensors.torch
@@ -29,7 +26,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from .classifier import Classifier
-from .foreign_packed import LOADERS, ForeignError, Packed, Shape, digest, first_line, only_tensors
+from .foreign_packed import LOADERS, ForeignError, Packed, Shape, digest, only_tensors
+from .python_file import first_line, running
 
 __all__ = ["load_pt2", "load_python", "load_torchscript"]
 
@@ -122,34 +120,19 @@ def _exported_shape(program: ExportedProgram, name: str) -> Shape | None:
 
 
 def _build(file: Path, builder: str) -> nn.Module:
-    module = _run(file)
-    if not callable(build := getattr(module, builder, None)):
-        raise ForeignError(f"expected {file.name} to define {builder}, a class or function that builds the model")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            model = build()
-    except Exception as error:
-        raise ForeignError(f"{builder}() of {file.name} failed: {type(error).__name__}: {first_line(error)}") from error
+    with running(file, ForeignError) as module:
+        if not callable(build := getattr(module, builder, None)):
+            raise ForeignError(f"expected {file.name} to define {builder}, a class or function that builds the model")
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model = build()
+        except Exception as error:
+            raise ForeignError(f"{builder}() of {file.name} failed: {type(error).__name__}: {first_line(error)}") from error
     if isinstance(model, Classifier):
         raise ForeignError(f"{builder} of {file.name} is a gmbench.Classifier already; return it from build() of a defense file")
     if not isinstance(model, nn.Module):
         raise ForeignError(f"expected {builder}() of {file.name} to be a torch.nn.Module, got {type(model).__name__}")
     return model
-
-
-def _run(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"gmbench_foreign_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise ForeignError(f"expected a Python file (.py), got {file.name}")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ForeignError(f"{file.name} failed: {type(error).__name__}: {first_line(error)}") from error
-    finally:
-        sys.path.remove(str(file.parent.resolve()))
-    return module
 
 
 def _existing(name: str) -> Path:

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .foreign_packed import LOADERS, ForeignError, Packed, digest, first_line, only_tensors
+from .foreign_packed import LOADERS, ForeignError, Packed, digest, only_tensors
+from .python_file import first_line
 
 __all__ = ["load_robustbench", "load_timm", "load_torchvision"]
 

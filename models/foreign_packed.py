@@ -11,7 +11,7 @@ from torch import nn
 
 from .registry import Registry
 
-__all__ = ["LOADERS", "ForeignError", "Packed", "Shape", "digest", "first_line", "only_tensors"]
+__all__ = ["LOADERS", "ForeignError", "Packed", "Shape", "digest", "only_tensors"]
 
 Shape = tuple[int, int, int]
 
@@ -57,11 +57,6 @@ def digest(*parts: str | bytes | nn.Module) -> str:
             content = part.encode() if isinstance(part, str) else part
             digest.update(f"{len(content)} ".encode() + content)
     return digest.hexdigest()
-
-
-def first_line(error: BaseException) -> str:
-    """Say an error in a line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextmanager
