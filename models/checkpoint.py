@@ -93,12 +93,15 @@ def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
     """Write weights and card, each complete or not at all; returns the card with the hash.
 
     Args:
-        classifier: Its weights are written contiguous, each in its type.
+        classifier: Its weights are written contiguous, parameters in the recipe's type.
         card: Without hash.
         folder: Made if need be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = save({name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()})
+    stored = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
+    if card.recipe.weights == "float16":
+        stored |= {name: stored[name].half() for name, _ in classifier.named_parameters()}
+    weights = save(stored)
     card = card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
     _write(folder / f"{card.name}.safetensors", weights)
     write_card(card, folder)

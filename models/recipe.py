@@ -5,7 +5,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
@@ -47,6 +47,7 @@ class Recipe(BaseModel):
         padding: Pixels of the random shift, 0 for none.
         flip: Whether an image is mirrored left to right half of the time.
         bf16: Whether the network computes in bfloat16 where the processor has it; the head never does.
+        weights: Type that the trained parameters are rounded to and stored in, at half the size; buffers keep theirs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +70,7 @@ class Recipe(BaseModel):
     padding: int = Field(0, ge=0)
     flip: bool = False
     bf16: bool = True
+    weights: Literal["float32", "float16"] = "float32"
 
 
 def load_recipe(name: str) -> Recipe:

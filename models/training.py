@@ -115,6 +115,8 @@ def train(
             total += value
             report(Progress(step + 1, steps, epoch + 1, total / (number + 1)))
         _save(state, of, classifier, optimiser, epoch + 1)
+    if recipe.weights == "float16":
+        _round_to_half(classifier)
     return classifier.eval()
 
 
@@ -181,6 +183,13 @@ def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator
         parameters = [value for name, value in classifier.named_parameters() if factors.get(name, 1.0) == factor]
         if parameters:
             yield {"params": parameters, "highest_lr": lr * factor}
+
+
+@torch.no_grad()
+def _round_to_half(classifier: Classifier) -> None:
+    """Round the parameters to what float16 can hold, so that all that is measured is what is stored; the type stays."""
+    for value in classifier.parameters():
+        value.copy_(value.half())
 
 
 def _save(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load
 
 from gmbench.models import HEADS, Card, CheckpointError, Classifier, Recipe, checkpoints, load_checkpoint, read_card, save_checkpoint
 from gmbench.models.recipe import build_classifier
@@ -39,6 +40,20 @@ def test_comes_back_bit_for_bit_in_evaluation_mode(loss: str, card: Card, tmp_pa
     assert all(value.equal(after[name]) for name, value in before.items())
     x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(loaded(x), saved.eval()(x))
+
+
+def test_parameters_in_half_precision_take_half_the_room_and_buffers_keep_theirs(card: Card, tmp_path: Path) -> None:
+    half = card.model_copy(update={"recipe": card.recipe.model_copy(update={"net": "cifar-resnet20-fc", "weights": "float16"})})
+    saved = build_classifier(half.recipe, half.classes)
+    save_checkpoint(saved, half, tmp_path)
+    stored = load((tmp_path / WEIGHTS).read_bytes())
+    parameters = dict(saved.named_parameters())
+    assert all(value.dtype == (torch.float16 if name in parameters else saved.state_dict()[name].dtype) for name, value in stored.items())
+    assert any(name.endswith("running_var") for name in stored)
+    loaded, _ = load_checkpoint(card.name, tmp_path)
+    for name, value in loaded.state_dict().items():
+        assert value.dtype == saved.state_dict()[name].dtype
+        assert value.equal(stored[name].to(value.dtype))
 
 
 def test_saving_leaves_two_files_and_a_hash(folder: Path) -> None:

@@ -83,6 +83,14 @@ def test_finished_training_is_not_repeated(recipe: Recipe, tmp_path: Path) -> No
     assert seen == []
 
 
+def test_parameters_are_rounded_when_the_training_ends_and_not_before(recipe: Recipe, tmp_path: Path) -> None:
+    full, half = (weights(recipe.model_copy(update={"weights": kind}), state=tmp_path / f"{kind}.state") for kind in ("float32", "float16"))
+    assert same(half, {name: value.half().float() for name, value in full.items()})
+    assert not same(half, full)
+    kept = [torch.load(tmp_path / f"{kind}.state", weights_only=True)["classifier"] for kind in ("float32", "float16")]
+    assert same(*kept)
+
+
 def test_seed_and_recipe_decide(recipe: Recipe) -> None:
     first = weights(recipe)
     assert same(first, weights(recipe))
