@@ -1,10 +1,29 @@
-"""A training that takes a moment, and a checkpoint of it that nobody trained."""
+"""A training that takes a moment, a checkpoint of it that nobody trained, and a net that shows what it is given."""
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from gmbench.models import Card, Classifier, Recipe
 from gmbench.models.recipe import build_classifier
+
+
+class TwoPixels(nn.Module):
+    """Two pixels times a parameter each, and a record of what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2, dtype=torch.float64))
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.detach().clone())
+        return x.flatten(1) * self.scale
+
+
+@pytest.fixture
+def make_net() -> type[TwoPixels]:
+    return TwoPixels
 
 
 @pytest.fixture

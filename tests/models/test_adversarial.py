@@ -50,19 +50,6 @@ def corners(x: Tensor, y: Tensor, eps: float) -> Tensor:
     return (x + eps * side * TO_OTHER).clamp(0, 1)
 
 
-class Net(nn.Module):
-    """Pixels times a parameter, and a record of what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(2, dtype=torch.float64))
-        self.seen: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(x.detach().clone())
-        return x.flatten(1) * self.scale
-
-
 def wavy(x: Tensor) -> Tensor:
     """An objective with many optima, (B, *S) -> (B,)."""
     return (20 * x).sin().flatten(1).sum(1)
@@ -138,8 +125,8 @@ def test_generator_decides_the_perturbation_and_nothing_else_does() -> None:
 
 
 @pytest.mark.parametrize("grad", [True, False])
-def test_parameters_get_no_gradient_from_the_adversary(grad: bool) -> None:
-    net = Net()
+def test_parameters_get_no_gradient_from_the_adversary(make_net: Callable[[], Any], grad: bool) -> None:
+    net = make_net()
     with torch.set_grad_enabled(grad):
         x_adv = Adversary(eps=0.1, steps=2, step=1.0, warm_up=0.0).perturb(lambda v: net(v).sum(1), X, 1.0, generator())
     assert len(net.seen) == 2
@@ -173,8 +160,10 @@ def test_weight_of_trades_is_not_negative() -> None:
 
 @pytest.mark.parametrize(("build", "base"), [(PGDAT, Softmax), (LGMAT, LGM)])
 @pytest.mark.parametrize("progress", [0.0, 0.15, 0.3, 1.0])
-def test_training_sees_the_worst_images_alone(build: Callable[..., AdversarialHead], base: Callable[..., Head], progress: float) -> None:
-    head, plain, net = linear(build(2, 2, eps=0.2, step=2.0, warm_up=0.3)), linear(base(2, 2)), Net()
+def test_training_sees_the_worst_images_alone(
+    make_net: Callable[[], Any], build: Callable[..., AdversarialHead], base: Callable[..., Head], progress: float
+) -> None:
+    head, plain, net = linear(build(2, 2, eps=0.2, step=2.0, warm_up=0.3)), linear(base(2, 2)), make_net()
     x_adv = corners(X, Y, 0.2 * min(1, progress / 0.3))
     loss = head.training_loss(net, X, Y, progress, generator())
     assert len(net.seen) == 2
@@ -215,23 +204,23 @@ def test_lgm_at_passes_every_option_on() -> None:
     assert head.learning_rates() == plain.learning_rates() == {"means": 0.6}
 
 
-def test_trades_without_weight_is_cross_entropy() -> None:
-    head, net = linear(TRADES(2, 2, weight=0.0)), Net()
+def test_trades_without_weight_is_cross_entropy(make_net: Callable[[], Any]) -> None:
+    head, net = linear(TRADES(2, 2, weight=0.0)), make_net()
     torch.testing.assert_close(head.training_loss(net, X, Y, 1.0, generator()), functional.cross_entropy(head(X.flatten(1)), Y))
     assert net.seen[0].equal(X)
 
 
-def test_trades_of_an_unperturbed_image_is_cross_entropy() -> None:
-    head, net = linear(TRADES(2, 2, weight=100.0, warm_up=0.3)), Net()
+def test_trades_of_an_unperturbed_image_is_cross_entropy(make_net: Callable[[], Any]) -> None:
+    head, net = linear(TRADES(2, 2, weight=100.0, warm_up=0.3)), make_net()
     loss = head.training_loss(net, X, Y, 0.0, generator())
     assert net.seen[-1].equal(X)
     torch.testing.assert_close(loss, functional.cross_entropy(head(X.flatten(1)), Y), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_trades_by_hand(seed: int) -> None:
+def test_trades_by_hand(make_net: Callable[[], Any], seed: int) -> None:
     eps, weight, x = 0.1, 3.0, X[:2]
-    head, net = linear(TRADES(2, 2, weight=weight, eps=eps, step=2.0)), Net()
+    head, net = linear(TRADES(2, 2, weight=weight, eps=eps, step=2.0)), make_net()
     loss = head.training_loss(net, x, Y[:2], 1.0, generator(seed)).item()
     # Two classes, linear: KL grows with the change of the logits' difference to either side; the start decides which.
     start = eps * (2 * torch.rand(x.shape, generator=generator(seed), dtype=x.dtype) - 1)

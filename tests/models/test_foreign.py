@@ -20,7 +20,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gmbench.models.foreign import Foreign, ForeignError, is_foreign, load_foreign, models_root
+from gmbench.models.foreign import Foreign, ForeignError, is_foreign, load_foreign, models_root, needs_trust
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 
@@ -417,6 +417,13 @@ def test_a_layer_that_cannot_be_taken_out_stays(tmp_path: Path, last: str) -> No
 def test_who_is_foreign() -> None:
     assert [is_foreign(name) for name in ("torchvision:x", "torchvison:x", "a/b.pt2", "b.ts", "f.py:C@w.safetensors")] == [True] * 5
     assert [is_foreign(name) for name in ("mnist-lgm-s0", "a/b.safetensors", "a/b.pt", "defense.py", "a/b.json")] == [False] * 5
+
+
+def test_who_needs_trust() -> None:
+    hubs = ("torchvision:resnet18.DEFAULT", "timm:resnet18.a1_in1k", "robustbench:cifar10/Linf/Standard")
+    assert [needs_trust(name) for name in (*hubs, "mnist-lgm-s0", "a/b.pt")] == [False] * 5
+    strange = ("a/b.pt2", "pt2:b", "b.ts", "torchscript:b.pt", "f.py:C@w.safetensors", "python:f.py:C@w.safetensors", "timm:hf-hub:a/b")
+    assert [needs_trust(name) for name in strange] == [True] * 7
 
 
 def test_where_fetched_models_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 """MCAT against the authors' released code, term by term and by hand; images are two pixels and features are the pixels."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gmbench.detectors import DETECTORS
 from gmbench.models import Outputs
@@ -41,19 +42,6 @@ def natural(squares: list[float], y: int, alpha: float, weight: float) -> float:
 
 def squares_to(means: Tensor, point: list[float]) -> list[float]:
     return [sum((a - b) ** 2 for a, b in zip(point, mean, strict=True)) for mean in means.tolist()]
-
-
-class Net(nn.Module):
-    """Pixels times a parameter, and a record of what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(2, dtype=torch.float64))
-        self.seen: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(x.detach().clone())
-        return x.flatten(1) * self.scale
 
 
 def test_clean_loss_by_hand() -> None:
@@ -115,10 +103,10 @@ def test_transition_by_hand() -> None:
     assert build(eps=0.2, power=0.5).transition(delta)[4] == 1  # rounding beyond the ball is no NaN
 
 
-def test_half_of_the_batch_is_perturbed_to_the_nearest_wrong_mean() -> None:
+def test_half_of_the_batch_is_perturbed_to_the_nearest_wrong_mean(make_net: Callable[[], Any]) -> None:
     # Wrong means far outside the box: wherever it starts, the adversary's optimum is the corner of the ball on their side.
     means = torch.tensor([[3.0, 4.0], [-3.0, 4.0]], dtype=torch.float64)
-    head, net, y = build(means, eps=0.1, step=2.0, threshold=1.5), Net(), torch.tensor([0, 1, 0, 1])
+    head, net, y = build(means, eps=0.1, step=2.0, threshold=1.5), make_net(), torch.tensor([0, 1, 0, 1])
     loss = head.training_loss(net, X, y, 0.5, generator())
     corners = [[0.5 - 0.1, 0.5 + 0.1], [0.8 + 0.1, 0.3 + 0.1]]
     images = torch.cat([X[:2], torch.tensor(corners, dtype=torch.float64).view(2, 1, 1, 2)])
@@ -134,8 +122,8 @@ def test_half_of_the_batch_is_perturbed_to_the_nearest_wrong_mean() -> None:
     assert loss.item() == pytest.approx(0.5 * sum(clean) / 2 + 0.5 * sum(perturbed) / 2, rel=1e-12)
 
 
-def test_adversary_climbs_towards_the_nearest_wrong_mean_not_the_true_one() -> None:
-    head, net = build(eps=0.2, steps=10, step=0.3, clean_share=0.0), Net()
+def test_adversary_climbs_towards_the_nearest_wrong_mean_not_the_true_one(make_net: Callable[[], Any]) -> None:
+    head, net = build(eps=0.2, steps=10, step=0.3, clean_share=0.0), make_net()
     x, y = torch.full((2, 1, 1, 2), 0.5, dtype=torch.float64), torch.tensor([0, 0])
     head.training_loss(net, x, y, 1.0, generator())
     start, end = net.seen[0], net.seen[-1][1:]
@@ -145,8 +133,8 @@ def test_adversary_climbs_towards_the_nearest_wrong_mean_not_the_true_one() -> N
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_small_batches(size: int) -> None:
-    head, net = build(), Net()
+def test_small_batches(make_net: Callable[[], Any], size: int) -> None:
+    head, net = build(), make_net()
     loss = head.training_loss(net, X[:size], LABELS[:size], 0.9, generator())
     images, clean = net.seen[-1], (size + 1) // 2
     assert len(net.seen) == (1 if size == 1 else 2)  # batch norm refuses no images at all
@@ -164,9 +152,9 @@ def test_small_batches(size: int) -> None:
     assert net.scale.grad.abs().max() > 0
 
 
-def test_first_part_trains_the_means_on_clean_images_and_the_second_holds_them() -> None:
+def test_first_part_trains_the_means_on_clean_images_and_the_second_holds_them(make_net: Callable[[], Any]) -> None:
     for progress, calls in ((0.0, 1), (0.4499, 1), (0.45, 2), (1.0, 2)):
-        head, net = build(threshold=1.5), Net()
+        head, net = build(threshold=1.5), make_net()
         loss = head.training_loss(net, X, LABELS, progress, generator())
         loss.backward()
         assert len(net.seen) == calls
@@ -180,10 +168,10 @@ def test_first_part_trains_the_means_on_clean_images_and_the_second_holds_them()
             assert head.means.grad is None
 
 
-def test_random_numbers_come_from_the_generator_alone() -> None:
+def test_random_numbers_come_from_the_generator_alone(make_net: Callable[[], Any]) -> None:
     head = build(steps=1, step=1e-6, eps=0.2)
     before = torch.get_rng_state()
-    first, again, other = (head.training_loss(Net(), X, LABELS, 0.9, generator(seed)).item() for seed in (0, 0, 1))
+    first, again, other = (head.training_loss(make_net(), X, LABELS, 0.9, generator(seed)).item() for seed in (0, 0, 1))
     assert first == again != other
     assert torch.get_rng_state().equal(before)
 
