@@ -1,6 +1,8 @@
 """What grows or falls with eps: the EER, the robust accuracy, the joint robust accuracy."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figure_style import GUIDE, grid, handle, headline, hide, legend, line_of, percent, styled, wrap
+from .figure_looks import families, line_of
+from .figure_style import GUIDE, grid, handle, headline, hide, legend, percent, styled, wrap
 from .leaderboard import FEWEST
 from .outcomes import ModelSamples
 from .paper import PUBLISHED
@@ -16,14 +19,15 @@ from .setting import Setting, loss_name, losses_of, most_attacked, reliable, set
 
 __all__ = ["accuracy_by_attack_figure", "accuracy_figure", "eer_figure"]
 
-_PANEL = 1.35, 1.2  # inches
+_PANEL, _ACROSS = (1.35, 1.2), 4  # inches, panels in a row
+_SMALL, _BLOCKS = (1.0, 1.05), 2  # where each attack has a panel per family: inches, attacks in a row
 _DOTS = (0, (1, 1.5))
 _BAND = "mean over seeds; band: their range, of a single seed the 95 % interval"
 
 
 @styled
 def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str) -> Figure:
-    """Draw the EER of each loss with its own detector, a panel per attack that has a finite eps.
+    """Draw the EER of each loss with its own detector, a panel per attack that has a finite eps and per family of losses.
 
     Args:
         eer: The table of EERs.
@@ -32,16 +36,18 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
     """
     table = _own(reliable(eer[eer["population"] == population]), detectors)
     settings = settings_of(table)
-    figure, panels = _panels(len(settings), len(detectors) + 1)
-    for axes, setting in zip(panels, settings, strict=False):
+    figure, panels = _panels(settings, list(detectors), len(detectors) + 1, "EER (%)")
+    for axes, setting, losses in panels:
         rows = setting.rows(table)
-        for loss in detectors:
+        rows = rows[rows["loss"].isin(losses)]
+        for loss in losses:
             _curve(axes, rows[rows["loss"] == loss], "eer", loss, list(detectors))
         if rows["eer"].isna().all():
             axes.text(0.5, 0.5, f"fewer than {FEWEST}\nsucceeded", transform=axes.transAxes, ha="center", va="center", fontsize=7)
-        _name(axes, setting, "EER (%)", rows["eps"].max())
+    for axes, setting, losses in panels:  # those of one attack share their axes
+        _limit(axes, setting.rows(table))
         axes.set_ylim(0, max(52, min(axes.get_ylim()[1], 102)))
-        _published(axes, setting, list(detectors))
+        _published(axes, setting, losses)
     lines = [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}") for loss, detector in detectors.items()]
     lines.append(Line2D([], [], color=GUIDE, linestyle=_DOTS, linewidth=0.9, label="paper (eps not public)"))
     legend(figure, lines)
@@ -61,18 +67,20 @@ def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> 
     """
     table = most_attacked(_own(leaderboard, detectors), across_eps=True)
     threats = sorted(settings_of(table.assign(attack="")))
-    figure, panels = grid(2, max(len(threats), 1), (1.2, 1.2), entries=len(detectors), between=(0.22, 0.25))
+    groups = families(list(detectors))
+    parts = list(product(("robust_accuracy", "joint_robust_accuracy"), groups.items()))
+    left, size = (0.7, 7) if len(groups) > 1 else (0.55, 8)  # a label of two lines
+    figure, panels = grid(len(parts), max(len(threats), 1), (1.2, 1.2), entries=len(detectors), left=left, between=(0.22, 0.25))
     for threat, column in zip(threats, panels.T, strict=False):
         rows = threat.rows(table.assign(attack=""))
-        for axes, statistic in zip(column, ("robust_accuracy", "joint_robust_accuracy"), strict=True):
-            for loss in detectors:
+        for axes, (statistic, (family, losses)) in zip(column, parts, strict=True):
+            for loss in losses:
                 _curve(axes, rows[rows["loss"] == loss], statistic, loss, list(detectors), start="clean_accuracy")
-            _name(axes, threat, f"{statistic.replace('_', ' ')} (%)", rows["eps"].max())
-            axes.set_ylim(-2, 102)
-            if axes is not column[0]:
-                axes.set_title("")
-    for axes in panels.ravel():
-        axes.label_outer()
+            _limit(axes, rows)
+            axes.set(ylim=(-2, 102), xlabel="ε, inputs in [0, 1]")
+            axes.set_ylabel(f"{family}\n{statistic.replace('_', ' ')} (%)".lstrip(), fontsize=size)
+            axes.label_outer()
+        column[0].set_title(f"{threat.norm}\n{threat.access}, {threat.awareness}")
     legend(figure, [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}") for loss, detector in detectors.items()])
     headline(figure, f"Worst case over attacks ({_BAND})")
     return figure
@@ -83,15 +91,17 @@ def accuracy_by_attack_figure(models: Sequence[ModelSamples]) -> Figure:
     """Draw the accuracy under each attack; where it looks for the smallest perturbation, the share of images that need more than eps."""
     table = _accuracies(models)
     losses, settings = losses_of(table), settings_of(table)
-    figure, panels = _panels(len(settings), len(losses))
-    for axes, setting in zip(panels, settings, strict=False):
+    figure, panels = _panels(settings, losses, len(losses), "accuracy (%)")
+    for axes, setting, family in panels:
         rows = setting.rows(table)
-        for loss in losses:
+        for loss in family:
             limited = rows[(rows["loss"] == loss) & np.isfinite(rows["eps"])]
             _curve(axes, limited, "accuracy", loss, losses, start="clean_accuracy")
         for model in models:
-            _survival(axes, model, setting, losses)
-        _name(axes, setting, "accuracy (%)", rows["eps"].max())
+            if model.loss in family:
+                _survival(axes, model, setting, losses)
+    for axes, setting, _ in panels:  # those of one attack share their axes
+        _limit(axes, setting.rows(table))
         axes.set_ylim(-2, 102)
     legend(figure, [handle(loss, losses) for loss in losses])
     headline(figure, "Accuracy under each attack (mean over seeds; band: their range)")
@@ -125,7 +135,7 @@ def _survival(axes: Axes, model: ModelSamples, setting: Setting, losses: Sequenc
         needed = np.sort(outcome.samples["size"].to_numpy(np.float64)[outcome.success])
         eps = np.linspace(0, needed[-1] if len(needed) else 1, 100)
         left = model.clean_correct[outcome.images].sum() - np.searchsorted(needed, eps, side="right")
-        axes.plot(eps, percent(left / len(outcome.images)), color=line.color, linestyle=line.dashes, linewidth=0.9)
+        axes.plot(eps, percent(left / len(outcome.images)), color=line.color, linestyle=line.dashes, linewidth=0.75 * line.width)
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Sequence[str], start: str | None = None) -> None:
@@ -152,8 +162,10 @@ def _curve(axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Se
         table = pd.concat([pd.DataFrame({"mean": seeds.mean(), "low": seeds.min(), "high": seeds.max()}, index=[0.0]), table])
     line, eps = line_of(loss, losses), table.index.to_numpy(np.float64)
     low, high = percent(table["low"]), percent(table["high"])
-    axes.plot(eps, percent(table["mean"]), color=line.color, linestyle=line.dashes, marker=line.marker, markersize=3.5, label=loss)
-    axes.fill_between(eps, low, high, color=line.color, alpha=0.2, linewidth=0)
+    style: dict[str, Any] = {"color": line.color, "linestyle": line.dashes, "linewidth": line.width, "marker": line.marker}
+    axes.plot(eps, percent(table["mean"]), markersize=3.5, label=loss, **style)
+    if (low < high).any():
+        axes.fill_between(eps, low, high, color=line.color, alpha=0.2, linewidth=0)
     if len(eps) == 1:  # a band of no width
         axes.vlines(eps, low, high, color=line.color, linewidth=1)
 
@@ -167,20 +179,38 @@ def _published(axes: Axes, setting: Setting, losses: Sequence[str]) -> None:
             axes.text(0, value, f"{value:.1f}", fontsize=6, va="bottom")
 
 
-def _panels(count: int, entries: int) -> tuple[Figure, list[Axes]]:
-    rows, columns = wrap(max(count, 1))
-    figure, panels = grid(rows, columns, _PANEL, entries=entries)
-    flat = list(panels.ravel())
-    hide(flat[count:])
-    return figure, flat
+def _panels(
+    settings: Sequence[Setting], losses: Sequence[str], entries: int, label: str
+) -> tuple[Figure, list[tuple[Axes, Setting, list[str]]]]:
+    """Make a panel per setting or, of many losses, one per family beside each other, -> figure, (panel, setting, losses) of each."""
+    groups = families(losses)
+    several = len(groups) > 1
+    rows, columns = wrap(max(len(settings), 1), _BLOCKS if several else _ACROSS)
+    size, between = (_SMALL, (0.3, 0.85)) if several else (_PANEL, (0.3, 0.8))
+    figure, panels = grid(rows, columns * len(groups), size, entries=entries, between=between)
+    blocks = panels.reshape(rows * columns, len(groups))
+    hide(list(blocks[len(settings) :].ravel()))
+    placed = []
+    for setting, block in zip(settings, blocks, strict=False):
+        for axes, (family, part) in zip(block, groups.items(), strict=True):
+            if axes is not block[0]:
+                axes.sharex(block[0])
+                axes.sharey(block[0])
+                axes.tick_params(labelleft=False)
+            axes.set_title(family, loc="left")
+            placed.append((axes, setting, part))
+        if several:
+            block[0].set_title(f"{setting.title}\n{next(iter(groups))}", loc="left")
+        else:
+            block[0].set_title(f"{setting.attack}\n{setting.norm}, {setting.access}, {setting.awareness}")
+        block[len(block) // 2].set_xlabel(f"ε ({setting.norm}, inputs in [0, 1])")
+    for axes in panels[:, 0]:
+        axes.set_ylabel(label)
+    return figure, placed
 
 
-def _name(axes: Axes, setting: Setting, label: str, largest: float) -> None:
-    """Write titles and labels, the one of the y axis in the first column only."""
-    threat = f"{setting.norm}, {setting.access}, {setting.awareness}"
-    axes.set_title(f"{setting.attack}\n{threat}" if setting.attack else f"{setting.norm}\n{setting.access}, {setting.awareness}")
-    axes.set_xlabel(f"ε ({setting.norm}, inputs in [0, 1])" if setting.attack else "ε, inputs in [0, 1]")
-    spec = axes.get_subplotspec()
-    axes.set_ylabel(label if spec is None or spec.is_first_col() else "")
+def _limit(axes: Axes, rows: pd.DataFrame) -> None:
+    """Let the x axis end behind the largest eps; where an attack has none, behind what was needed."""
+    largest = rows["eps"].max()
     axes.set_xlim(0, 1.05 * largest if np.isfinite(largest) else None)
     axes.locator_params(axis="x", nbins=5)

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -13,10 +16,12 @@ from .setting import eps_text
 
 __all__ = ["Examples", "examples_figure"]
 
-_PANEL = 0.62, 0.62  # inches
+_IMAGE = 0.62  # inches
+_GAP = 1  # pixels between two images
 
 Images = NDArray[np.floating]
 Classes = NDArray[np.integer]
+Colors = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,47 +55,60 @@ class Examples:
 
 @styled
 def examples_figure(examples: Sequence[Examples]) -> Figure:
-    """Draw a row per image and two columns per attack; a clean column wherever the clean images are not those of the attack before.
+    """Draw a row per attack, two columns per image: adversarial and the difference; above them a row wherever the clean images change.
 
     A difference is drawn in a map that diverges from white at 0, its ends at the largest change of the attack; the factor by which that
-    amplifies it stands above. Differences of coloured images are means over the channels.
+    amplifies it stands beside the row. Differences of coloured images are means over the channels.
 
     Args:
         examples: Of one model.
     """
-    columns = [column for place, example in enumerate(examples) for column in _columns(example, examples[place - 1] if place else None)]
-    rows = max((len(example.x) for example in examples), default=1)
-    figure, panels = grid(rows, max(len(columns), 1), _PANEL, head=0.55, left=0.2, right=0.2, foot=0.25, between=(0.12, 0.2))
-    for axes in panels.ravel():
+    rows = [row for place, example in enumerate(examples) for row in _rows(example, examples[place - 1] if place else None)]
+    images = max((len(example.x) for example in examples), default=1)
+    size = 2 * images * _IMAGE, _IMAGE
+    figure, panels = grid(max(len(rows), 1), 1, size, left=1.1, right=0.1, head=0.35, foot=0.2, between=(0, 0.15))
+    for axes in panels[:, 0]:
+        axes.set(xlim=(0, 2 * images), ylim=(1, 0))
         axes.set_axis_off()
-    for (example, kind), column in zip(columns, panels.T, strict=False):
-        for place, axes in enumerate(column[: len(example.x)]):
-            _draw(axes, example, kind, place, first=not place)
+    for axes, row in zip(panels[:, 0], rows, strict=False):
+        _draw(axes, *row)
     headline(figure, f"{examples[0].model}: true class → predicted class".removeprefix(": ") if examples else "")
     return figure
 
 
-def _columns(example: Examples, before: Examples | None) -> list[tuple[Examples, str]]:
-    kinds = ["adversarial", "difference"]
-    if before is None or not np.array_equal(before.x, example.x):
-        kinds.insert(0, "clean")
-    return [(example, kind) for kind in kinds]
+Row = tuple[str, Colors, Colors | None, list[str]]  # what stands beside it, images, differences, what stands below each image
 
 
-def _draw(axes: Axes, example: Examples, kind: str, place: int, *, first: bool) -> None:
+def _rows(example: Examples, before: Examples | None) -> list[Row]:
+    """Make the row of an attack, after that of its clean images where they are not those of the attack before."""
+    change = (example.x_adv - example.x).mean(1)
     size = np.abs(example.x_adv - example.x).max(initial=0)
-    if kind == "difference":
-        change = (example.x_adv[place] - example.x[place]).mean(0)
-        limit = size or 1
-        axes.imshow(change, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none")
-        title = f"difference\ntimes {1 / limit:.2g}" if size else "difference\nnone"
-    else:
-        image, predicted = (example.x, example.clean_predicted) if kind == "clean" else (example.x_adv, example.predicted)
-        pixels = np.moveaxis(image[place], 0, -1)
-        gray = pixels.shape[-1] == 1
-        axes.imshow(pixels[..., 0] if gray else pixels, cmap="gray" if gray else None, vmin=0, vmax=1, interpolation="none")
-        title = "clean" if kind == "clean" else f"{example.attack}\n{eps_text(example.eps)}"
-        note = f"{example.label[place]} → {predicted[place]}"
-        axes.text(0.5, -0.04, note, transform=axes.transAxes, ha="center", va="top", fontsize=6.5)
-    if first:
-        axes.set_title(title, fontsize=6.5, pad=3)
+    told = f"difference times {1 / size:.2g}" if size else "no difference"
+    shown = colormaps["RdBu_r"](Normalize(-(size or 1), size or 1)(change))[..., :3]
+    label = f"{example.attack}\n{eps_text(example.eps)}\n{told}"
+    rows: list[Row] = [(label, _colors(example.x_adv), shown, _notes(example.label, example.predicted))]
+    if before is None or not np.array_equal(before.x, example.x):
+        rows.insert(0, ("clean", _colors(example.x), None, _notes(example.label, example.clean_predicted)))
+    return rows
+
+
+def _colors(images: Images) -> Colors:
+    """Make RGB images, (n, C, H, W) -> (n, H, W, 3)."""
+    return np.moveaxis(np.broadcast_to(images, (len(images), 3, *images.shape[2:])), 1, -1)
+
+
+def _notes(labels: Classes, predicted: Classes) -> list[str]:
+    return [f"{label} → {other}" for label, other in zip(labels, predicted, strict=True)]
+
+
+def _draw(axes: Axes, label: str, images: Colors, differences: Colors | None, notes: Sequence[str]) -> None:
+    """Draw a row as one picture: a picture each would be most of the file."""
+    parts = [images, np.ones_like(images) if differences is None else differences]
+    framed = np.pad(np.stack(parts, axis=1), ((0, 0), (0, 0), (0, 0), (0, _GAP), (0, 0)), constant_values=1)
+    height = framed.shape[2]
+    strip = framed.reshape(-1, *framed.shape[2:]).swapaxes(0, 1).reshape(height, -1, 3)
+    pixels = np.uint8(255 * strip.clip(0, 1) + 0.5)
+    axes.imshow(pixels, extent=(0, 2 * len(images), 1, 0), aspect="auto", interpolation="none")
+    axes.text(-0.1, 0.5, label, ha="right", va="center", fontsize=6.5)
+    for place, note in enumerate(notes):
+        axes.text(2 * place + 0.48, 1.02, note, ha="center", va="top", fontsize=6.5)

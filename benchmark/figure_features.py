@@ -116,7 +116,7 @@ def features_figure(planes: Sequence[Plane]) -> Figure:
     Args:
         planes: In order.
     """
-    rows, columns = wrap(max(len(planes), 1), columns=2)
+    rows, columns = wrap(max(len(planes), 1), columns=2 if len(planes) <= 4 else 3)
     figure, panels = grid(rows, columns, (_PANEL, _PANEL), entries=2, head=0.75, foot=1, between=(0.5, 1.45))
     flat = list(panels.ravel())
     hide(flat[len(planes) :])

@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from ..models.measurements import angles
-from .figure_style import GUIDE, grid, headline, legend, line_of, styled
+from .figure_looks import line_of
+from .figure_style import GUIDE, grid, headline, legend, styled
 
 __all__ = ["Symmetry", "means_figure", "simplex_angle", "symmetry"]
 
@@ -123,7 +124,7 @@ def _row(axes: Axes, row: int, values: Array, loss: str, losses: Sequence[str], 
         axes.text(1.03, row, "not finite", transform=axes.get_yaxis_transform(), fontsize=6, va="center")
         return
     drawn = finite if len(finite) <= _MARKS else np.quantile(finite, np.linspace(0, 1, _MARKS))
-    color, _, marker = line_of(loss, losses)
+    color, _, marker, _ = line_of(loss, losses)
     axes.plot(drawn, np.full(len(drawn), row), linestyle="", marker="|", color=color, markersize=6, markeredgewidth=0.6)
     axes.plot(finite.mean(), row, marker=marker, color=color, markerfacecolor="white", zorder=3)
     figures = " / ".join(format(value, unit) for value in (finite[0], finite.mean(), finite[-1]))

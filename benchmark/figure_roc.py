@@ -1,4 +1,4 @@
-"""ROC curves of each loss with its own detector, one row of panels per population, one column per eps."""
+"""ROC curves of each loss with its own detector, one row of panels per population, one column per eps; of many losses a row per family."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from . import metrics
 from .eer_table import POPULATIONS
-from .figure_style import GUIDE, grid, handle, headline, legend, line_of, percent, styled
+from .figure_looks import families, line_of
+from .figure_style import GUIDE, grid, handle, headline, legend, percent, styled
 from .leaderboard import FEWEST
 from .outcomes import ModelSamples
 from .setting import Setting, eps_text, loss_name
@@ -20,7 +21,6 @@ from .setting import Setting, eps_text, loss_name
 __all__ = ["roc_figure"]
 
 _POINTS = 160  # a curve; a thousand images make two thousand, which no eye sees
-_COLUMNS = 4
 _TICKS = (0, 25, 50, 75, 100)
 
 
@@ -33,13 +33,18 @@ def roc_figure(models: Sequence[ModelSamples], setting: Setting, detectors: Mapp
         setting: The attack.
         detectors: {loss: detector}, see `verification_detectors`.
     """
-    sizes = _some(sorted({outcome.threat.eps for model in models for outcome in setting.outcomes(model)}))
-    shape = (len(POPULATIONS), len(sizes)) if len(sizes) > 1 else (1, len(POPULATIONS))
-    figure, panels = grid(*shape, (1.45, 1.45), entries=len(detectors) + 2, between=(0.22, 0.5))
-    for (population, eps), axes in zip(product(POPULATIONS, sizes), panels.ravel(), strict=True):
-        _panel(axes, models, setting, eps, population, detectors)
-        axes.set_title(f"{eps_text(eps)}\n{population} adversarials")
-        axes.set(xlabel="FPR, clean images (%)", ylabel="TPR (%)")
+    groups = families(list(detectors))
+    several = len(groups) > 1
+    every = sorted({outcome.threat.eps for model in models for outcome in setting.outcomes(model)})
+    sizes = _some(every, at_most=2 if several else 4)
+    shape = (len(POPULATIONS), len(sizes)) if len(sizes) > 1 and not several else (len(groups), len(POPULATIONS) * len(sizes))
+    options: dict[str, Any] = {"left": 0.7, "between": (0.22, 0.22)} if several else {"between": (0.22, 0.5)}
+    figure, panels = grid(*shape, (1.45, 1.45), entries=len(detectors) + 2, **options)
+    for (family, population, eps), axes in zip(product(groups, POPULATIONS, sizes), panels.ravel(), strict=True):
+        _panel(axes, [model for model in models if model.loss in groups[family]], setting, eps, population, detectors)
+        if family == next(iter(groups)):
+            axes.set_title(f"{eps_text(eps)}\n{population} adversarials")
+        axes.set(xlabel="FPR, clean images (%)", ylabel=f"{family}\nTPR (%)".lstrip())
         axes.label_outer()
     lines = [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}", face="white") for loss, detector in detectors.items()]
     marks = [
@@ -53,7 +58,8 @@ def roc_figure(models: Sequence[ModelSamples], setting: Setting, detectors: Mapp
 
 def _panel(axes: Axes, models: Sequence[ModelSamples], setting: Setting, eps: float, population: str, detectors: Mapping[str, str]) -> None:
     axes.plot([0, 100], [100, 0], color=GUIDE, linestyle=":", linewidth=0.8)
-    rates: dict[str, list[float]] = {loss: [] for loss in detectors}
+    losses = {model.loss for model in models}
+    rates: dict[str, list[float]] = {loss: [] for loss in detectors if loss in losses}
     for model in models:
         for outcome in setting.outcomes(model):
             positive = outcome.success if population == "successful" else np.ones(len(outcome.images), bool)
@@ -61,17 +67,17 @@ def _panel(axes: Axes, models: Sequence[ModelSamples], setting: Setting, eps: fl
             if outcome.threat.eps != eps or detector not in outcome.detectors or positive.sum() < FEWEST:
                 continue
             curve = metrics.roc(model.clean_scores(detector)[outcome.images], outcome.scores(detector)[positive])
-            color, dashes, marker = line_of(model.loss, list(detectors))
+            color, dashes, marker, width = line_of(model.loss, list(detectors))
             fpr, tpr = _thin(curve.fpr, curve.tpr)
-            axes.plot(percent(fpr), percent(tpr), color=color, linestyle=dashes, linewidth=0.9)
+            axes.plot(percent(fpr), percent(tpr), color=color, linestyle=dashes, linewidth=0.75 * width)
             point: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": "white", "zorder": 3, "clip_on": False}
             axes.plot(100 * curve.eer, 100 - 100 * curve.eer, label=f"EER {model.name}", **point)
             rates[model.loss].append(100 * curve.eer)
-    _mean_rates(axes, rates)
+    _mean_rates(axes, rates, list(detectors))
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=_TICKS, yticks=_TICKS)
 
 
-def _mean_rates(axes: Axes, rates: Mapping[str, Sequence[float]]) -> None:
+def _mean_rates(axes: Axes, rates: Mapping[str, Sequence[float]], losses: Sequence[str]) -> None:
     """Write the mean EER of each loss into the corner that the curves leave free."""
     every = [rate for some in rates.values() for rate in some]
     if not every:
@@ -79,24 +85,26 @@ def _mean_rates(axes: Axes, rates: Mapping[str, Sequence[float]]) -> None:
         return
     lines = []
     for loss, some in rates.items():
-        color, dashes, _ = line_of(loss, list(rates))
+        color, dashes, *_ = line_of(loss, losses)
         lines.append(Line2D([], [], color=color, linestyle=dashes, label=f"{np.mean(some):.1f} %" if some else "few"))
+    size, spacing = (6.5, 0.25) if len(lines) <= 4 else (5.5, 0.1)
     box: dict[str, Any] = {
         "loc": "lower right" if np.mean(every) < 50 else "upper left",
         "framealpha": 0.85,
         "edgecolor": "none",
         "borderpad": 0.3,
-        "labelspacing": 0.25,
+        "labelspacing": spacing,
         "handlelength": 2.2,
     }
-    axes.legend(handles=lines, title="mean EER", title_fontsize=6.5, fontsize=6.5, **box)
+    axes.legend(handles=lines, title="mean EER", title_fontsize=size, fontsize=size, **box)
 
 
-def _some(sizes: Sequence[float]) -> list[float]:
-    """Choose so many eps as fit beside each other, the smallest and the largest among them; the tables hold them all."""
-    if len(sizes) <= _COLUMNS:
+def _some(sizes: Sequence[float], at_most: int) -> list[float]:
+    """Choose so many eps as fit beside each other, the largest among them, and of more than two the smallest; the tables hold them all."""
+    if len(sizes) <= at_most:
         return list(sizes)
-    return [sizes[place] for place in np.linspace(0, len(sizes) - 1, _COLUMNS).round().astype(int)]
+    first = 0 if at_most > 2 else (len(sizes) - 1) // 2  # at the smallest hardly an attack succeeds
+    return [sizes[place] for place in np.linspace(first, len(sizes) - 1, at_most).round().astype(int)]
 
 
 def _thin(fpr: NDArray[np.float64], tpr: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,7 +8,6 @@ over the models. Trainings of one loss are no independent models, so it is rathe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from textwrap import wrap
 from typing import Any, NamedTuple
 
@@ -19,7 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from .figure_style import grid, headline, legend, line_of, percent, styled
+from .figure_looks import Line, line_of
+from .figure_style import grid, headline, legend, percent, styled
 from .metrics import proportion_interval
 from .outcomes import ModelSamples, Threat, fully_attacked
 from .setting import eps_text, loss_name, losses_of
@@ -30,7 +30,6 @@ FEWEST_MODELS = 4
 """Of fewer models nothing is drawn: any three points lie in one of six orders."""
 
 _SMALLEST = 1e-30  # what is smaller, or 0 because every softmax value but one underflowed, is drawn here
-_MORE_MARKERS = "<>ph*d8H12"  # where a suite has more losses than there are lines, so that no two look alike
 _RESAMPLES = 10_000
 
 Array = NDArray[np.float64]
@@ -125,21 +124,20 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
         robustness: Of at least these models.
     """
     names = list(spreads)
-    looks = _looks(losses_of(pd.DataFrame({"loss": [losses[name] for name in names]})))
+    known = losses_of(pd.DataFrame({"loss": [losses[name] for name in names]}))
     threat = robustness.threat
     told = [
         "Spread of the non-true softmax values and robust accuracy",
         f"{threat.norm}, {eps_text(threat.eps)}, {threat.access}, {threat.awareness}, {robustness.images} images",
-        *wrap(f"worst case of {', '.join(robustness.attacks)}", 75),
+        *wrap(f"worst case of {', '.join(robustness.attacks)}", 75, break_on_hyphens=False),
     ]
-    figure, panels = grid(1, 1, (3.9, 2.6), entries=len(looks), head=0.4 + 0.15 * len(told))
+    figure, panels = grid(1, 1, (3.9, 2.6), entries=len(known), head=0.4 + 0.15 * len(told))
     axes = panels[0, 0]
     for name in names:
-        color, marker = looks[losses[name]]
+        mark = _mark(line_of(losses[name], known))
         across, (share, low, high) = max(spreads[name], _SMALLEST), robustness.shares[name]
-        style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.4}
-        axes.vlines(across, *percent([low, high]), color=color, linewidth=0.8, alpha=0.6, zorder=1)
-        axes.plot(across, 100 * share, linestyle="", label=name, **style)
+        axes.vlines(across, *percent([low, high]), color=mark["color"], linewidth=0.8, alpha=0.6, zorder=1)
+        axes.plot(across, 100 * share, label=name, **mark)
     correlation = rank_correlation(np.array([spreads[name] for name in names]), np.array([robustness.shares[name][0] for name in names]))
     axes.set_title(str(correlation))
     axes.set(
@@ -153,18 +151,14 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{np.log10(value):.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     headline(figure, "\n".join(told))
-    legend(figure, [Line2D([], [], linestyle="", marker=look[1], color=look[0], label=loss_name(loss)) for loss, look in looks.items()])
+    legend(figure, [Line2D([], [], label=loss_name(loss), **_mark(line_of(loss, known))) for loss in known])
     return figure
 
 
-def _looks(losses: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Give every loss a colour and a marker that no other has, {loss: (colour, marker)}."""
-    looks: dict[str, tuple[str, str]] = {}
-    more = cycle(_MORE_MARKERS)
-    for loss in losses:
-        line = line_of(loss, losses)
-        looks[loss] = line.color, next(more) if line.marker in [marker for _, marker in looks.values()] else line.marker
-    return looks
+def _mark(line: Line) -> dict[str, Any]:
+    """Style a point; what has thicker lines has a larger one."""
+    shape = {"linestyle": "", "color": line.color, "marker": line.marker, "markersize": 4.6 * line.width}
+    return shape | {"markeredgecolor": "white", "markeredgewidth": 0.4}
 
 
 def _ranks(values: Array) -> Array:

@@ -1,14 +1,11 @@
-"""How every figure looks, and how it is saved: the same bytes whenever the same numbers are drawn.
+"""How every figure is laid out, and how it is saved: the same bytes whenever the same numbers are drawn."""
 
-Colours are those of Okabe and Ito, "Color universal design", 2008, which people with any colour vision can tell apart. Lines differ in
-dashes and markers too, and the first three in lightness, so that a print without colours says the same.
-"""
-
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib.style
 import numpy as np
@@ -20,26 +17,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 
+from .figure_looks import line_of
 from .setting import loss_name
 
-__all__ = ["GUIDE", "Line", "grid", "handle", "headline", "hide", "legend", "line_of", "percent", "save", "styled", "wrap"]
+__all__ = ["GUIDE", "grid", "handle", "headline", "hide", "legend", "percent", "save", "styled", "wrap"]
 
 GUIDE = "#777777"
 """The colour of what is no measurement: diagonals, the paper's numbers, notes."""
 
 P = ParamSpec("P")
-
-
-class Line(NamedTuple):
-    """What tells one loss from another."""
-
-    color: str
-    dashes: Any  # a style of matplotlib
-    marker: str
-
-
-_KNOWN = {"lgm": Line("#0072B2", "-", "o"), "center": Line("#E69F00", "--", "s"), "softmax": Line("#000000", "-.", "^")}
-_OTHERS = [Line("#CC79A7", ":", "D"), Line("#009E73", "-", "v"), Line("#56B4E9", "--", "P"), Line("#D55E00", "-.", "X")]
 
 _STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -49,7 +35,7 @@ _STYLE: dict[str, Any] = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
-    "legend.handlelength": 2.4,
+    "legend.handlelength": 3,
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "axes.linewidth": 0.6,
@@ -60,12 +46,15 @@ _STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.dpi": 160,
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # each text of an SVG names them all; Verdana is as wide
     "svg.fonttype": "none",  # text as text: a third of the size, and a reader can search it
     "path.simplify_threshold": 0.9,  # points, the width of a line
     "svg.hashsalt": "gmbench",  # else the ids in the file are random
     "text.parse_math": False,  # a label of a suite may hold a $
 }
 _LINE, _NARROWEST = 0.18, 3.4  # inches: a line of the legend, one column of a paper
+# Places in an SVG, to a hundredth of a point: six digits more are a third of the bytes and nothing that can be seen.
+_PLACES, _LONG = re.compile(r' (?:d|x|y)="[^"]+"'), re.compile(r"-?\d+\.\d{3,}")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -77,13 +66,6 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*args, **options)
 
     return with_style
-
-
-def line_of(loss: str, losses: Sequence[str]) -> Line:
-    """Tell how to draw ``loss`` among all ``losses`` of the suite: the paper's three always alike, others by their place."""
-    if loss in _KNOWN:
-        return _KNOWN[loss]
-    return _OTHERS[[other for other in losses if other not in _KNOWN].index(loss) % len(_OTHERS)]
 
 
 def grid(
@@ -155,7 +137,7 @@ def handle(loss: str, losses: Sequence[str], label: str | None = None, face: str
     """Make a legend's line for ``loss``, its marker filled with ``face`` or else with its own colour."""
     line = line_of(loss, losses)
     filled: dict[str, Any] = {"color": line.color, "markerfacecolor": face or line.color}
-    return Line2D([], [], linestyle=line.dashes, marker=line.marker, label=label or loss_name(loss), **filled)
+    return Line2D([], [], linestyle=line.dashes, linewidth=line.width, marker=line.marker, label=label or loss_name(loss), **filled)
 
 
 def hide(axes: Sequence[Axes]) -> None:
@@ -174,8 +156,14 @@ def save(figure: Figure, path: Path) -> Path:
         image = Image.frombytes("RGBA", figure.canvas.get_width_height(), pixels.getvalue()).convert("RGB")
         # A figure has few colours: 256 hold them and the shades of its edges, in a quarter of the bytes.
         image.quantize(256).save(png, optimize=True, dpi=(figure.dpi, figure.dpi))
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+        text = StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        svg.write_text(_PLACES.sub(_rounded, text.getvalue()), encoding="utf-8", newline="\n")
     return png
+
+
+def _rounded(places: re.Match[str]) -> str:
+    return _LONG.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), places[0])
 
 
 def percent(values: Any) -> NDArray[np.float64]:

@@ -248,11 +248,13 @@ def test_spread_figure_places_every_model_and_prints_the_correlation(tmp_path):
 
 
 def test_no_two_losses_look_alike():
-    spreads, losses, robustness = make_spread()
+    spreads, losses, robustness = make_spread((*LOSSES, "mine"))
     figure = spread_figure(spreads, losses, robustness)
     (legend,) = figure.legends
+    *zoo, mine = (line.get_markersize() for line in legend.get_lines())
+    assert mine > 1.5 * max(zoo)
     looks = {(line.get_color(), line.get_marker()) for line in legend.get_lines()}
-    assert len({marker for _, marker in looks}) == len(LOSSES)
+    assert len({marker for _, marker in looks}) == len(LOSSES) + 1
     assert all(MarkerStyle(marker).is_filled() for _, marker in looks)
     assert [text.get_text() for text in legend.get_texts()][:3] == ["L-GM", "center", "softmax"]
 

@@ -1,10 +1,13 @@
 """Figures: what is drawn is what was measured, with names and units, and the same bytes each time."""
 
+import re
+from itertools import combinations
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from gmbench.benchmark.eer_table import eer_table
@@ -12,13 +15,22 @@ from gmbench.benchmark.figure_eps import accuracy_by_attack_figure, accuracy_fig
 from gmbench.benchmark.figure_examples import Examples, examples_figure
 from gmbench.benchmark.figure_heatmap import heatmap_figure
 from gmbench.benchmark.figure_histogram import histogram_figure
+from gmbench.benchmark.figure_looks import Line, families, line_of
 from gmbench.benchmark.figure_roc import roc_figure
-from gmbench.benchmark.figure_style import line_of, save
+from gmbench.benchmark.figure_style import save
 from gmbench.benchmark.leaderboard import leaderboard
 from gmbench.benchmark.metrics import eer
 from gmbench.benchmark.outcomes import models_of
 from gmbench.benchmark.setting import Setting, middle_eps, settings_of, verification_detectors
+from gmbench.models.head import HEADS
 
+ZOO = ["lgm", "center", "softmax", "gm", "gccs", "dr_softmax", "l_softmax", "rce", "mmlda", "mmc", "mcat", "pgd_at", "trades", "lgm_at"]
+EYES = {  # Machado, Oliveira, Fernandes 2009, severity 1, on linear sRGB
+    "usual": np.eye(3),
+    "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+}
 OKABE_ITO = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
 FGSM = ("fgsm", "Linf", (0.1, 0.3), "white-box", "oblivious", 0.9, 0.8)  # run on four images of five
 PGD = ("likelihood-fgsm", "Linf", (0.1,), "white-box", "adaptive", 1.0, 1.0)
@@ -122,13 +134,124 @@ def test_roc_of_many_eps_shows_the_ends_and_some_between(make_samples):
     assert [axes.get_title().splitlines()[0] for axes in figure.axes[:4]] == ["ε = 0.05", "ε = 0.15", "ε = 0.2", "ε = 0.3"]
 
 
-def test_losses_differ_in_colour_dashes_and_marker():
-    losses = ["lgm", "center", "softmax", "a", "b", "c", "d"]
+def luminance(color):
+    return np.array([0.2126, 0.7152, 0.0722]) @ linear(color)
+
+
+def linear(color):
+    rgb = np.array(to_rgb(color))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """Convert linear sRGB to CIE L*a*b*."""
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb.clip(0, 1) / [0.9505, 1, 1.089]
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+def test_no_two_of_sixteen_losses_look_alike():
+    losses = [*ZOO, "mine", "yours"]
     lines = [line_of(loss, losses) for loss in losses]
-    assert len({line.color for line in lines}) == len({line.marker for line in lines}) == 7
-    assert len({line.dashes for line in lines[:4]}) == 4
-    assert {line.color.lower() for line in lines} <= OKABE_ITO
-    assert line_of("lgm", ["lgm"]) == lines[0]
+    assert len({line.marker for line in lines}) == 16
+    assert {line.color.lower() for line in lines[:-2]} <= OKABE_ITO
+    for loss, line in zip(losses, lines, strict=True):  # WCAG's least contrast of graphics is 3; center's orange has always been fainter
+        assert 1.05 / (luminance(line.color) + 0.05) > (2.2 if loss == "center" else 3)
+
+
+def test_a_loss_of_the_zoo_looks_the_same_in_every_suite():
+    assert line_of("lgm", ["lgm"]) == Line("#0072B2", "-", "o")
+    assert line_of("center", ["a", "center"]) == Line("#E69F00", "--", "s")
+    assert line_of("softmax", ["softmax"]) == Line("#000000", "-.", "^")
+    assert set(ZOO) == set(HEADS)  # a new one needs a look of its own
+    for loss in ZOO:
+        assert line_of(loss, [loss]) == line_of(loss, ["a", *reversed(ZOO)])
+
+
+def test_a_users_defenses_stand_out():
+    names = [f"mine-{place}" for place in range(20)]
+    own = [line_of(name, [*ZOO, *names]) for name in names]
+    zoo = [line_of(loss, ZOO) for loss in ZOO]
+    assert len(set(own)) == 20
+    assert not {line.color for line in own} & {line.color for line in zoo}
+    assert min(line.width for line in own) > 1.5 * max(line.width for line in zoo)
+
+
+@pytest.mark.parametrize("eye", list(EYES))
+def test_losses_that_share_a_panel_are_told_apart_by_any_eye(eye):
+    losses = [*ZOO, "mine", "yours"]
+    for part in families(losses).values():
+        lines = [line_of(loss, losses) for loss in part]
+        for one, other in combinations(lines, 2):
+            assert np.linalg.norm(lab(EYES[eye] @ linear(one.color)) - lab(EYES[eye] @ linear(other.color))) > 15
+        dashes = [line.dashes for line in lines if line.width < 2]
+        assert len(set(dashes)) == len(dashes)
+
+
+def test_many_losses_are_split_into_families_beside_l_gm():
+    assert families(ZOO[:7]) == {"": ZOO[:7]}
+    parts = families([*ZOO, "mine"])
+    assert set().union(*parts.values()) == {*ZOO, "mine"}
+    assert all(part[:2] == ["lgm", "mine"] for part in parts.values())
+    assert max(map(len, parts.values())) <= 8
+    assert len(parts) == 3
+    many = [f"mine-{place}" for place in range(20)]
+    parts = families([*many, "lgm"])
+    assert [loss for part in parts.values() for loss in part if loss != "lgm"] == many
+    assert all(part[0] == "lgm" and len(part) <= 7 for part in parts.values())
+
+
+@pytest.fixture(scope="module")
+def crowd(make_samples):
+    attacks = (("fgsm", "Linf", (0.1, 0.2, 0.3), "white-box", "oblivious", 1.0, 1.0), ("square", *CW[1:]))
+    losses = ("lgm", "center", "softmax", "gm", "rce", "mmc", "pgd_at", "mine")
+    return make_samples(losses=losses, seeds=(0,), images=40, validation=20, attacks=attacks, detectors=("likelihood", "msp"))
+
+
+def colors(axes):
+    return {to_hex(line.get_color()).upper() for line in axes.lines}
+
+
+def test_many_losses_have_a_panel_for_each_family(crowd):
+    models = models_of(crowd)
+    detectors = verification_detectors(models)
+    table = eer_table(crowd, resamples=2)
+    setting = Setting("fgsm", "Linf", "white-box", "oblivious")
+    roc = roc_figure(models, setting, detectors)
+    assert roc.axes[0].get_gridspec().get_geometry() == (3, 4)
+    assert [axes.get_title() for axes in roc.axes[:2]] == ["ε = 0.2\nall adversarials", "ε = 0.3\nall adversarials"]
+    assert [axes.get_ylabel() for axes in roc.axes[::4]] == [f"{title}\nTPR (%)" for title in families(ZOO)]
+    eer_panels = eer_figure(table, detectors, "all").axes
+    accuracies = accuracy_by_attack_figure(models).axes
+    board = accuracy_figure(leaderboard(crowd, table, NO_CHECKS), detectors).axes
+    for first, second in ((eer_panels[0], eer_panels[1]), (accuracies[4], accuracies[5])):  # side by side they can be compared
+        assert first.get_shared_x_axes().joined(first, second)
+        assert first.get_shared_y_axes().joined(first, second)
+    assert accuracies[3].get_title(loc="left") == "square (L2, white-box, oblivious)\nclass means"
+    assert accuracies[4].get_title(loc="left") == "softmax"
+    for place, part in enumerate(families(list(detectors)).values()):
+        expected = {line_of(loss, list(detectors)).color for loss in part}
+        assert {line.get_label() for line in eer_panels[place].lines if line.get_marker() != "None"} == set(part)
+        assert {line.get_label() for line in accuracies[place].lines} == set(part)
+        assert {line.get_label() for line in board[place].lines} == set(part)
+        assert expected <= colors(roc.axes[4 * place])
+        points = {line.get_label() for line in roc.axes[4 * place].lines if line.get_label().startswith("EER")}
+        assert points == {f"EER mnist-{loss}-s0" for loss in part}
+
+
+def test_heatmap_of_many_losses_has_a_block_per_attack(crowd):
+    table = eer_table(crowd, resamples=2)
+    figure = heatmap_figure(table, {"Linf": 0.2}, "all")
+    axes = titled(figure, "fgsm, ε = 0.2")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["L-GM", "center", "softmax", "GM", "RCE", "MMC", "PGD-AT", "mine"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["likelihood", "msp"]
+    for attack, eps in (("fgsm", 0.2), ("square", np.inf)):
+        rows = table[(table["attack"] == attack) & (table["eps"] == eps) & (table["population"] == "all")]
+        rates = rows.set_index(["loss", "detector"])["eer"]
+        shown = {text.get_position(): text.get_text() for text in titled(figure, attack).texts}
+        assert shown[0, 3] == f"{100 * rates['gm', 'likelihood']:.1f}"
+        assert shown[1, 7] == f"{100 * rates['mine', 'msp']:.1f}"
+        assert shown[0, 2] == "n/a"
 
 
 def test_histogram_counts_every_image_with_unlikely_ones_left(samples, models):
@@ -248,30 +371,39 @@ def make_examples(change=0.2, **options):
                        "predicted": np.array([7, 2, 3]), "model": "m", **options})  # fmt: skip
 
 
+def cell(axes, place):
+    """Cut one of the pictures out of a row, (8, 8, 3); each has a column of white behind it."""
+    return axes.images[0].get_array()[:, 9 * place : 9 * place + 8]
+
+
 def test_examples_show_classes_and_the_factor():
     figure = examples_figure([make_examples(), make_examples(attack="pgd")])
-    shape = figure.axes[0].get_gridspec().get_geometry()
-    assert shape == (3, 5)  # the clean images once
-    titles = [axes.get_title() for axes in figure.axes[:5]]
-    assert titles == ["clean", "fgsm\nε = 0.2", "difference\ntimes 5", "pgd\nε = 0.2", "difference\ntimes 5"]
-    assert [texts(axes) for axes in figure.axes[:3]] == [["1 → 1"], ["1 → 7"], []]
-    difference = figure.axes[2].images[0]
-    assert difference.get_clim() == pytest.approx((-0.2, 0.2))
-    assert float(difference.get_array()[0, 0]) == pytest.approx(0.2)
-    assert figure.axes[0].images[0].get_clim() == (0, 1)
+    clean, fgsm, pgd = figure.axes  # the clean images once
+    assert texts(clean) == ["clean", "1 → 1", "2 → 2", "3 → 3"]
+    assert texts(fgsm) == ["fgsm\nε = 0.2\ndifference times 5", "1 → 7", "2 → 2", "3 → 3"]
+    assert texts(pgd)[0].startswith("pgd")
+    example = make_examples()
+    for axes, images in ((clean, example.x), (fgsm, example.x_adv)):
+        for place in range(3):
+            np.testing.assert_array_equal(cell(axes, 2 * place), np.rint(255 * images[place, 0])[..., None] * np.ones(3))
+    assert (cell(clean, 1) == 255).all()
+    assert cell(fgsm, 1)[0, 0].tolist() == [103, 0, 31]  # the red end of the map: the largest change is upwards
+    assert (cell(fgsm, 1)[1:] > 240).all()
+    assert (cell(fgsm, 3) > 240).all()
 
 
 def test_examples_in_colour_and_without_any_change():
     x = np.zeros((3, 3, 8, 8), np.float32)
-    figure = examples_figure([make_examples(x=x, x_adv=x)])
-    assert figure.axes[0].images[0].get_array().shape == (8, 8, 3)
-    assert figure.axes[2].get_title() == "difference\nnone"
+    x[:, 1] = 1
+    _, row = examples_figure([make_examples(x=x, x_adv=x)]).axes
+    assert cell(row, 0)[0, 0].tolist() == [0, 255, 0]
+    assert texts(row)[0].endswith("no difference")
 
 
-def test_examples_of_other_images_have_their_own_clean_column():
+def test_examples_of_other_images_have_their_own_clean_row():
     other = make_examples()
     figure = examples_figure([other, make_examples(x=other.x / 2)])
-    assert [axes.get_title() for axes in figure.axes[:6]].count("clean") == 2
+    assert [texts(axes)[0] == "clean" for axes in figure.axes] == [True, False, True, False]
 
 
 @pytest.mark.parametrize(("field", "value"), [("x_adv", np.zeros((3, 1, 8, 9))), ("x", np.zeros((3, 8, 8))), ("label", np.zeros(2, int))])
@@ -308,6 +440,9 @@ def test_save_writes_the_same_bytes_whatever_the_users_settings(tmp_path, eers):
     assert all(len(file) < 200_000 for file in files[0])
     svg = files[0][1].decode()
     assert "<dc:date>" not in svg
+    places = re.findall(r' (?:d|x|y)="([^"]+)"', svg)
+    assert len(places) > 100
+    assert not any(re.search(r"\.\d{3}", place) for place in places)  # a hundredth of a point
     assert "EER (%)" in svg
     with Image.open(tmp_path / "a-eps0.1.png") as image:
         assert image.width > 500
