@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +11,20 @@ from torch import Tensor
 
 from ..detectors import Detector
 from ..models import Classifier, load_checkpoint
-from ..models.foreign import is_foreign, load_foreign
+from ..models.foreign import HUBS, is_foreign, load_foreign, needs_trust
 from ..models.python_file import first_line, running
 
-__all__ = ["Defense", "DefenseError", "Entrant", "check_classifier", "entrant_by_name", "entrant_from_checkpoint", "entrant_from_file"]
+__all__ = [
+    "Defense",
+    "DefenseError",
+    "Entrant",
+    "check_classifier",
+    "check_names",
+    "entrant_by_name",
+    "entrant_from_checkpoint",
+    "entrant_from_file",
+    "entrant_of_suite",
+]
 
 
 class DefenseError(ValueError):
@@ -41,11 +52,12 @@ class Entrant:
 
     Args:
         name: On the leaderboard.
-        loss: Groups the seeds of one loss; a user's defense is a group of its own.
+        loss: Groups the seeds of one recipe; a user's defense is a group of its own.
         seed: Of the training.
         fingerprint: sha256 of all that decides what it computes.
         classifier: In evaluation mode.
         detector: Its own, or None.
+        recipe: Name of what it was trained by; "" where nothing tells.
     """
 
     name: str
@@ -54,10 +66,11 @@ class Entrant:
     fingerprint: str
     classifier: Classifier = field(repr=False)
     detector: Detector | None = None
+    recipe: str = ""
 
 
 def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
-    """Load a defense by what a suite or a command line calls it.
+    """Load a defense by what a command line calls it; this may run its code, `entrant_of_suite` does not.
 
     Args:
         name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in the zoo or path.
@@ -71,6 +84,24 @@ def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
     if is_foreign(name):
         return _entrant_from_others(name, shape)
     return entrant_from_file(Path(name)) if name.endswith(".py") else entrant_from_checkpoint(name)
+
+
+def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
+    """Load a model that a suite names: a checkpoint, or a model that a hub's package lists.
+
+    A suite is a file that goes from hand to hand: running it is to run nobody's code.
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged.
+        ForeignError: The hub's model cannot be had, read or used.
+        DefenseError: It may run code, or the model is for images of another size.
+    """
+    if name.endswith(".py") or needs_trust(name):
+        raise DefenseError(
+            f"expected a suite to name checkpoints or models that {', '.join(HUBS[:-1])} or {HUBS[-1]} lists, got '{name}'; "
+            f"if you trust it, say --defense {name}"
+        )
+    return entrant_by_name(name, shape)
 
 
 def _entrant_from_others(name: str, shape: tuple[int, int, int]) -> Entrant:
@@ -91,7 +122,7 @@ def entrant_from_checkpoint(name: str) -> Entrant:
     classifier, card = load_checkpoint(name)
     recipe = card.recipe.model_dump_json(include={"net", "features", "mean", "std", "loss"})
     fingerprint = hashlib.sha256(f"{card.sha256}{recipe}".encode()).hexdigest()
-    return Entrant(card.name, card.loss, card.seed, fingerprint, classifier)
+    return Entrant(card.name, card.loss, card.seed, fingerprint, classifier, recipe=card.recipe.name)
 
 
 def entrant_from_file(path: Path) -> Entrant:
@@ -115,6 +146,29 @@ def entrant_from_file(path: Path) -> Entrant:
     if not isinstance(defense, Defense):
         raise DefenseError(f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}")
     return Entrant(defense.name, defense.name, 0, _fingerprint(defense, path), defense.classifier, defense.detector)
+
+
+def check_names(entrants: Sequence[Entrant]) -> None:
+    """See that every name stands for one entrant and every loss for one recipe: tables pool the models of a loss as its seeds.
+
+    Raises:
+        DefenseError: A name is there twice, or unlike models would be pooled.
+    """
+    names: set[str] = set()
+    first: dict[str, Entrant] = {}
+    for entrant in entrants:
+        if entrant.name in names:
+            raise DefenseError(f"expected every defense to have its own name, got '{entrant.name}' twice")
+        names.add(entrant.name)
+        other = first.setdefault(entrant.loss, entrant)
+        if entrant.recipe == other.recipe:
+            continue
+        if not entrant.recipe or not other.recipe:
+            raise DefenseError(f"expected a defense to be named after no loss of this run, got '{entrant.loss}'; give it another name")
+        raise DefenseError(
+            f"expected the models of one loss to be seeds of one recipe, got {other.name} ({other.recipe}) and {entrant.name} "
+            f"({entrant.recipe}); give each recipe its own suite"
+        )
 
 
 @torch.no_grad()

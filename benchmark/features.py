@@ -18,6 +18,7 @@ from .cell import Cell
 from .defense import Entrant
 from .figure_features import Landscape, Plane, window
 from .figure_means import Symmetry, symmetry
+from .look import look, look_at_all
 from .run import Plan
 from .setting import eps_text, loss_name
 from .store import Store
@@ -71,8 +72,8 @@ def gather(plan: Plan, store: Store, middles: Mapping[str, float]) -> list[Model
 
 def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> ModelFeatures:
     train, test = plan.data["train"].head(TRAIN_IMAGES), plan.data["test"].head(plan.suite.samples)
-    features, _ = _look(entrant.classifier, train.images(), plan.device)
-    _, logits = _look(entrant.classifier, test.images(), plan.device)
+    features = look_at_all(entrant.classifier, train, BATCH, plan.device).features.cpu()
+    logits = look_at_all(entrant.classifier, test, BATCH, plan.device).logits.cpu()
     spread = _spread(logits, test.y)
     if not features.isfinite().all() or len(train.y.unique()) < train.classes:
         return ModelFeatures(entrant.name, entrant.loss, None, spread, None)
@@ -80,13 +81,6 @@ def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> Mo
     within, _ = mean_distances(features.double(), train.y, means)
     plane = _plane(entrant, features, train.y, means, store, shown, plan.device) if features.shape[1] == 2 else None
     return ModelFeatures(entrant.name, entrant.loss, symmetry(entrant.name, entrant.loss, means.numpy(), within), spread, plane)
-
-
-@torch.no_grad()
-def _look(classifier: Classifier, x: Tensor, device: str) -> tuple[Tensor, Tensor]:
-    """Compute features and logits, (N, *S) -> (N, D), (N, K), on the CPU."""
-    parts = [classifier.outputs(part.to(device)) for part in x.split(BATCH)]
-    return torch.cat([part.features.cpu() for part in parts]), torch.cat([part.logits.cpu() for part in parts])
 
 
 def _spread(logits: Tensor, y: Tensor) -> float:
@@ -97,7 +91,7 @@ def _spread(logits: Tensor, y: Tensor) -> float:
 def _shown_cells(plan: Plan, middles: Mapping[str, float]) -> dict[str, Cell]:
     """Choose the attack whose images are drawn, white-box, at the middle eps, the same for all models of two dimensions, {model: cell}."""
     few = plan.data["test"].images(slice(0, 2))
-    flat = [entrant.name for entrant in plan.entrants if _look(entrant.classifier, few, plan.device)[0].shape[1] == 2]
+    flat = [entrant.name for entrant in plan.entrants if look(entrant.classifier, few, plan.device).features.shape[1] == 2]
     met = {name: {cell.label: cell for cell in plan.cells[name] if _is_plain(cell, middles)} for name in flat}
     for attack in SHOWN_ATTACKS:
         for label, cell in met[flat[0]].items() if flat else ():
@@ -119,7 +113,7 @@ def _plane(entrant: Entrant, features: Tensor, y: Tensor, means: Tensor, store: 
         table = entry.table[:ATTACKED_IMAGES]
         rows = np.flatnonzero(table["clean_predicted"] == table["label"])
         if len(rows):
-            adversarial = _look(entrant.classifier, entry.images[rows], device)[0].numpy()
+            adversarial = look(entrant.classifier, entry.images[rows], device).features.cpu().numpy()
             true, predicted = (table[name].to_numpy()[rows] for name in ("label", "predicted"))
             attack = f"{shown.label}, {eps_text(shown.threat.eps)}"
     landscape = _landscape(entrant.classifier, window(features.numpy(), adversarial), device)

@@ -13,7 +13,7 @@ from ..attacks import ATTACKS
 from ..detectors import Detector
 from .cell import Cell, run_cell
 from .data import load_data
-from .defense import DefenseError, Entrant, check_classifier, entrant_by_name
+from .defense import Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
 from .image_set import SPLITS, ImageSet
 from .scoring import detectors_for, score_cells, score_description
 from .store import Store
@@ -114,17 +114,16 @@ def make_plan(suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path |
     Raises:
         CheckpointError: A model is missing or damaged.
         DataError: The data are missing or damaged.
-        DefenseError: A user's defense cannot be judged.
+        DefenseError: A user's defense cannot be judged, the suite names code, or unlike models would be pooled as seeds of one loss.
         ForeignError: Another's model cannot be had, read or used.
     """
     data = {split: load_data(suite.data, split, root) for split in SPLITS}
     channels, height, width = data["test"].x.shape[1:]
     shape = (channels, height, width)
-    entrants = [entrant_by_name(str(name), shape) for name in (*suite.models, *defenses)]
-    names = [entrant.name for entrant in entrants]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DefenseError(f"expected every defense to have its own name, got '{twice[0]}' twice")
-    surrogate = entrant_by_name(suite.surrogate, shape) if suite.surrogate else None
+    entrants = [entrant_of_suite(name, shape) for name in suite.models]
+    entrants += [entrant_by_name(str(name), shape) for name in defenses]
+    check_names(entrants)
+    surrogate = entrant_of_suite(suite.surrogate, shape) if suite.surrogate else None
     few = data["test"].images(slice(0, 4)).to(device)
     for entrant in [*entrants, surrogate] if surrogate else entrants:
         entrant.classifier.to(device)

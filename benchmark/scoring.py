@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..detectors import DETECTORS, Detector
-from ..models.classifier import Classifier, Outputs
+from ..models.classifier import Outputs
 from .cell import NUMERICS, Cell
 from .defense import Entrant
 from .image_set import ImageSet
+from .look import look, look_at_all
 from .store import Entry, Store, key_of
 
 __all__ = ["OWN", "detectors_for", "score_cells", "score_description"]
@@ -24,7 +25,7 @@ BATCH = 1000
 
 def detectors_for(names: Sequence[str], entrant: Entrant, images: ImageSet, device: str = "cpu") -> dict[str, Detector]:
     """Build the detectors that apply to an entrant, unfitted: the named ones, then its own as `OWN`."""
-    few = _outputs(entrant.classifier, images.images(slice(0, 2)), device)
+    few = look(entrant.classifier, images.images(slice(0, 2)), device)
     detectors = {name: DETECTORS.build(name) for name in names}
     if entrant.detector is not None:
         detectors[OWN] = entrant.detector
@@ -77,7 +78,7 @@ def score_cells(
     failed: dict[str, str] = {}
     if not wanted:
         return failed
-    train_outputs = Outputs.cat(_batches(entrant.classifier, train, device, report))
+    train_outputs = look_at_all(entrant.classifier, train, BATCH, device, report)
     for name in sorted(wanted):
         try:
             detectors[name].fit(train_outputs, train.y.to(device))
@@ -88,7 +89,7 @@ def score_cells(
         if not names:
             continue
         images = _cell_images(cell, store, splits)
-        parts = [_outputs(entrant.classifier, part, device) for part in images.split(BATCH)]
+        parts = [look(entrant.classifier, part, device) for part in images.split(BATCH)]
         report(len(images))
         for name in names:
             try:
@@ -119,22 +120,3 @@ def _cell_images(cell: Cell, store: Store, splits: Mapping[str, ImageSet]) -> Te
     if images is None:
         raise ValueError(f"expected the cell {cell} to have images")
     return images
-
-
-def _batches(classifier: Classifier, images: ImageSet, device: str, report: Callable[[int], None]) -> list[Outputs]:
-    parts = []
-    for first in range(0, len(images), BATCH):
-        rows = slice(first, min(first + BATCH, len(images)))
-        parts.append(_without_images(_outputs(classifier, images.images(rows), device)))
-        report(rows.stop - first)
-    return parts
-
-
-@torch.no_grad()
-def _outputs(classifier: Classifier, x: Tensor, device: str) -> Outputs:
-    return classifier.outputs(x.to(device)).detach()
-
-
-def _without_images(outputs: Outputs) -> Outputs:
-    """Drop the images: fifty thousand of them as floats are memory that no detector reads."""
-    return Outputs(outputs.x.new_empty(len(outputs.x), 0), outputs.features, outputs.logits, outputs.log_likelihood)

@@ -11,7 +11,7 @@ from ..models.checkpoint import Card, save_checkpoint, write_card
 from ..models.recipe import Recipe
 from ..models.training import Progress, accuracy, has_bf16, train
 from .data import load_data
-from .zoo import NOTES, measured
+from .zoo import NOTES, count_right, measured, outputs_for
 
 __all__ = ["describe_machine", "train_checkpoint"]
 
@@ -49,6 +49,7 @@ def train_checkpoint(
     classifier = train(recipe, train_set.x, train_set.y, train_set.classes, seed, device=device, state=state, report=report)
     seconds = time.monotonic() - start
     channels, height, width = train_set.x.shape[1:]
+    outputs = outputs_for(classifier, test)
     card = Card(
         name=name,
         recipe=recipe,
@@ -59,14 +60,14 @@ def train_checkpoint(
         data_checksum=train_set.checksum,
         train_images=len(train_set.x),
         validation_accuracy=accuracy(classifier, validation.x, validation.y),
-        test_accuracy=accuracy(classifier, test.x, test.y),
+        test_accuracy=count_right(outputs, test) / len(test),
         seconds=round(seconds, 1),
         machine=describe_machine(device) + (", bf16 autocast" if recipe.bf16 and has_bf16(device) else ""),
         note=NOTES.get(recipe.data, ""),
     )
     card = save_checkpoint(classifier, card, folder)
     state.unlink(missing_ok=True)
-    card = card.model_copy(update={"measurements": measured(classifier, train_set, test)[1]})
+    card = card.model_copy(update={"measurements": measured(classifier, train_set, test, outputs)})
     write_card(card, folder)
     return card
 

@@ -11,17 +11,28 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from ..models.checkpoint import ZOO, Card, CheckpointError, checkpoints, load_checkpoint, write_card
-from ..models.classifier import Classifier
+from ..models.classifier import Classifier, Outputs
 from ..models.measurements import Measurements, class_means, measure
 from ..models.registry import check_known
 from ..models.training import accuracy
 from .data import DataError, ImageSet, load_data
+from .look import look_at_all
 
-__all__ = ["LIST", "NOTES", "Verdict", "listed", "matching", "measure_checkpoint", "measured", "refresh", "untrained", "verify"]
+__all__ = [
+    "LIST",
+    "NOTES",
+    "Verdict",
+    "count_right",
+    "listed",
+    "matching",
+    "measure_checkpoint",
+    "measured",
+    "outputs_for",
+    "refresh",
+    "untrained",
+    "verify",
+]
 
 LIST = ZOO.with_suffix(".toml")
 """The file that says what belongs to the zoo: ``RECIPE = [SEED, ...]``."""
@@ -97,10 +108,11 @@ def measure_checkpoint(name: str, folder: Path = ZOO, root: Path | None = None, 
             f"expected the training images of '{card.data}' to have the sha256 {card.data_checksum[:12]} of {card.name}'s card, "
             f"got {train.checksum[:12]}"
         )
-    right, measurements = measured(classifier.to(device), train, test)
-    verdict = _verdict(card, right, len(test))
+    outputs = outputs_for(classifier.to(device), test)
+    verdict = _verdict(card, count_right(outputs, test), len(test))
     if not verdict.holds:
         raise CheckpointError(str(verdict))
+    measurements = measured(classifier, train, test, outputs)
     return card.model_copy(update={"measurements": measurements, "note": card.note or NOTES.get(card.data, "")})
 
 
@@ -111,15 +123,24 @@ def refresh(name: str, folder: Path = ZOO, root: Path | None = None, device: str
     return card
 
 
-def measured(classifier: Classifier, train: ImageSet, test: ImageSet) -> tuple[int, Measurements]:
-    """Count the test images that are classified rightly and measure, with the class means of the training features.
+def outputs_for(classifier: Classifier, images: ImageSet) -> Outputs:
+    """Compute the outputs of a split on the classifier's device and bring them to the CPU; x is empty, see `look_at_all`."""
+    return look_at_all(classifier, images, BATCH, next(classifier.parameters()).device).cpu()
+
+
+def count_right(outputs: Outputs, images: ImageSet) -> int:
+    """Count the images that are classified rightly."""
+    return int((outputs.predicted == images.y).sum())
+
+
+def measured(classifier: Classifier, train: ImageSet, test: ImageSet, outputs: Outputs) -> Measurements:
+    """Measure from the test images' `outputs_for`, with the class means of the training features.
 
     Raises:
         ValueError: A class has no training image, or features or logits are not finite.
     """
-    means = class_means(_features_and_logits(classifier, train)[0], train.y, train.classes)
-    features, logits = _features_and_logits(classifier, test)
-    return int((logits.argmax(1) == test.y).sum()), measure(features, logits, test.y, means)
+    means = class_means(outputs_for(classifier, train).features, train.y, train.classes)
+    return measure(outputs.features, outputs.logits, test.y, means)
 
 
 def matching(patterns: Sequence[str], folder: Path = ZOO) -> list[str]:
@@ -159,18 +180,6 @@ def untrained(folder: Path = ZOO, path: Path = LIST) -> list[tuple[str, int]]:
 
 def _verdict(card: Card, right: int, of: int) -> Verdict:
     return Verdict(card.name, round(card.test_accuracy * of), right, of)
-
-
-@torch.no_grad()
-def _features_and_logits(classifier: Classifier, images: ImageSet) -> tuple[Tensor, Tensor]:
-    """Compute both on the classifier's device and bring them to the CPU, (N, D), (N, K)."""
-    device = next(classifier.parameters()).device
-    parts = []
-    for rows in torch.arange(len(images)).split(BATCH):
-        features = classifier.features(images.images(rows).to(device))
-        parts.append((features.cpu(), classifier.head(features).cpu()))
-    features, logits = (torch.cat(list(part)) for part in zip(*parts, strict=True))
-    return features, logits
 
 
 @lru_cache(maxsize=2)  # one data set: checkpoints come sorted by theirs, and decoding images takes longer than classifying them

@@ -40,6 +40,11 @@ class Outputs:
         likelihood = self.log_likelihood
         return Outputs(self.x.detach(), self.features.detach(), self.logits.detach(), None if likelihood is None else likelihood.detach())
 
+    def cpu(self) -> "Outputs":
+        """Bring all to the CPU."""
+        likelihood = self.log_likelihood
+        return Outputs(self.x.cpu(), self.features.cpu(), self.logits.cpu(), None if likelihood is None else likelihood.cpu())
+
     def __getitem__(self, rows: Tensor | slice) -> "Outputs":
         """Select samples."""
         likelihood = self.log_likelihood

@@ -35,10 +35,13 @@ from .foreign_packed import LOADERS, ForeignError, Packed, Shape
 from .python_file import first_line
 from .registry import check_known
 
-__all__ = ["Foreign", "ForeignError", "is_foreign", "load_foreign", "models_root"]
+__all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "models_root", "needs_trust"]
 
 SUFFIXES = {".pt2": "pt2", ".ts": "torchscript", ".safetensors": "python"}
 """What a path's suffix says where its prefix is left out."""
+
+HUBS = ("torchvision", "timm", "robustbench")
+"""Kinds that run the installed package's code alone: what they fetch is unpickled as tensors or not at all."""
 
 SIDES = (32, 28, 8, 16, 64, 96, 128, 160, 192, 224, 256, 288, 299, 320, 384, 448, 512)
 """Sides that are tried, in this order, on a model that does not tell its own."""
@@ -80,6 +83,16 @@ def models_root(option: Path | None = None) -> Path:
 def is_foreign(name: str) -> bool:
     """Tell whether `load_foreign` is asked for, rather than a checkpoint's name or path."""
     return bool(_split(name)[0])
+
+
+def needs_trust(name: str) -> bool:
+    """Tell whether whoever loads it must trust somebody beside a hub's package.
+
+    That is every kind but `HUBS`, as it may run code, and timm's ``hf-hub:USER/NAME``: anybody uploads there, and an upload has a say in
+    how its net is built.
+    """
+    kind, rest = _split(name)
+    return kind in LOADERS and (kind not in HUBS or ":" in rest)
 
 
 def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = None) -> Foreign:

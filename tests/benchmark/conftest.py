@@ -1,5 +1,6 @@
-"""Made-up `samples` frames, for the tests of everything that reads one."""
+"""The command line as a function, and made-up `samples` frames for the tests of everything that reads one."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,12 @@ ATTACKS = (
 
 
 @pytest.fixture(scope="session")
+def gmbench() -> Callable[..., int]:
+    """A function that runs a command in this process and returns its exit code."""
+    return _gmbench
+
+
+@pytest.fixture(scope="session")
 def make_samples() -> Callable[..., pd.DataFrame]:
     """A function that makes a realistic samples frame from a seed; `_samples` says what it can be asked for."""
     return _samples
@@ -32,6 +39,20 @@ def make_samples() -> Callable[..., pd.DataFrame]:
 def by_hand() -> Callable[..., pd.DataFrame]:
     """A function that makes the samples frame of one model from the few columns that a test is about; see `_by_hand`."""
     return _by_hand
+
+
+def _gmbench(*arguments: object) -> int:
+    from gmbench.benchmark.cli import main
+
+    before = sys.argv
+    sys.argv = ["gmbench", *map(str, arguments)]
+    try:
+        main()
+    except SystemExit as error:
+        return int(error.code or 0)
+    finally:
+        sys.argv = before
+    return 0
 
 
 def _by_hand(

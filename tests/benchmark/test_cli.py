@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from gmbench.benchmark.cli import main
 from gmbench.benchmark.console import fail
 from gmbench.benchmark.store import Store
 
@@ -57,19 +57,6 @@ access = "transfer"
 """
 
 
-def gmbench(*arguments: object) -> int:
-    """Run a command in this process and return its exit code."""
-    before = sys.argv
-    sys.argv = ["gmbench", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as error:
-        return int(error.code or 0)
-    finally:
-        sys.argv = before
-    return 0
-
-
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
@@ -82,7 +69,9 @@ def places(tmp_path: Path) -> list[object]:
     return ["--store", tmp_path / "store", "--results", tmp_path / "results"]
 
 
-def test_the_digits_suite_end_to_end(tmp_path: Path, places: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_digits_suite_end_to_end(
+    gmbench: Callable[..., int], tmp_path: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     narrowed = [
         "run",
         "digits-v1",
@@ -148,7 +137,7 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+def finished(gmbench: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The small suite, run: its path and the options that name its store and results."""
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "small.toml"
@@ -158,7 +147,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     return arguments
 
 
-def test_a_damaged_cell_is_made_again(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_cell_is_made_again(gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     image_file = next(Path(str(finished[2])).glob("??/*/images.safetensors"))
     content = image_file.read_bytes()
     image_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -167,7 +156,9 @@ def test_a_damaged_cell_is_made_again(finished: list[object], capsys: pytest.Cap
     assert image_file.read_bytes() == content
 
 
-def test_published_results_that_were_touched_are_written_again(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_results_that_were_touched_are_written_again(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     readme = Path(str(finished[4])) / "small-v1" / "README.md"
     text = readme.read_text()
     assert gmbench("run", *finished) == 0
@@ -178,7 +169,9 @@ def test_published_results_that_were_touched_are_written_again(finished: list[ob
     assert readme.read_text() == text
 
 
-def test_other_numbers_for_the_same_question_are_published(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_numbers_for_the_same_question_are_published(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     """As another machine would have them: the same keys, other contents."""
     store = Store(Path(str(finished[2])))
     key = next(key for key in store.keys() if store.read_key(key).facts.get("label") == "pgd")  # noqa: SIM118
@@ -190,7 +183,7 @@ def test_other_numbers_for_the_same_question_are_published(finished: list[object
     assert gmbench("run", *finished) == 0
 
 
-def test_list_and_show(finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_show(gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("list") == 0
     printed = capsys.readouterr().out
     for name in ("digits-v1", "digits-lgm-s0", "pgd", "mahalanobis", "cifar10-jpeg"):
@@ -201,7 +194,9 @@ def test_list_and_show(finished: list[object], capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out.split("\n}\n")[0] + "\n}")["description"]["attack"] == "pgd"
 
 
-def test_defenses_stand_beside_lgm_and_a_wrong_sign_is_caught(tmp_path: Path, suite: Path, places: list[object]) -> None:
+def test_defenses_stand_beside_lgm_and_a_wrong_sign_is_caught(
+    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object]
+) -> None:
     defenses: list[object] = []
     for name, sign in (("mine", "-"), ("swapped", "+")):
         (tmp_path / f"{name}.py").write_text(DEFENSE.format(name=name, sign=sign))
@@ -235,7 +230,9 @@ class Rogue(Attack):
 """
 
 
-def test_a_failed_cell_stops_no_other(suite: Path, places: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_cell_stops_no_other(
+    gmbench: Callable[..., int], suite: Path, places: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A cheat and an attack that gives NaN: their cells fail, the others are finished and reported, the exit code is 1."""
     for name, result in (("cheat", "(x + 2 * threat.eps).clamp(0, 1)"), ("nan", "x / 0 * 0")):
         exec(compile(ROGUE.format(name=name, result=result), name, "exec"), {"__name__": "rogue"})
@@ -268,7 +265,12 @@ def test_a_failed_cell_stops_no_other(suite: Path, places: list[object], tmp_pat
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("GMBENCH_STORE", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
@@ -283,13 +285,13 @@ def test_a_message_with_brackets_is_whole(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == "error: torchattacks is not installed; pip install 'gmbench[torchattacks]' second line\n"
 
 
-def test_missing_data_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_names_the_command(gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("run", "mnist-v1", "--data-root", tmp_path, "--store", tmp_path / "store") == 2
     assert "gmbench data mnist" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_how_to_go_on(
-    suite: Path, places: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int], suite: Path, places: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import gmbench.benchmark.run as run
 
@@ -310,7 +312,9 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert "11 cells computed, 3 from the store" in capsys.readouterr().out
 
 
-def test_a_dry_run_computes_nothing(tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_computes_nothing(
+    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gmbench("run", suite, "--dry-run", *places) == 0
     printed = capsys.readouterr().out
     assert "transfer-pgd" in printed
@@ -318,7 +322,9 @@ def test_a_dry_run_computes_nothing(tmp_path: Path, suite: Path, places: list[ob
     assert not (tmp_path / "store").exists()
 
 
-def test_two_runs_in_one_store(tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_in_one_store(
+    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     with Store(tmp_path / "store").lock():
         assert gmbench("run", suite, *places) == 2
     assert "another run uses the store" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """A user's defense is checked before anything is spent on it."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gmbench.benchmark.defense import DefenseError, check_classifier, entrant_by_name, entrant_from_checkpoint, entrant_from_file
-from gmbench.models import Classifier
+from gmbench.benchmark.defense import (
+    DefenseError,
+    check_classifier,
+    check_names,
+    entrant_by_name,
+    entrant_from_checkpoint,
+    entrant_from_file,
+    entrant_of_suite,
+)
+from gmbench.benchmark.run import make_plan
+from gmbench.benchmark.suite import load_suite
+from gmbench.models import Classifier, load_checkpoint
+from gmbench.models.checkpoint import ZOO, write_card
+from gmbench.models.foreign import ForeignError
 
 X = torch.rand(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
 
@@ -145,3 +159,106 @@ def test_a_name_may_be_a_checkpoints_or_a_file(tmp_path: Path) -> None:
     assert entrant_by_name("digits-lgm-s0", (1, 8, 8)).name == "digits-lgm-s0"
     with pytest.raises(DefenseError, match="no defense file"):
         entrant_by_name(str(tmp_path / "none.py"), (1, 8, 8))
+
+
+# What a suite may name: it comes from strangers
+
+
+@pytest.fixture
+def ran(tmp_path: Path) -> Path:
+    """Where the code of these tests would leave a trace."""
+    return tmp_path / "ran"
+
+
+def code(folder: Path, ran: Path) -> list[str]:
+    """Write a class with its weights and a defense, both of which leave the trace; returns what a command line calls them."""
+    spelling = other(folder, 64)
+    trace = f"import pathlib\n\npathlib.Path({str(ran)!r}).touch()\n"
+    (folder / "net.py").write_text(trace + (folder / "net.py").read_text())
+    (folder / "mine.py").write_text(trace + GOOD)
+    return [spelling, f"python:{spelling}", f"{folder}/mine.py"]
+
+
+def refuses(name: str) -> None:
+    with pytest.raises(DefenseError, match="to name checkpoints or models that torchvision, timm or robustbench lists") as caught:
+        entrant_of_suite(name, (1, 8, 8))
+    assert str(caught.value).endswith(f"got '{name}'; if you trust it, say --defense {name}")
+
+
+def test_a_suite_runs_no_code(tmp_path: Path, ran: Path) -> None:
+    for name in code(tmp_path, ran):
+        entrant_by_name(name, (1, 8, 8))
+        assert ran.exists()  # a command line runs it
+        ran.unlink()
+        refuses(name)
+        assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["a/b.pt2", "pt2:b", "b.ts", "torchscript:b.pt", "timm:hf-hub:somebody/net"])
+def test_a_suite_names_no_program_and_no_upload(name: str) -> None:
+    refuses(name)
+
+
+@pytest.mark.parametrize("where", ["models", "surrogate"])
+def test_a_plan_holds_its_suite_to_that(tmp_path: Path, ran: Path, where: str) -> None:
+    name = code(tmp_path, ran)[0]
+    suite = load_suite("digits-v1").model_copy(update={where: (name,) if where == "models" else name})
+    with pytest.raises(DefenseError, match="expected a suite to name checkpoints"):
+        make_plan(suite)
+    assert not ran.exists()
+
+
+def test_a_suite_may_name_checkpoints_by_path(tmp_path: Path) -> None:
+    classifier, card = load_checkpoint("digits-lgm-s0")
+    torch.save(classifier.state_dict(), tmp_path / "mine.pt")
+    sha256 = hashlib.sha256((tmp_path / "mine.pt").read_bytes()).hexdigest()
+    write_card(card.model_copy(update={"name": "mine", "sha256": sha256}), tmp_path)
+    for name in ("digits-lgm-s0", f"{ZOO}/digits-lgm-s0.safetensors", f"{tmp_path}/mine.pt"):
+        assert entrant_of_suite(name, (1, 8, 8)).recipe == "digits-lgm"
+
+
+def test_a_suite_may_name_what_a_hub_lists() -> None:
+    with pytest.raises(ForeignError, match="did you mean 'torchvision:resnet18'"):  # the hub was asked
+        entrant_of_suite("torchvision:resnet81", (3, 224, 224))
+    with pytest.raises(ForeignError, match=r"no kind of model named 'tim'; did you mean 'timm'\?"):
+        entrant_of_suite("tim:resnet18", (3, 224, 224))
+
+
+# What is pooled as seeds
+
+
+def test_seeds_of_one_recipe_and_other_losses_stand_together() -> None:
+    first = entrant_from_checkpoint("digits-lgm-s0")
+    user = replace(first, name="mine", loss="mine", recipe="")
+    check_names([first, replace(first, name="digits-lgm-s1", seed=1), entrant_from_checkpoint("digits-softmax-s0"), user])
+
+
+def test_two_recipes_of_one_loss_are_not_pooled() -> None:
+    first = entrant_from_checkpoint("digits-lgm-s0")
+    flat = replace(first, name="digits-lgm-2d-s0", recipe="digits-lgm-2d")
+    with pytest.raises(DefenseError) as caught:
+        check_names([first, replace(first, name="digits-lgm-s1"), flat])
+    assert str(caught.value) == (
+        "expected the models of one loss to be seeds of one recipe, got digits-lgm-s0 (digits-lgm) and digits-lgm-2d-s0 (digits-lgm-2d); "
+        "give each recipe its own suite"
+    )
+
+
+def test_a_defense_named_after_a_loss_is_not_pooled() -> None:
+    first = entrant_from_checkpoint("digits-lgm-s0")
+    user = replace(first, name="lgm", recipe="")
+    for order in ([first, user], [user, first]):
+        with pytest.raises(DefenseError, match="named after no loss of this run, got 'lgm'; give it another name"):
+            check_names(order)
+
+
+def test_names_are_not_shared() -> None:
+    first = entrant_from_checkpoint("digits-lgm-s0")
+    with pytest.raises(DefenseError, match="its own name, got 'digits-lgm-s0' twice"):
+        check_names([first, first])
+
+
+def test_a_plan_is_held_to_its_names() -> None:
+    suite = load_suite("digits-v1").model_copy(update={"models": ("digits-softmax-s0",)})
+    with pytest.raises(DefenseError, match=r"got digits-softmax-s0 \(digits-softmax\) and digits-surrogate-s0 \(digits-surrogate\)"):
+        make_plan(suite, defenses=["digits-surrogate-s0"])

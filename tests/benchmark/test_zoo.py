@@ -1,8 +1,8 @@
 """The zoo verified, measured, listed and told: on copies of the digits' checkpoints, and what lies in models/zoo itself."""
 
 import shutil
-import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import torch
 
 import gmbench.benchmark.cli_zoo as cli_zoo
 import gmbench.benchmark.zoo as zoo
-from gmbench.benchmark.cli import main
 from gmbench.benchmark.data import load_data
 from gmbench.benchmark.training import train_checkpoint
 from gmbench.benchmark.zoo import listed, matching, measure_checkpoint, refresh, untrained, verify
@@ -24,19 +23,6 @@ NAMES = checkpoints()
 DIGITS = [name for name in NAMES if name.startswith("digits-")]
 LGM = "digits-lgm-s0"
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-def gmbench(*arguments: object) -> int:
-    """Run a command in this process and return its exit code."""
-    before = sys.argv
-    sys.argv = ["gmbench", *map(str, arguments)]
-    try:
-        main()
-    except SystemExit as error:
-        return int(error.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 @pytest.fixture
@@ -256,7 +242,7 @@ def test_the_page_has_every_setting_of_every_recipe() -> None:
 # The command line
 
 
-def test_the_list_is_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_is_one_line_each(gmbench: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("zoo") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["checkpoint", "loss", "data", "seed", "test", "accuracy", "(%)", "ECE", "(%)", "minutes"]
@@ -268,7 +254,7 @@ def test_the_list_is_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.split() == [LGM, "lgm", "digits", "0", *accuracy, f"{100 * card.measurements.ece:.2f}", f"{card.seconds / 60:.1f}"]
 
 
-def test_verify_and_measure_by_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_and_measure_by_command(gmbench: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("zoo", "verify", "--folder", folder, "--device", "cpu") == 0
     assert f"{LGM}: equal, 500 of 500 right" in (printed := capsys.readouterr().out)
     assert "2 of 2 checkpoints are what their cards say" in printed
@@ -284,14 +270,14 @@ def test_verify_and_measure_by_command(folder: Path, capsys: pytest.CaptureFixtu
     assert read_card("digits-softmax-s0", folder) == read_card("digits-softmax-s0")
 
 
-def test_the_page_by_command(folder: Path, tmp_path: Path) -> None:
+def test_the_page_by_command(gmbench: Callable[..., int], folder: Path, tmp_path: Path) -> None:
     assert gmbench("zoo", "page", "--folder", folder, "--out", tmp_path / "new" / "zoo.md") == 0
     expected = zoo_page([read_card(name, folder) for name in checkpoints(folder)])
     assert (tmp_path / "new" / "zoo.md").read_text(encoding="utf-8") == expected
 
 
 def test_train_makes_what_is_missing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "zoo.toml"
     path.write_text("digits-lgm = [0]\ndigits-center = [4]\ndigits-surrogate = [2]\n")
@@ -320,7 +306,7 @@ def test_train_makes_what_is_missing(
 
 
 @pytest.mark.parametrize("command", ["verify", "measure"])
-def test_a_wrong_name_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_name_is_one_line(gmbench: Callable[..., int], command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("zoo", command, "digits-lgn-s0") == 2
     error = capsys.readouterr().err
     assert error == "error: no checkpoint named 'digits-lgn-s0'; did you mean 'digits-lgm-s0'?\n"
