@@ -3,15 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..models.checkpoint import CheckpointError, read_card
+from ..models.measurements import wilson_interval
 from .cell import Cell
 from .checks import run_checks
 from .eer_table import eer_table
+from .evidence import Accuracy
 from .features import gather
 from .figure_examples import Examples
 from .leaderboard import leaderboard
@@ -25,11 +29,11 @@ from .store import Store, key_of
 
 __all__ = ["REPORT", "is_published", "publish"]
 
-REPORT = 2
+REPORT = 3  # 3: the summary and the papers' claims on the README, eps of 8-bit images as k/255
 """Raise it when a change of the code changes a table or a figure: results are then written again though no cell is new."""
 
 MANIFEST = "manifest.json"
-SHEET_IMAGES = 4
+SHEET_IMAGES = 3
 SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the changes can be seen
 
 
@@ -68,6 +72,7 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500, fea
         examples=list(_examples(plan, store)),
         facts=_facts(plan, store),
         features=gather(plan, store, middle_eps(models_of(samples))) if features else (),
+        accuracies=_accuracies(plan),
     )
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
@@ -76,7 +81,7 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500, fea
 
 
 def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
-    """Hash all that decides the report: the contents of the cells and scores, the suite's text, the machines, this code's number.
+    """Hash all that decides the report: contents of cells and scores, the suite's text, the machines, the cards, this code's number.
 
     The figures of the feature space come from the models and the training images themselves.
     """
@@ -87,7 +92,8 @@ def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
         for description in (cell.description, *_scores(plan, entrant.name, cell))
     ]
     seen = [plan.data["train"].checksum, *(entrant.fingerprint for entrant in plan.entrants)] if features else []
-    told = {"facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "features": seen}
+    accuracies = [asdict(one) for one in _accuracies(plan)]
+    told = {"facts": dict(_facts(plan, store)), "suite": plan.suite.model_dump_json(), "features": seen, "accuracies": accuracies}
     return key_of({"contents": contents, **told, "report": REPORT})
 
 
@@ -106,6 +112,21 @@ def _facts(plan: Plan, store: Store) -> Mapping[str, str]:
         "surrogate": plan.surrogate.name if plan.surrogate else "none",
         "device and versions": "; ".join(sorted(map(str, machines))),
     }
+
+
+def _accuracies(plan: Plan) -> list[Accuracy]:
+    """Take the test accuracies from the cards of the suite's models that are checkpoints trained on its data."""
+    accuracies, images = [], len(plan.data["test"])
+    for name, entrant in zip(plan.suite.models, plan.entrants, strict=False):  # users' own defenses come after the suite's models
+        try:
+            card = read_card(name)
+        except CheckpointError:  # no checkpoint but another's model or a file
+            continue
+        if card.name == entrant.name and card.data == plan.suite.data:
+            low, high = wilson_interval(round(card.test_accuracy * images), images)
+            trained = card.data, card.recipe.features, card.epochs
+            accuracies.append(Accuracy(card.name, entrant.loss, *trained, card.test_accuracy, low, high, card.note))
+    return accuracies
 
 
 def _examples(plan: Plan, store: Store) -> Iterator[Examples]:

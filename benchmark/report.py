@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .eer_table import EER_COLUMNS, POPULATIONS
+from .evidence import Accuracy, Evidence
 from .features import ModelFeatures
 from .figure_eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
 from .figure_examples import Examples, examples_figure
@@ -42,7 +43,6 @@ _ENTRIES = {
     "samples.parquet",
 }
 _DIGITS = "%.5g"
-_ATTACKS_PER_SHEET = 4
 _TEXT = ("model", "loss", "split", "attack", "norm", "access", "awareness")
 
 
@@ -57,6 +57,7 @@ def write_report(
     examples: Sequence[Examples],
     facts: Mapping[str, str],
     features: Sequence[ModelFeatures] = (),
+    accuracies: Sequence[Accuracy] = (),
 ) -> None:
     """Write everything into ``folder``, which is replaced as a whole, or left as it is if anything fails.
 
@@ -69,7 +70,8 @@ def write_report(
         checks: A row per model and check.
         examples: Images before and after attacks; those of one model make one sheet.
         facts: What made the numbers, {"device": "..."}; no dates, or two runs would differ.
-        features: What the models' features say; none, no figures of the feature space.
+        features: What the models' features say; none, no figures of the feature space and no claims about it.
+        accuracies: The models that are checkpoints, on the whole test split.
 
     Raises:
         FileExistsError: The folder holds something that is no part of a report.
@@ -89,7 +91,8 @@ def write_report(
             )
         ]
         _write_tables(building, samples, eer, leaderboard)
-        text = readme(title, eer=eer, leaderboard=leaderboard, checks=checks, detectors=detectors, figures=shown, facts=facts)
+        evidence = Evidence(eer, leaderboard, detectors, accuracies, features, shared_robustness(models, middle_eps(models)))
+        text = readme(title, evidence=evidence, checks=checks, figures=shown, facts=facts)
         (building / "README.md").write_text(text, encoding="utf-8")
         _replace(folder, building)
     finally:
@@ -170,9 +173,8 @@ def _figures(
         yield "Detectors", f"EER of every detector, {population} adversarials", f"figures/detectors-{population}", figure
     for model in dict.fromkeys(example.model for example in examples):
         own = [example for example in examples if example.model == model]
-        for sheet, start in enumerate(range(0, len(own), _ATTACKS_PER_SHEET), start=1):
-            name = "-".join(part for part in ("figures/examples", slug(model), str(sheet)) if part)
-            yield "Examples", f"Example images {model}".strip(), name, examples_figure(own[start : start + _ATTACKS_PER_SHEET])
+        name = "-".join(part for part in ("figures/examples", slug(model)) if part)
+        yield "Examples", f"Example images {model}".strip(), name, examples_figure(own)
 
 
 def _feature_figures(models: Sequence[ModelSamples], features: Sequence[ModelFeatures]) -> Iterator[tuple[str, str, str, Figure]]:

@@ -14,6 +14,7 @@ from .scoring import OWN
 
 __all__ = [
     "Setting",
+    "eps_number",
     "eps_of",
     "eps_text",
     "loss_name",
@@ -42,6 +43,7 @@ _LOSS_NAMES = {
     "trades": "TRADES",
     "lgm_at": "L-GM-AT",
 }
+_LEVEL = 1e-9  # so near to a whole number of grey levels an eps is one
 _OWN_DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
 _GENERIC_DETECTORS = ("likelihood", "msp")
 
@@ -101,7 +103,20 @@ def eps_of(frame: pd.DataFrame) -> list[float]:
 
 def eps_text(eps: float) -> str:
     """Write an eps for people."""
-    return "smallest ε" if np.isinf(eps) else f"ε = {eps:.3g}"
+    return "smallest ε" if np.isinf(eps) else f"ε = {eps_number(eps)}"
+
+
+def eps_number(eps: float) -> str:
+    """Write an eps without its name: 0.1 as it is, and what takes more than three digits but is a number of grey levels as such.
+
+    Example:
+        >>> eps_number(0.2), eps_number(8 / 255), eps_number(0.12345), eps_number(float("inf"))
+        ('0.2', '8/255', '0.123', 'smallest')
+    """
+    if np.isinf(eps):
+        return "smallest"
+    short, levels = f"{eps:.3g}", 255 * eps
+    return short if float(short) == eps or abs(levels - round(levels)) > _LEVEL else f"{round(levels)}/255"
 
 
 def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:

@@ -8,11 +8,12 @@ import math
 import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..attacks import ATTACKS, ThreatModel
 from ..detectors import DETECTORS
@@ -34,6 +35,16 @@ SUFFICES = {
 """What an attack needs -> the access under which it can run; a transfer attack has its gradients from the surrogate."""
 
 
+def _size(value: Any) -> Any:
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except (ValueError, ZeroDivisionError):
+        raise ValueError('no number and no fraction such as "8/255"') from None
+
+
+Size = Annotated[float, BeforeValidator(_size)]
+
+
 class SuiteError(ValueError):
     """A suite that cannot be run as it is written; one line that says why."""
 
@@ -46,7 +57,7 @@ class AttackPlan(BaseModel):
         attack: Name in the registry.
         options: The attack's fields.
         norm: Of the perturbation.
-        eps: Its sizes in input units; [inf] where the attack is to find the smallest.
+        eps: Its sizes in input units, numbers or fractions such as "8/255"; [inf] where the attack is to find the smallest.
         access: What the attack may ask of the model.
         awareness: What it knows of the detector.
         models: Patterns of the names of the models that it meets.
@@ -59,7 +70,7 @@ class AttackPlan(BaseModel):
     attack: str
     options: dict[str, Any] = {}
     norm: str = "Linf"
-    eps: tuple[float, ...] = Field(min_length=1)
+    eps: tuple[Size, ...] = Field(min_length=1)
     access: str = "white-box"
     awareness: str = "oblivious"
     models: tuple[str, ...] = ("*",)
@@ -88,8 +99,8 @@ class Suite(BaseModel):
         samples: First so many images of the test split.
         seed: Of the attacks' random numbers.
         batch: Images per pass; see `Cell`.
-        models: Checkpoints by name.
-        surrogate: Checkpoint whose gradients the transfer attacks use.
+        models: Checkpoints by name or path, or models of the hubs; no code, see `entrant_of_suite`.
+        surrogate: Likewise; its gradients are those that the transfer attacks use.
         detectors: By name, each with its default configuration.
         attacks: In the order of the tables.
     """

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .eer_table import POPULATIONS
 from .leaderboard import FEWEST
-from .setting import Setting, eps_of, eps_text, loss_name, losses_of, most_attacked, reliable, settings_of
+from .setting import Setting, eps_number, eps_of, eps_text, loss_name, losses_of, most_attacked, reliable, settings_of
 
 __all__ = ["FEW", "eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown", "mean_range", "number"]
 
@@ -85,7 +85,7 @@ def headline_markdown(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -
     own = most_attacked(leaderboard[leaderboard["detector"].astype(str) == leaderboard["loss"].astype(str).map(dict(detectors))])
     for threat, rows in own.groupby(_THREAT, observed=True, sort=True):
         norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
-        named = {"norm": norm, "eps": "smallest" if np.isinf(eps) else f"{eps:.3g}", "attacker": f"{access}, {awareness}"}
+        named = {"norm": norm, "eps": eps_number(eps), "attacker": f"{access}, {awareness}"}
         lines += [named | _shares(part) | _verdict(part) for part in _best_first(rows)]
     return markdown(lines)
 
@@ -171,7 +171,7 @@ def _latex_table(setting: Setting, rows: pd.DataFrame, detectors: Sequence[str])
     for eps in eps_of(rows):
         lines.append(r"\midrule")
         for place, loss in enumerate(losses_of(rows[rows["eps"] == eps])):
-            size = "" if place else "smallest" if np.isinf(eps) else f"{eps:.3g}"
+            size = "" if place else eps_number(eps)
             both = [[measured.get((eps, loss, detector, population)) for population in POPULATIONS] for detector in detectors]
             cells = [" / ".join(number(_mean(values)) for values in pair if values) or "n/a" for pair in both]
             lines.append(" & ".join([size, _escape(loss_name(loss)), *cells]) + r" \\")

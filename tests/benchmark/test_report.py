@@ -9,6 +9,7 @@ import pytest
 
 from gmbench.benchmark import report
 from gmbench.benchmark.eer_table import EER_COLUMNS, eer_table
+from gmbench.benchmark.evidence import Accuracy
 from gmbench.benchmark.figure_examples import Examples
 from gmbench.benchmark.leaderboard import LEADERBOARD_COLUMNS, leaderboard
 from gmbench.benchmark.report import write_report
@@ -49,7 +50,7 @@ def test_everything_is_there(written):
     names = set(bytes_of(written))
     figures = {
         *("roc/fgsm-Linf-white-box-oblivious", "figures/histogram-mine", "figures/eer-all", "figures/eer-successful", "figures/accuracy"),
-        *("figures/accuracy-by-attack", "figures/detectors-all", "figures/detectors-successful", "figures/examples-mine-s0-1"),
+        *("figures/accuracy-by-attack", "figures/detectors-all", "figures/detectors-successful", "figures/examples-mine-s0"),
     }
     tables = {"README.md", "eer.csv", "eer.md", "eer.tex", "leaderboard.csv", "leaderboard.md", "samples.parquet"}
     assert names == tables | {figure + suffix for figure in figures for suffix in (".png", ".svg")}
@@ -65,6 +66,20 @@ def test_the_readme_links_to_what_exists_and_to_all_of_it(written):
         assert said in text
     assert "fine" not in text  # passed checks are counted, not listed
     assert "nan" not in re.sub(r"\(.*?\)", "", text).lower()
+
+
+def test_the_readme_begins_with_what_matters_and_folds_the_rest(make_samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_figures", lambda *_: iter(()))
+    few = make_samples(losses=("lgm", "softmax"), seeds=(0,), images=40, validation=20, attacks=(FGSM,), detectors=("likelihood", "msp"))
+    accuracies = [Accuracy(f"{loss}-s0", loss, "mnist", 100, 6, 0.997, 0.996, 0.998) for loss in ("gm", "softmax")]
+    write_report(tmp_path / "r", **frames(few), examples=[], accuracies=accuracies)
+    text = (tmp_path / "r" / "README.md").read_text(encoding="utf-8")
+    order = ["## Checks", "## Summary", "## The papers' claims", "## Leaderboard", "<details>", "</details>", "## The paper's figures"]
+    places = [text.index(heading) for heading in order]
+    assert places == sorted(places)
+    assert "GM is more accurate than softmax" in text
+    assert "| L-GM | Wan et al. 2018 | likelihood | 1 |" in text
+    assert "nan" not in text.lower()
 
 
 def test_a_second_write_gives_the_same_bytes(parts, written):
@@ -104,6 +119,8 @@ def test_infinite_eps_alone(make_samples, tmp_path):
     assert not any(name.startswith("figures/eer") for name in names)
     text = (tmp_path / "r" / "README.md").read_text(encoding="utf-8")
     assert "All 1 sanity checks passed." in text
+    assert "## Summary" not in text
+    assert "## The papers' claims" not in text
     assert "nan" not in text.lower()
 
 

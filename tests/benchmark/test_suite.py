@@ -43,6 +43,10 @@ def test_a_good_one(tmp_path: Path) -> None:
     assert not suite.attacks[1].meets("digits-softmax-s0")
 
 
+def test_sizes_may_be_fractions(tmp_path: Path) -> None:
+    assert load_suite(write(tmp_path, "eps = [0.1, 0.2]", 'eps = ["2/255", 0.1, "0.2"]')).attacks[0].eps == (2 / 255, 0.1, 0.2)
+
+
 @pytest.mark.parametrize("name", suites())
 def test_ours_are_good_and_named_after_their_file(name: str) -> None:
     assert load_suite(name).name == name
@@ -61,6 +65,7 @@ def test_ours_are_good_and_named_after_their_file(name: str) -> None:
         ("eps = [0.1, 0.2]", "eps = [0.1, 8]", "eps.*at most 1 in Linf.*got 8.*1/255"),
         ("eps = [0.1, 0.2]", "eps = [-0.1]", "expected eps to be > 0"),
         ("eps = [0.1, 0.2]", "eps = []", "eps"),
+        ("eps = [0.1, 0.2]", 'eps = ["8/0"]', "eps.0.*no fraction such as \"8/255\".*got '8/0'"),
         ("eps = [0.1, 0.2]", "eps = [inf]", "expected eps of attack 'fgsm' to be finite"),
         ("eps = [0.1, 0.2]", "epss = [0.1]", "attack fgsm: no key named 'epss'; did you mean 'eps'"),
         ('norm = "L2"', 'norm = "Linf"', "no norm of attack 'cw' named 'Linf'"),

@@ -1,0 +1,218 @@
+"""The headline of a results page: one row per loss, with what is left of it at every eps that was attacked in earnest.
+
+What one row says is comparable with the next: the eps are those at which a threat model met the most attacks, since what a few weak attacks
+leave looks like robustness; a loss's mean is over the trainings that met the most attacks there, and a cell whose attacks or images are
+others than those named above the table says so. Linf alone: an attack that looks for the smallest perturbation leaves no robust image.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .setting import Setting, eps_number, eps_of, loss_name, losses_of, reliable
+from .tables import FEW, markdown, number
+
+__all__ = ["NORM", "PAPERS", "attacks_of", "fullest_eps", "number_of", "own_rows", "summary_markdown"]
+
+PAPERS = {
+    "lgm": "Wan et al. 2018",
+    "center": "Wen et al. 2016",
+    "gm": "Wan et al. 2023",
+    "gccs": "Ali et al. 2023",
+    "dr_softmax": "Wang et al. 2023",
+    "l_softmax": "Liu et al. 2016",
+    "rce": "Pang et al. 2018 (NeurIPS)",
+    "mmlda": "Pang et al. 2018 (ICML)",
+    "mmc": "Pang et al. 2020",
+    "mcat": "Wan et al. 2023",
+    "pgd_at": "Madry et al. 2018",
+    "trades": "Zhang et al. 2019",
+    "lgm_at": "Wan et al. 2018, Madry et al. 2018",
+}
+"""Who proposed a loss; one that is not here (softmax, a user's) has no paper on the page."""
+
+NORM = "Linf"
+FGSM = Setting("fgsm", NORM, "white-box", "oblivious")
+OBLIVIOUS, ADAPTIVE = ("white-box", "oblivious"), ("white-box", "adaptive")
+
+
+@dataclass(frozen=True)
+class _Met:
+    """The trainings of one loss that met the most under a threat model.
+
+    Args:
+        rows: Of the leaderboard; a row per training and eps.
+        attacks: Their labels, the same at every eps or all of them.
+        images: A number per eps at which it was attacked.
+    """
+
+    rows: pd.DataFrame = field(repr=False)
+    attacks: frozenset[str]
+    images: tuple[int, ...]
+
+    def beside(self, usual: "_Met") -> list[str]:
+        """Say what is not as usual."""
+        told = []
+        if self.attacks != usual.attacks:
+            told.append(number_of(self.attacks) if len(self.attacks) != len(usual.attacks) else "other attacks")
+        if set(self.images) != set(usual.images):
+            told.append(_images(self))
+        return told
+
+
+def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> str:
+    """Write the table and how to read it; empty where nothing was attacked in Linf.
+
+    Args:
+        eer: The table of EERs.
+        leaderboard: The leaderboard.
+        detectors: {loss: detector}, see `verification_detectors`.
+    """
+    own = own_rows(leaderboard, detectors)
+    losses, names = losses_of(leaderboard), own.groupby("loss", observed=True)["model"].unique()
+    if not any(fullest_eps(leaderboard, *threat) for threat in (OBLIVIOUS, ADAPTIVE)):
+        return ""
+    told = ["A row per loss, with the detector that verifies its inputs. In per cent, mean over the training seeds."]
+    lines = [{"loss": loss_name(loss), "paper": PAPERS.get(loss, ""), "detector": detectors.get(loss, "none"),
+              "seeds": str(len(names[loss]))} for loss in losses]  # fmt: skip
+    clean, images = _clean(own, losses)
+    told.append(f"**Clean**: on {images} test images.")
+    _add(lines, "clean accuracy (%)", clean)
+    for threat, column, title, meaning in (
+        (OBLIVIOUS, "robust_accuracy", "robust accuracy", "right, clean and under every attack"),
+        (ADAPTIVE, "joint_robust_accuracy", "joint robust accuracy", "lost is what is wrong *and* accepted by the detector at 5 % FPR"),
+    ):
+        eps = fullest_eps(leaderboard, *threat)
+        if not eps:
+            continue
+        met = {loss: _met(own[(own["loss"] == loss)], threat, eps) for loss in losses}
+        usual = _usual([one for one in met.values() if one])
+        told.append(
+            f"**{title.capitalize()}**: {meaning}; {', '.join(threat)}, the worst case per image over {', '.join(sorted(usual.attacks))},"
+            f" on {_images(usual)}, each attack on those of them that it was run on."
+        )
+        head = f"{title} (%), {', '.join(threat)}, ε = {_joined(eps)}"
+        _add(lines, head, [_cell(met[loss], usual, eps, column, len(names[loss]), "n/a") for loss in losses])
+        if threat == OBLIVIOUS and len(rows := reliable(FGSM.rows(eer))):
+            _add(lines, f"EER (%), {FGSM.attack}, all, ε = {_joined(eps)}", [_fgsm(rows, loss, detectors, eps) for loss in losses])
+        if threat == ADAPTIVE:
+            head = f"worst EER (%), successful, {', '.join(threat)}, ε = {_joined(eps[-1:])}"
+            _add(lines, head, [_cell(met[loss], usual, eps[-1:], "eer_successful", len(names[loss]), FEW) for loss in losses])
+    _add(lines, "checks", [_checks(own[own["loss"] == loss]) for loss in losses])
+    told.append(
+        "**EER**: 50 is chance, above it an adversarial image looks *more* trustworthy than a clean one. In parentheses: trainings, attacks"
+        " or images where they are not all or not those named here; a mean is over the trainings that met the most attacks. The eps are"
+        " those at which the threat model met the most attacks; the others, and other attackers, stand below."
+    )
+    return "\n\n".join([" ".join(told), markdown(lines)])
+
+
+def fullest_eps(leaderboard: pd.DataFrame, access: str, awareness: str) -> list[float]:
+    """List the finite eps at which a threat model in Linf met the most attacks, rising; empty where it was not run."""
+    rows = _under(leaderboard, (access, awareness))
+    sizes = [eps for eps in eps_of(rows) if np.isfinite(eps)]
+    most = {eps: max(map(len, map(attacks_of, rows.loc[rows["eps"] == eps, "attacks"]))) for eps in sizes}
+    return sorted(eps for eps, count in most.items() if count == max(most.values()))
+
+
+def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
+    """Select one row per model and threat model, that of the loss's detector; any of a loss that has none, without what speaks of it."""
+    loss, detector = leaderboard["loss"].astype(str), leaderboard["detector"].astype(str)
+    own = leaderboard[detector == loss.map(dict(detectors))]
+    without = leaderboard[~loss.isin(list(detectors))].drop_duplicates(["model", "norm", "eps", "access", "awareness"])
+    return pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)]) if len(without) else own
+
+
+def attacks_of(attacks: object) -> frozenset[str]:
+    """Split the leaderboard's list of attacks."""
+    return frozenset(str(attacks).split(";"))
+
+
+def number_of(attacks: Collection[str]) -> str:
+    """Say how many attacks there are."""
+    return "1 attack" if len(attacks) == 1 else f"{len(attacks)} attacks"
+
+
+def _under(leaderboard: pd.DataFrame, threat: tuple[str, str]) -> pd.DataFrame:
+    columns = zip(("norm", "access", "awareness"), (NORM, *threat), strict=True)
+    return leaderboard[np.logical_and.reduce([leaderboard[column].astype(str) == value for column, value in columns])]
+
+
+def _met(rows: pd.DataFrame, threat: tuple[str, str], eps: Sequence[float]) -> _Met | None:
+    """Choose the trainings that met the most at these eps; of several such groups the largest, then the first by name."""
+    rows = _under(rows, threat)
+    rows = rows[rows["eps"].isin(eps)].sort_values(["model", "eps"])
+    groups: dict[tuple[tuple[float, frozenset[str], int], ...], list[str]] = {}
+    for name, part in rows.groupby("model", observed=True):
+        met = tuple(zip(part["eps"].astype(float), map(attacks_of, part["attacks"]), part["images"].astype(int), strict=True))
+        groups.setdefault(met, []).append(str(name))
+    if not groups:
+        return None
+    most = max(groups, key=lambda met: (sum(len(attacks) for _, attacks, _ in met), len(groups[met])))
+    attacks = frozenset[str]().union(*(attacks for _, attacks, _ in most))
+    return _Met(rows[rows["model"].isin(groups[most])], attacks, tuple(images for _, _, images in most))
+
+
+def _usual(met: Sequence[_Met]) -> _Met:
+    """Choose whose attacks and images are named above the table: the most attacks, then what most losses met."""
+    often = Counter((one.attacks, one.images) for one in met)
+    return max(met, key=lambda one: (len(one.attacks), often[one.attacks, one.images], one.images))
+
+
+def _images(met: _Met) -> str:
+    return f"{' / '.join(map(str, dict.fromkeys(met.images)))} images"
+
+
+def _cell(met: _Met | None, usual: _Met, eps: Sequence[float], column: str, trainings: int, missing: str) -> str:
+    """Join the means at these eps: "97.0 / 76.3 (1 of 3 seeds)"."""
+    if met is None:
+        return "not run"
+    used = met.rows["model"].nunique()
+    told = [f"{used} of {trainings} seeds"] if used < trainings else []
+    return _texts(met.rows, column, eps, missing) + _aside(told + met.beside(usual))
+
+
+def _fgsm(rows: pd.DataFrame, loss: str, detectors: Mapping[str, str], eps: Sequence[float]) -> str:
+    own = rows[(rows["loss"] == loss) & (rows["detector"] == detectors.get(loss)) & (rows["population"] == "all")]
+    return _texts(own, "eer", eps, FEW) if loss in detectors else "n/a"
+
+
+def _clean(own: pd.DataFrame, losses: Sequence[str]) -> tuple[list[str], int]:
+    """Take each training's accuracy where the most images were attacked, -> a cell per loss, the images of most of them."""
+    most = own.sort_values("images").groupby("model", observed=True).last()
+    usual = Counter(most["images"].astype(int)).most_common(1)[0][0]
+    cells = []
+    for loss in losses:
+        rows = most[most["loss"] == loss]
+        others = sorted({int(images) for images in rows["images"]} - {usual})
+        cells.append(number(float(rows["clean_accuracy"].mean())) + _aside([f"{images} images" for images in others]))
+    return cells, usual
+
+
+def _checks(rows: pd.DataFrame) -> str:
+    """Name the sanity checks that any row of a loss failed."""
+    failed = {check for verdict in rows["verdict"].astype(str) for check in verdict.split("; ")} - {"ok"}
+    return "; ".join(sorted(failed)) or "ok"
+
+
+def _texts(rows: pd.DataFrame, column: str, eps: Sequence[float], missing: str) -> str:
+    """Write the mean at each eps; where a training has no value there is none, lest it be of the others alone."""
+    values = [rows.loc[rows["eps"] == size, column] for size in eps]
+    texts = [number(float(part.mean(skipna=False)), missing=missing) if len(part) else "not run" for part in values]
+    return texts[0] if len(set(texts)) == 1 and texts[0] in (missing, "not run") else " / ".join(texts)
+
+
+def _aside(told: Sequence[str]) -> str:
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _joined(eps: Sequence[float]) -> str:
+    return " / ".join(map(eps_number, eps))
+
+
+def _add(lines: Sequence[dict[str, str]], column: str, cells: Sequence[str]) -> None:
+    for line, cell in zip(lines, cells, strict=True):
+        line[column] = cell

@@ -1,0 +1,319 @@
+"""Every claim in at least two opposite outcomes, from numbers whose verdict is known by hand."""
+
+import itertools
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gmbench.benchmark import publish
+from gmbench.benchmark.claims import CLAIMS, claims_markdown
+from gmbench.benchmark.evidence import Accuracy, Evidence, Share, more_accurate, more_robust
+from gmbench.benchmark.features import ModelFeatures
+from gmbench.benchmark.figure_means import Symmetry
+from gmbench.benchmark.figure_spread import Robustness
+from gmbench.benchmark.outcomes import Threat
+from gmbench.models import read_card
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+FULL = "fgsm;pgd;square"
+DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp", "gm": "likelihood", "mcat": "own", "gccs": "own"}
+BOARD = ["model", "loss", "seed", "norm", "eps", "access", "awareness", "detector", "images", "clean_accuracy", "attacks", "verdict"]
+
+
+def claim(words):
+    (found,) = [one for one in CLAIMS if words in one.claim]
+    return found.judge
+
+
+def robust(shares, *, access="white-box", awareness="oblivious", eps=(0.1,), half=0.02, **changed):
+    """Make a leaderboard; ``shares`` is {loss: [one per eps]} or {loss: {seed: [...]}}, intervals reach ``half`` up and down."""
+    rows = []
+    for loss, given in shares.items():
+        for seed, values in (given if isinstance(given, dict) else {0: given}).items():
+            for size, value in zip(eps, values, strict=True):
+                ends = {"": value, "_low": max(value - half, 0.0), "_high": min(value + half, 1.0)}
+                told = [f"{loss}-s{seed}", loss, seed, "Linf", size, access, awareness, DETECTORS.get(loss, "msp"), 1000, 0.99, FULL, "ok"]
+                row = dict(zip(BOARD, told, strict=True))
+                row |= {f"{column}{end}": share for column in ("robust_accuracy", "joint_robust_accuracy") for end, share in ends.items()}
+                rows.append(row | {"eer_all": 0.1, "eer_successful": 0.1} | changed)
+    return pd.DataFrame(rows)
+
+
+def eers(values, *, attack="fgsm", eps=(0.1,), half=0.005, adversarials=100):
+    """Make an eer frame, {loss: {seed: [EER at each eps]}}, alike for both populations."""
+    shared = {"attack": attack, "norm": "Linf", "access": "white-box", "adversarials": adversarials}
+    shared["awareness"] = "adaptive" if attack == "likelihood-fgsm" else "oblivious"
+    rows = [
+        shared
+        | {"model": f"{loss}-s{seed}", "loss": loss, "seed": seed, "eps": size, "detector": DETECTORS[loss], "population": population}
+        | {"eer": value, "eer_low": value - half, "eer_high": value + half}
+        for loss, seeds in values.items()
+        for seed, curve in seeds.items()
+        for size, value in zip(eps, curve, strict=True)
+        for population in ("all", "successful")
+    ]
+    return pd.DataFrame(rows)
+
+
+def card(loss, accuracy, *, seed=0, half=0.001, data="mnist", features=100, epochs=6, note=""):
+    return Accuracy(f"{loss}-s{seed}", loss, data, features, epochs, accuracy, accuracy - half, accuracy + half, note)
+
+
+def looked(loss, angles, *, spread=0.1, seed=0, dimensions=100):
+    values = np.asarray(angles, dtype=float)
+    name = f"{loss}-s{seed}"
+    return ModelFeatures(name, loss, Symmetry(name, loss, dimensions, 3, values, np.ones(3)), spread, None)
+
+
+EMPTY = Evidence(eers({"softmax": {0: [0.1]}}, attack="none"), robust({"softmax": [0.5]}), DETECTORS)
+
+
+def judged(judge, **found):
+    verdict = judge(replace(EMPTY, **found))
+    return verdict.held if verdict else None
+
+
+@pytest.mark.parametrize(
+    ("curves", "held"),
+    [
+        ({0: [0.2, 0.05, 0.02]}, HOLDS),  # comes down to 3.1 % between two eps
+        ({0: [0.02, 0.01, 0.01]}, HOLDS),  # better than the paper everywhere
+        ({0: [0.2, 0.1, 0.034]}, OPEN),  # within the interval at the last eps
+        ({0: [0.2, 0.1, 0.05]}, FAILS),
+        ({0: [0.2, 0.1, 0.02], 1: [0.2, 0.1, 0.06]}, OPEN),  # one seed does, their mean does not
+        ({0: [0.2, 0.1, np.nan]}, FAILS),
+    ],
+)
+def test_the_eer_of_lgm(curves, held):
+    assert judged(claim("L-GM verifies"), eer=eers({"lgm": curves}, eps=(0.1, 0.2, 0.3))) == held
+
+
+def test_the_eer_of_few_images_counts_for_nothing():
+    assert judged(claim("L-GM verifies"), eer=eers({"lgm": {0: [0.01]}}, adversarials=3)) is None
+
+
+@pytest.mark.parametrize(("lgm", "held"), [([0.01, 0.01], HOLDS), ([0.01, 0.3], OPEN), ([0.3, 0.3], FAILS)])
+def test_the_order(lgm, held):
+    frame = eers({"lgm": {0: lgm}, "center": {0: [0.1, 0.1]}, "softmax": {0: [0.2, 0.2]}}, eps=(0.1, 0.2))
+    assert judged(claim("L-GM < center"), eer=frame) == held
+    assert judged(claim("L-GM < center"), eer=frame[frame["loss"] != "center"]) is None
+
+
+@pytest.mark.parametrize(
+    ("plain", "raised", "held"),
+    [
+        ({0: [0.2, 0.03]}, {0: [0.4, 0.035]}, HOLDS),  # rises by .5 [0, 1] where FGSM has about 3.1 %; elsewhere it may rise
+        ({0: [0.2, 0.03]}, {0: [0.2, 0.06]}, FAILS),
+        ({0: [0.2, 0.03]}, {0: [0.2, 0.04]}, OPEN),  # 1 [.5, 1.5] holds 1.2
+        ({0: [0.4, 0.2]}, {0: [0.4, 0.2]}, OPEN),  # costs nothing, but starts at 20 %
+        ({0: [0.2, 0.03], 1: [0.2, 0.03]}, {0: [0.2, 0.035], 1: [0.2, 0.06]}, OPEN),  # the seeds disagree
+        ({0: [0.2, 0.03], 1: [0.2, 0.03]}, {0: [0.2, 0.035]}, HOLDS),  # the seed that met both
+    ],
+)
+def test_the_price_of_the_raised_likelihood(plain, raised, held):
+    frames = [eers({"lgm": plain}, eps=(0.1, 0.3)), eers({"lgm": raised}, attack="likelihood-fgsm", eps=(0.1, 0.3))]
+    assert judged(claim("raises the likelihood"), eer=pd.concat(frames, ignore_index=True)) == held
+    assert judged(claim("raises the likelihood"), eer=frames[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "epochs", "held"),
+    [(0.9965, 6, HOLDS), (0.9985, 6, HOLDS), (0.995, 6, OPEN), (0.995, 50, FAILS), (0.9965, 50, HOLDS)],
+)
+def test_the_accuracy_of_gm_on_mnist(accuracy, epochs, held):
+    judge = claim("99.70 % test accuracy on MNIST")
+    assert judged(judge, accuracies=[card("gm", accuracy, epochs=epochs, half=0.0006)]) == held
+    assert judged(judge, accuracies=[card("gm", accuracy, epochs=epochs, features=2)]) is None
+    assert judged(judge, accuracies=[card("gm", accuracy, data="digits")]) is None
+    assert judged(judge, accuracies=[card("lgm", accuracy)]) is None
+
+
+def test_the_accuracy_of_gm_on_cifar10_says_what_it_was_trained_on():
+    judge = claim("92.80 % test accuracy")
+    found = {held: [card("gm", accuracy, data="cifar10-jpeg", features=64, epochs=epochs, note="Trained on JPEG copies.")]
+             for held, accuracy, epochs in ((OPEN, 0.89, 30), (FAILS, 0.89, 300), (HOLDS, 0.93, 30))}  # fmt: skip
+    assert {held: judged(judge, accuracies=one) for held, one in found.items()} == {held: held for held in found}
+    measured = judge(replace(EMPTY, accuracies=found[OPEN])).measured
+    assert "89.00 [88.90, 89.10] %" in measured
+    assert "30 epochs (paper: 300)" in measured
+    assert "JPEG copies" in measured
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"), [("gm", "GM is more accurate"), ("gccs", "GCCS is at least"), ("dr_softmax", "DR-softmax costs no accuracy")]
+)
+def test_accuracies_are_compared_by_their_intervals(loss, words):
+    judge = claim(words)
+    assert judged(judge, accuracies=[card(loss, 0.997), card("softmax", 0.994)]) == HOLDS
+    assert judged(judge, accuracies=[card(loss, 0.991), card("softmax", 0.994)]) == FAILS
+    assert judged(judge, accuracies=[card(loss, 0.9945), card("softmax", 0.994)]) == OPEN
+    assert judged(judge, accuracies=[card(loss, 0.997)]) is None
+    # the mean of softmax is lower, one of its trainings is not
+    several = [card(loss, 0.997), card("softmax", 0.99), card("softmax", 0.9965, seed=1)]
+    assert judged(judge, accuracies=several) == OPEN
+
+
+def test_a_cost_that_is_not_decided_is_bounded():
+    found = replace(EMPTY, accuracies=[card("gm", 0.995), card("softmax", 0.996)])
+    assert "costs 0.30 points at most" in more_accurate(found, "gm", "softmax").measured
+
+
+@pytest.mark.parametrize(
+    ("gm", "softmax", "held"),
+    [
+        ([[119, 120, 121]], [[90, 120, 150]], HOLDS),
+        ([[90, 120, 150]], [[119, 120, 121]], FAILS),
+        ([[119, 120, 121], [80, 120, 150]], [[110, 120, 130]], OPEN),  # its trainings disagree
+        ([[119, 120, np.nan]], [[110, 120, 130]], None),
+        ([[119, 120, 121]], [], None),
+    ],
+)
+def test_the_symmetry_of_gm(gm, softmax, held):
+    models = [looked("gm", angles, seed=seed) for seed, angles in enumerate(gm)]
+    models += [looked("softmax", angles, seed=seed) for seed, angles in enumerate(softmax)]
+    assert judged(claim("symmetric"), features=models) == held
+
+
+def test_two_classes_in_one_dimension_have_no_simplex_to_reach():
+    flat = [looked("gm", [1, 2, 3], dimensions=1), looked("softmax", [1, 2, 9], dimensions=1)]
+    assert judged(claim("symmetric"), features=flat) is None
+
+
+COMPARED = {
+    "MCAT": ("mcat", "gm", {"awareness": "adaptive"}),
+    "GCCS is more robust than adversarial": ("gccs", "pgd_at", {}),
+    "DR-softmax is more robust": ("dr_softmax", "softmax", {}),
+    "Without adversarial training GCCS": ("gccs", "softmax", {}),
+}
+
+
+@pytest.mark.parametrize("words", COMPARED)
+@pytest.mark.parametrize(
+    ("mine", "theirs", "held"),
+    [
+        ([0.6, 0.3], [0.5, 0.2], HOLDS),
+        ([0.6, 0.2], [0.5, 0.2], HOLDS),  # better at one eps, alike at the other
+        ([0.6, 0.2], [0.5, 0.3], FAILS),  # worse at one
+        ([0.5, 0.2], [0.5, 0.2], OPEN),
+        ([0.0, 0.0], [0.0, 0.0], OPEN),  # the trap: no robust image on either side
+        ([0.01, 0.0], [0.015, 0.0], OPEN),
+        ([0.98, 0.98], [0.985, 0.98], OPEN),  # the attack changed nothing
+        ([0.6, 0.0], [0.0, 0.0], HOLDS),
+    ],
+)
+def test_robustness_is_compared_where_it_can_be(words, mine, theirs, held):
+    loss, other, threat = COMPARED[words]
+    board = robust({loss: mine, other: theirs}, eps=(0.1, 0.2), **threat)
+    assert judged(claim(words), leaderboard=board) == held
+    assert judged(claim(words), leaderboard=board[board["loss"] == loss]) is None
+    assert judged(claim(words), leaderboard=robust({loss: mine, other: theirs}, eps=(0.1, 0.2), **threat | {"access": "decision"})) is None
+
+
+def test_eps_of_weak_attacks_decide_nothing():
+    weak = robust({"dr_softmax": [0.9], "softmax": [0.1]}, eps=(0.15,), attacks="fgsm")
+    full = robust({"dr_softmax": [0.0], "softmax": [0.0]})
+    verdict = more_robust(replace(EMPTY, leaderboard=pd.concat([weak, full])), "dr_softmax", "softmax")
+    assert verdict.held == OPEN
+    assert "0.15" not in verdict.measured
+    assert "both at the floor" in verdict.measured
+
+
+def test_attacks_that_changed_nothing_tell_accuracies_apart_and_no_robustness():
+    board = robust({"dr_softmax": [0.99], "softmax": [0.9]}, half=0.01)
+    board["clean_accuracy"] = board["robust_accuracy"]
+    verdict = more_robust(replace(EMPTY, leaderboard=board), "dr_softmax", "softmax")
+    assert verdict.held == OPEN
+    assert "both at the ceiling" in verdict.measured
+
+
+def test_a_model_that_met_fewer_attacks_is_compared_with_those_that_met_the_same():
+    board = robust({"gccs": [0.5], "softmax": {0: [0.2], 1: [0.8]}})
+    board.loc[board["model"].isin(["gccs-s0", "softmax-s1"]), "attacks"] = "fgsm"
+    verdict = more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax")
+    assert verdict.held == FAILS  # 50 against the 80 of the training that met FGSM alone, not against 20
+    assert "1 attack on 1000 images" in verdict.measured
+    board.loc[board["model"] == "softmax-s1", "images"] = 200
+    verdict = more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax")
+    assert verdict.held == OPEN
+    assert "not the same attacks and images" in verdict.measured
+
+
+@pytest.mark.parametrize(("mine", "theirs", "of", "held"), list(itertools.chain(
+    [(0.6, 0.2, "gccs", OPEN), (0.6, 0.2, "softmax", HOLDS)],  # what failed a check may look more robust than it is, never less
+    [(0.2, 0.6, "softmax", OPEN), (0.2, 0.6, "gccs", FAILS)],
+)))  # fmt: skip
+def test_a_failed_check_takes_the_better_ones_word_for_nothing(mine, theirs, of, held):
+    board = robust({"gccs": [mine], "softmax": [theirs]})
+    board.loc[board["loss"] == of, "verdict"] = "zero-gradients"
+    assert more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax").held == held
+    # what speaks of a detector touches no robust accuracy without it
+    board.loc[board["loss"] == of, "verdict"] = "detector-sign:own"
+    assert more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax").held == (HOLDS if mine > theirs else FAILS)
+
+
+def test_joint_robustness_that_was_not_measured_is_no_verdict():
+    board = robust({"mcat": [0.6], "gm": [0.2]}, awareness="adaptive")
+    board.loc[board["loss"] == "gm", "joint_robust_accuracy"] = np.nan
+    assert judged(claim("MCAT"), leaderboard=board) is None
+
+
+@pytest.mark.parametrize(
+    ("white", "query", "held"),
+    [((0.6, 0.3), (0.9, 0.8), HOLDS), ((0.6, 0.3), (0.5, 0.8), FAILS), ((0.3, 0.3), (0.9, 0.8), OPEN), ((0.2, 0.3), (0.9, 0.8), FAILS)],
+)
+def test_every_attack_means_those_without_gradients_too(white, query, held):
+    boards = [
+        robust(dict(zip(("gccs", "softmax"), ([share] for share in pair), strict=True)), access=access)
+        for access, pair in (("white-box", white), ("query", query))
+    ]
+    assert judged(claim("Without adversarial"), leaderboard=pd.concat(boards)) == held
+
+
+def test_the_spread_must_fall_with_robustness_for_sure():
+    spreads = np.arange(8) / 10
+    models = [looked("dr_softmax", [1, 2, 3], spread=spread, seed=seed) for seed, spread in enumerate(spreads)]
+
+    def found(shares):
+        robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100,
+                                {model.name: (float(share), 0.0, 1.0) for model, share in zip(models, shares, strict=False)})  # fmt: skip
+        return judged(claim("The spread"), features=models, robustness=robustness)
+
+    assert found(1 - spreads) == HOLDS
+    assert found(spreads) == FAILS
+    unsure = np.array([0.5, 0.1, 0.9, 0.3, 0.8, 0.2, 0.6, 0.4])
+    assert found(unsure) == found(1 - unsure) == OPEN  # whatever its sign, 0 lies in the interval
+    assert found(np.zeros(8)) == OPEN  # no robust image anywhere has no order
+    assert found((1 - spreads)[:3]) is None  # too few models
+    assert judged(claim("The spread"), features=models) is None
+
+
+def test_accuracies_come_from_the_cards_of_the_suites_own_checkpoints():
+    """Two checkpoints, one of them trained on other data, a user's file, and a defense that has taken a checkpoint's name."""
+    names = ["mnist-gm-s0", "digits-lgm-s0", "mine.py", "mnist-lgm-s0"]
+    entrants = [SimpleNamespace(name=name, loss=name) for name in ("mnist-gm-s0", "digits-lgm-s0", "mnist-softmax-s0", "other")]
+    plan = SimpleNamespace(suite=SimpleNamespace(models=names, data="mnist"), entrants=entrants, data={"test": range(10_000)})
+    (found,) = publish._accuracies(plan)
+    about = read_card("mnist-gm-s0")
+    assert (found.model, found.data, found.features, found.epochs) == (about.name, "mnist", about.recipe.features, about.epochs)
+    assert found.accuracy == about.test_accuracy
+    assert (found.low, found.high) == pytest.approx((about.measurements.accuracy_low, about.measurements.accuracy_high), abs=1e-5)
+
+
+def test_several_trainings_are_a_mean_and_the_widest_interval():
+    assert Share.of([0.2, 0.4], [0.1, 0.35], [0.25, 0.5]) == Share(pytest.approx(0.3), 0.1, 0.5)
+    assert Share(0.3, 0.1, 0.5).text() == "30.0 [10.0, 50.0]"
+
+
+def test_the_table_has_the_claims_that_were_measured_and_no_others():
+    assert claims_markdown(EMPTY) == ""
+    board = robust({"dr_softmax": {0: [0.6], 1: [0.8]}, "softmax": [0.2]})
+    text = claims_markdown(replace(EMPTY, leaderboard=board))
+    (row,) = [line for line in text.splitlines() if line.startswith("| Wang")]
+    assert row == (
+        "| Wang et al. 2023 | DR-softmax is more robust than softmax | white-box, oblivious, 3 attacks on 1000 images;"
+        " ε = 0.1: DR-softmax 70.0 [58.0, 82.0], softmax 20.0 [18.0, 22.0] (higher) | **holds** |"
+    )
+    assert "nan" not in text.lower()
