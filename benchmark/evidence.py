@@ -1,10 +1,12 @@
 """What a paper's claim is judged by, and how two losses are compared: by intervals, on the same attacks and images, or not at all.
 
-Of several trainings of a loss the mean is told and the interval is from the lowest lower to the highest upper end of theirs, which holds
-both the choice of images and that of the training. Where two intervals overlap, nothing is decided.
+Of several trainings of a loss the mean is told and the interval is from the lowest to the highest end of theirs. Where two of them overlap,
+nothing is decided. The interval of one training is of the choice of images alone: how much trainings differ is taken from the losses that
+have several, and a smaller gap decides nothing either.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -15,10 +17,11 @@ from .features import ModelFeatures
 from .figure_spread import Robustness
 from .leaderboard import UNCHECKED
 from .setting import eps_text, loss_name
-from .summary import NORM, attacks_of, fullest_eps, number_of, own_rows
-from .tables import number
+from .share import Share, number
+from .summary import JOINT, NORM, attacks_of, fullest_eps, number_of, own_rows
+from .tables import failed_checks
 
-__all__ = ["FAILS", "HOLDS", "OPEN", "Accuracy", "Evidence", "Held", "Share", "Verdict", "accuracy_of", "more_accurate", "more_robust"]
+__all__ = ["FAILS", "HOLDS", "OPEN", "Accuracy", "Evidence", "Held", "Verdict", "accuracy_of", "decided", "more_accurate", "more_robust"]
 
 _Met = tuple[frozenset[str], int]
 Held = Literal["holds", "does not hold", "not decided"]
@@ -61,7 +64,7 @@ class Evidence:
         detectors: {loss: detector}, see `verification_detectors`.
         accuracies: Of the models that are checkpoints.
         features: What the models' features say; none if nobody looked.
-        robustness: Under the attacks that all models met; None where there are none.
+        robustness: Under the attacks that all models met; None where there are none, or nobody looked.
     """
 
     eer: pd.DataFrame = field(repr=False)
@@ -71,6 +74,12 @@ class Evidence:
     features: Sequence[ModelFeatures] = field(default=(), repr=False)
     robustness: Robustness | None = field(default=None, repr=False)
 
+    @property
+    def spreads(self) -> dict[str, float]:
+        """{model: spread} of the models that have one and a robustness."""
+        known = self.robustness.shares if self.robustness else {}
+        return {model.name: model.spread for model in self.features if model.name in known and np.isfinite(model.spread)}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -79,41 +88,28 @@ class Verdict:
     Args:
         measured: In words, with the numbers and the reason.
         held: Whether the claim held here.
+        sides: Of each eps with something in common: 1 where the claim holds, -1 where it fails, 0 where it is not decided.
     """
 
     measured: str
     held: Held
-
-
-class Share(NamedTuple):
-    """A share over the trainings of a loss: mean, and from the lowest to the highest end of their intervals."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, means: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> "Share":
-        """Put trainings together."""
-        return cls(float(np.mean(list(means))), min(map(float, lows)), max(map(float, highs)))
-
-    def text(self, digits: int = 1) -> str:
-        """Write it in per cent: "76.3 [73.6, 78.9]"."""
-        return f"{number(self.mean, digits=digits)} [{number(self.low, digits=digits)}, {number(self.high, digits=digits)}]"
+    sides: tuple[int, ...] = ()
 
 
 class _Side(NamedTuple):
-    """One loss at one eps; ``failed`` are the sanity checks that its models failed."""
+    """The trainings of one loss at one eps; ``ceiling`` is the most that an attack can leave, ``failed`` the sanity checks they failed."""
 
     share: Share
-    clean: float
+    trainings: int
+    ceiling: float
     failed: tuple[str, ...]
 
 
 def accuracy_of(evidence: Evidence, loss: str) -> Share | None:
     """Put the test accuracies of a loss together, or None where no checkpoint has one."""
     own = [one for one in evidence.accuracies if one.loss == loss]
-    return Share.of(*zip(*((one.accuracy, one.low, one.high) for one in own), strict=True)) if own else None
+    rows = pd.DataFrame({"accuracy": one.accuracy, "accuracy_low": one.low, "accuracy_high": one.high} for one in own)
+    return Share.of(rows, "accuracy") if own else None
 
 
 def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
@@ -128,17 +124,23 @@ def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
         return Verdict(measured, HOLDS)
     if mine.high < theirs.low:
         return Verdict(measured, FAILS)
-    most = number(max(theirs.high - mine.low, 0.0), digits=2)
-    return Verdict(f"{measured}: the intervals overlap; by them {loss_name(loss)} costs {most} points at most", OPEN)
+    most = number(theirs.high - mine.low, digits=2)
+    return Verdict(f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN)
+
+
+def decided(sides: Collection[int]) -> Held:
+    """Put several places together: what holds somewhere and fails nowhere holds, and the other way round."""
+    return OPEN if (1 in sides) == (-1 in sides) else HOLDS if 1 in sides else FAILS
 
 
 def more_robust(
     evidence: Evidence, loss: str, other: str, *, access: str = "white-box", awareness: str = "oblivious", column: str = "robust_accuracy"
 ) -> Verdict | None:
-    """Judge whether a loss is the more robust one, at every eps at which the threat model met the most attacks.
+    """Judge whether a loss is the more robust one, at every eps at which these two met the most attacks.
 
-    It is where it is at one eps and the other at none. Eps at which both are at the floor (their intervals reach 0) or at the ceiling (they
-    reach the clean accuracy) decide nothing, nor do trainings of the better one that failed a sanity check: its robustness is in doubt.
+    It is where it is at one eps and the other at none; where each is at some, it depends on the eps. An eps decides nothing where both are
+    at the floor (within an image of 0) or at the ceiling (of what they are when clean; with a detector, of 1), where either failed a sanity
+    check, where the intervals overlap, or where two trainings of one loss differ by as much as the two losses.
 
     Args:
         evidence: What was found.
@@ -154,11 +156,13 @@ def more_robust(
     board = own_rows(evidence.leaderboard, evidence.detectors)
     wanted = {"norm": NORM, "access": access, "awareness": awareness}
     board = board[np.logical_and.reduce([board[name].astype(str) == value for name, value in wanted.items()])].dropna(subset=[column])
-    if not {loss, other} <= set(board["loss"].astype(str)):
+    both = board[board["loss"].isin([loss, other])]
+    if both["loss"].nunique() < 2:
         return None
     told, sides, on = [], [], []
-    for eps in fullest_eps(evidence.leaderboard, access, awareness):
-        pair = [board[(board["loss"] == name) & (board["eps"] == eps)] for name in (loss, other)]
+    for eps in fullest_eps(both, access, awareness):
+        at = both[both["eps"] == eps]
+        pair = [at[at["loss"] == name] for name in (loss, other)]
         common = _common(*pair)
         if common is None:
             told.append(f"{eps_text(eps)}: not the same attacks and images")
@@ -166,32 +170,49 @@ def more_robust(
         attacks, images = common
         on.append(f"{number_of(attacks)} on {images} images")
         mine, theirs = (_side(rows[[met == common for met in _met(rows)]], column) for rows in pair)
-        side, why = _compared(mine, theirs)
+        side, why = _compared(mine, theirs, images, _between_trainings(board[board["eps"] == eps], column))
         sides.append(side)
-        names = f"{loss_name(loss)} {mine.share.text()}, {loss_name(other)} {theirs.share.text()}"
-        told.append(f"{eps_text(eps)}: {names} ({why})")
-    held = FAILS if -1 in sides else HOLDS if 1 in sides else OPEN
-    return Verdict(f"{access}, {awareness}, {' or '.join(dict.fromkeys(on)) or 'nothing in common'}; " + "; ".join(told), held)
+        names = [f"{loss_name(name)} {one.share.text()} ({_trainings(one.trainings)})" for name, one in ((loss, mine), (other, theirs))]
+        told.append(f"{eps_text(eps)}: {', '.join(names)}: {why}")
+    if {1, -1} <= set(sides):
+        told.append("it depends on the eps")
+    of = " or ".join(dict.fromkeys(on)) or "nothing in common"
+    return Verdict(f"{access}, {awareness}, {of}; " + "; ".join(told), decided(sides), tuple(sides))
 
 
-def _compared(mine: _Side, theirs: _Side) -> tuple[int, str]:
+def _compared(mine: _Side, theirs: _Side, images: int, between: float | None) -> tuple[int, str]:
     """Say which one is higher (1, -1, or 0 where nothing is decided) and why."""
-    if mine.share.low <= 0 and theirs.share.low <= 0:
+    if failed := dict.fromkeys(mine.failed + theirs.failed):
+        return 0, f"failed checks: {', '.join(failed)}"
+    if mine.share.low * images < 1 and theirs.share.low * images < 1:
         return 0, "both at the floor"
-    if mine.share.high >= mine.clean and theirs.share.high >= theirs.clean:
+    if all((one.ceiling - one.share.high) * images < 1 for one in (mine, theirs)):
         return 0, "both at the ceiling"
     side = int(mine.share.low > theirs.share.high) - int(mine.share.high < theirs.share.low)
-    failed = {1: mine.failed, -1: theirs.failed, 0: ()}[side]
-    word = {1: "higher", -1: "lower", 0: "overlap"}[side]
-    return (0, f"{word}, but failed checks: {', '.join(failed)}") if failed else (side, word)
+    if not side:
+        return 0, "overlap"
+    word = "higher" if side > 0 else "lower"
+    if between is None:
+        return side, f"{word}, one training of each"
+    differ = f"trainings of one loss differ by up to {number(between)}"
+    return (side, f"{word}; {differ}") if abs(mine.share.mean - theirs.share.mean) > between else (0, f"{word}, but {differ}")
+
+
+def _between_trainings(rows: pd.DataFrame, column: str) -> float | None:
+    """Find the largest range over the trainings of one loss, of any, that met the same attacks on as many images; None without several."""
+    groups = defaultdict(list)
+    for loss, met, value in zip(rows["loss"].astype(str), _met(rows), rows[column], strict=True):
+        groups[loss, met].append(float(value))
+    return max((max(values) - min(values) for values in groups.values() if len(values) > 1), default=None)
 
 
 def _side(rows: pd.DataFrame, column: str) -> _Side:
-    share = Share.of(rows[column], rows[f"{column}_low"], rows[f"{column}_high"])
-    failed = {check for verdict in rows["verdict"].astype(str) for check in verdict.split("; ")} - {"ok", UNCHECKED}
-    if column == "robust_accuracy":  # no detector has a part in it
-        failed = {check for check in failed if ":" not in check}
-    return _Side(share, float(rows["clean_accuracy"].mean()), tuple(sorted(failed)))
+    failed = [check for check in failed_checks(rows) if check != UNCHECKED]
+    if column == JOINT:  # what is wrong but rejected is not lost, so that more may be left than is right when clean
+        return _Side(Share.of(rows, column), len(rows), 1.0, tuple(failed))
+    # No detector has a part in it.
+    failed = [check for check in failed if ":" not in check]
+    return _Side(Share.of(rows, column), len(rows), float(rows["clean_accuracy"].mean()), tuple(failed))
 
 
 def _met(rows: pd.DataFrame) -> list[_Met]:

@@ -2,8 +2,9 @@
 
 The spread of one image is the variance of the softmax values of the K - 1 classes that are not the true one,
 1 / (K - 1) sum_{k != y} (s_k - mean_{j != y} s_j)^2; that of a model is its mean over clean test images that are classified correctly. The
-claim is a negative rank correlation with robust accuracy. Spearman's, with ties at their mean rank; the interval is a percentile bootstrap
-over the models. Trainings of one loss are no independent models, so it is rather too narrow than too wide.
+claim is a negative rank correlation with robust accuracy. Spearman's, with ties at their mean rank. Trainings of one loss are no
+independent models, so the interval is a percentile bootstrap over the losses, each with all its models: Field and Welsh, "Bootstrapping
+clustered data", JRSS B 69(3), 2007. Losses that train adversarially are drawn hollow and have no part in it: that is why they are robust.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,29 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from .figure_looks import Line, line_of
+from .figure_looks import line_of
 from .figure_style import grid, headline, legend, percent, styled
 from .metrics import proportion_interval
 from .outcomes import ModelSamples, Threat, fully_attacked
 from .setting import eps_text, loss_name, losses_of
 
-__all__ = ["FEWEST_MODELS", "Correlation", "Robustness", "rank_correlation", "shared_robustness", "spearman", "spread_figure"]
+__all__ = [
+    "FEWEST_LOSSES",
+    "FEWEST_MODELS",
+    "Correlation",
+    "Robustness",
+    "rank_correlation",
+    "shared_robustness",
+    "spearman",
+    "spread_correlation",
+    "spread_figure",
+]
+
+ADVERSARIALLY_TRAINED = frozenset({"pgd_at", "trades", "lgm_at", "mcat"})
+"""Left out of the correlation: whatever their spread, their training is made to raise robust accuracy."""
+
+FEWEST_LOSSES = 6
+"""Of fewer losses a bootstrap over them says little: of five, 126 different samples in all."""
 
 FEWEST_MODELS = 4
 """Of fewer models nothing is drawn: any three points lie in one of six orders."""
@@ -36,17 +53,21 @@ Array = NDArray[np.float64]
 
 
 class Correlation(NamedTuple):
-    """Spearman's rank correlation with its 95 % interval, over ``n`` models."""
+    """Spearman's rank correlation with its 95 % interval, which is NaN for fewer than `FEWEST_LOSSES` losses."""
 
     rho: float
     low: float
     high: float
-    n: int
+    models: int
+    losses: int
 
     def __str__(self) -> str:
+        of = f"{self.models} models of {self.losses} losses"
         if np.isnan(self.rho):
-            return f"no rank correlation: all values alike, {self.n} models"
-        return f"Spearman's rank correlation {self.rho:.2f} [{self.low:.2f}, {self.high:.2f}], {self.n} models"
+            return f"no rank correlation: all values alike, {of}"
+        if self.losses < FEWEST_LOSSES:
+            return f"Spearman's rank correlation {self.rho:.2f}, {of}: too few losses for an interval"
+        return f"Spearman's rank correlation {self.rho:.2f} [{self.low:.2f}, {self.high:.2f}], {of}"
 
 
 @dataclass(frozen=True)
@@ -65,23 +86,32 @@ class Robustness:
     images: int
     shares: Mapping[str, tuple[float, float, float]]
 
+    def ranked(self, model: str) -> float:
+        """Give the share of a model, 0 where its interval reaches down to less than one image: those are ties, whose order is chance."""
+        share, low, _ = self.shares[model]
+        return 0.0 if low * self.images < 1 else share
 
-def shared_robustness(models: Sequence[ModelSamples], middles: Mapping[str, float]) -> Robustness | None:
+
+def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
     """Compute the worst case per image over the white-box attacks that all models met, and over what else the threat model permits.
 
-    A costly attack that only some of the models met would make these look weaker than the others. Who knows the detector is left out.
-
-    Args:
-        models: Of one suite.
-        middles: {norm: eps}, see `middle_eps`; Linf counts where it was run, else the first norm.
+    A costly attack that only some of the models met would make these look weaker than the others. Who knows the detector is left out. Linf
+    counts where it was run, else the first norm; of several eps the one at which robust accuracy differs the most between the models that
+    count in the correlation, by its standard deviation: at the floor or the ceiling there is no order to find.
 
     Returns:
         None where there is no such attack.
     """
-    if not models or not middles:
-        return None
-    norm = "Linf" if "Linf" in middles else next(iter(middles))
-    threat = Threat(norm, middles[norm], "white-box", "oblivious")
+    runs = {outcome.threat for model in models for outcome in model.outcomes}
+    threats = sorted(threat for threat in runs if np.isfinite(threat.eps) and threat[2:] == ("white-box", "oblivious"))
+    threats = [threat for threat in threats if threat.norm == "Linf"] or [threat for threat in threats if threat.norm == threats[0].norm]
+    found = [robustness for threat in threats if (robustness := _robustness(models, threat))]
+    counted = [model.name for model in models if model.loss not in ADVERSARIALLY_TRAINED]
+    return max(found, key=lambda robustness: np.std([robustness.shares[name][0] for name in counted] or [0.0]), default=None)
+
+
+def _robustness(models: Sequence[ModelSamples], threat: Threat) -> Robustness | None:
+    """Compute it under one threat model; None where no attack of it was met by all."""
     met = [{(outcome.attack, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)} for model in models]
     shared = set.intersection(*met)
     if not any(other == threat for _, other in shared):
@@ -97,21 +127,34 @@ def shared_robustness(models: Sequence[ModelSamples], middles: Mapping[str, floa
     return Robustness(threat, attacks, images, shares)
 
 
-def spearman(x: Array, y: Array) -> Array:
-    """Compute Spearman's rank correlation, (..., N), (..., N) -> (...); NaN where all of x or all of y are alike."""
-    centred = [ranks - ranks.mean(-1, keepdims=True) for ranks in (_ranks(x), _ranks(y))]
+def spearman(x: Array, y: Array, times: Array) -> Array:
+    """Compute Spearman's rank correlation of values that are there so many times, (N,), (N,), (..., N) -> (...).
+
+    NaN where all of x or all of y are alike.
+    """
+    ranked = (_ranks(x, times), _ranks(y, times))
+    across, up = (ranks - (times * ranks).sum(-1, keepdims=True) / times.sum(-1, keepdims=True) for ranks in ranked)
     with np.errstate(invalid="ignore"):
-        return np.asarray((centred[0] * centred[1]).sum(-1) / np.sqrt((centred[0] ** 2).sum(-1) * (centred[1] ** 2).sum(-1)))
+        return np.asarray((times * across * up).sum(-1) / np.sqrt((times * across**2).sum(-1) * (times * up**2).sum(-1)))
 
 
-def rank_correlation(x: Array, y: Array, *, resamples: int = _RESAMPLES, seed: int = 0) -> Correlation:
-    """Compute Spearman's rank correlation and its percentile interval over resampled models, (N,), (N,)."""
-    n = len(x)
-    drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    rho = spearman(x[drawn], y[drawn])
-    rho = rho[~np.isnan(rho)]  # a resample of one model, n times over, has no order
-    low, high = np.percentile(rho, [2.5, 97.5]) if len(rho) else (np.nan, np.nan)
-    return Correlation(float(spearman(x, y)), float(low), float(high), n)
+def rank_correlation(x: Array, y: Array, losses: Sequence[str], *, resamples: int = _RESAMPLES, seed: int = 0) -> Correlation:
+    """Compute Spearman's rank correlation over N models and its percentile interval over resampled losses, (N,), (N,), N names."""
+    known, loss = np.unique(np.array(losses, dtype=str), return_inverse=True)
+    rho, low, high = float(spearman(x, y, np.ones(len(x)))), np.nan, np.nan
+    if len(known) >= FEWEST_LOSSES:
+        times = np.random.default_rng(seed).multinomial(len(known), np.full(len(known), 1 / len(known)), resamples).astype(np.float64)
+        drawn = spearman(x, y, times[:, loss])
+        drawn = drawn[~np.isnan(drawn)]  # one loss many times over may have no order
+        low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
+    return Correlation(rho, float(low), float(high), len(x), len(known))
+
+
+def spread_correlation(spreads: Mapping[str, float], losses: Mapping[str, str], robustness: Robustness) -> Correlation:
+    """Correlate what `spread_figure` draws, over the models that are not adversarially trained."""
+    names = [name for name in spreads if losses[name] not in ADVERSARIALLY_TRAINED]
+    across, up = (np.array(values, dtype=np.float64) for values in ([spreads[n] for n in names], [robustness.ranked(n) for n in names]))
+    return rank_correlation(across, up, [losses[name] for name in names])
 
 
 @styled
@@ -131,15 +174,16 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
         f"{threat.norm}, {eps_text(threat.eps)}, {threat.access}, {threat.awareness}, {robustness.images} images",
         *wrap(f"worst case of {', '.join(robustness.attacks)}", 75, break_on_hyphens=False),
     ]
+    if ADVERSARIALLY_TRAINED & set(known):
+        told.append("hollow: adversarially trained, left out of the correlation")
     figure, panels = grid(1, 1, (3.9, 2.6), entries=len(known), head=0.4 + 0.15 * len(told))
     axes = panels[0, 0]
     for name in names:
-        mark = _mark(line_of(losses[name], known))
+        mark = _mark(losses[name], known)
         across, (share, low, high) = max(spreads[name], _SMALLEST), robustness.shares[name]
         axes.vlines(across, *percent([low, high]), color=mark["color"], linewidth=0.8, alpha=0.6, zorder=1)
         axes.plot(across, 100 * share, label=name, **mark)
-    correlation = rank_correlation(np.array([spreads[name] for name in names]), np.array([robustness.shares[name][0] for name in names]))
-    axes.set_title(str(correlation))
+    axes.set_title("\n".join(wrap(str(spread_correlation(spreads, losses, robustness)), 75)))
     axes.set(
         xscale="log",
         xlabel="spread: mean variance of the non-true softmax values",
@@ -151,17 +195,20 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{np.log10(value):.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     headline(figure, "\n".join(told))
-    legend(figure, [Line2D([], [], label=loss_name(loss), **_mark(line_of(loss, known))) for loss in known])
+    legend(figure, [Line2D([], [], label=loss_name(loss), **_mark(loss, known)) for loss in known])
     return figure
 
 
-def _mark(line: Line) -> dict[str, Any]:
-    """Style a point; what has thicker lines has a larger one."""
+def _mark(loss: str, known: Sequence[str]) -> dict[str, Any]:
+    """Style a point; what has thicker lines has a larger one, what is adversarially trained a hollow one."""
+    line = line_of(loss, known)
     shape = {"linestyle": "", "color": line.color, "marker": line.marker, "markersize": 4.6 * line.width}
+    if loss in ADVERSARIALLY_TRAINED:
+        return shape | {"markerfacecolor": "white", "markeredgewidth": 0.8}
     return shape | {"markeredgecolor": "white", "markeredgewidth": 0.4}
 
 
-def _ranks(values: Array) -> Array:
-    """Rank from 1, ties at their mean, (..., N) -> (..., N)."""
-    mine, others = values[..., :, None], values[..., None, :]
-    return np.asarray((others < mine).sum(-1) + ((others == mine).sum(-1) + 1) / 2)
+def _ranks(values: Array, times: Array) -> Array:
+    """Rank values that are there so many times from 1, ties at their mean, (N,), (..., N) -> (..., N)."""
+    smaller, alike = (np.asarray(relation, np.float64) for relation in (values < values[:, None], values == values[:, None]))  # (N, N)
+    return np.asarray(times @ smaller.T + (times @ alike.T + 1) / 2)

@@ -5,8 +5,9 @@ adversarial ones the positives, every result is a fraction in [0, 1]. Only the o
 infinities are fine; ties count half; NaN is a ValueError. An empty population (no attack succeeded, say) has no AUROC: NaN, never 0.
 
 EER: where FPR = FNR, interpolated linearly between the two operating points around it (scikit-learn's ``roc_curve`` with
-``drop_intermediate=False``). Intervals: percentile bootstrap, Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13,
-over images and not over scores, because the clean and the adversarial score of one image are not independent.
+``drop_intermediate=False``). Their intervals: percentile bootstrap, Efron and Tibshirani, "An introduction to the bootstrap", 1993,
+chapter 13, over images and not over scores, because the clean and the adversarial score of one image are not independent. A share of
+images has a Wilson interval: none at all of N images are no proof of 0, and a bootstrap would say so.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.measurements import wilson_interval
 from ..models.registry import check_known
 
 __all__ = ["Roc", "auroc", "detection_intervals", "eer", "interval", "proportion_interval", "roc", "threshold_at_fpr", "tpr", "worst_case"]
@@ -128,15 +130,10 @@ def interval(
     return detection_intervals(clean, adversarial, positive, resamples=resamples, seed=seed)[statistic]
 
 
-def proportion_interval(values: NDArray[np.bool_], *, resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
-    """Compute the 95 % interval of a share of images (robust accuracy, say), (N,) -> low, high.
-
-    A resample of N images, a share p of them true, holds Binomial(N, p) true ones: that number is drawn. Where all agree, low = high.
-    """
+def proportion_interval(values: NDArray[np.bool_]) -> tuple[float, float]:
+    """Compute the 95 % Wilson interval of a share of images (robust accuracy, say), (N,) -> low, high; NaN where there are none."""
     values = _flags("values", values, 1)
-    if not len(values):
-        return np.nan, np.nan
-    return _percentiles(np.random.default_rng(seed).binomial(len(values), values.mean(), resamples) / len(values))
+    return wilson_interval(int(values.sum()), len(values)) if len(values) else (np.nan, np.nan)
 
 
 def worst_case(correct: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from .eer_table import POPULATIONS
 from .setting import loss_name, reliable
-from .tables import markdown, mean_range, number
+from .share import Share, number
+from .tables import markdown
 
 Floats = NDArray[np.float64]
 
-__all__ = ["PUBLISHED", "Published", "met_table", "order_table", "paper_markdown", "paper_table"]
+__all__ = ["PUBLISHED", "Published", "measured", "met_table", "order_table", "paper_markdown", "paper_table"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ _NOT_PUBLIC = (
     "The paper (Wan et al., CVPR 2018) states these equal error rates without its data set, eps, softmax score and choice of samples, which"
     " are not public. Here: the data and the eps of this suite; white-box attacks in Linf; the predicted class's likelihood or centre; for"
     " softmax the maximum softmax probability; negatives are the clean versions of all attacked images; positives *all* adversarial images,"
-    " or the *successful* ones. In per cent, mean over the training seeds, [low, high] over them. Nothing was tuned to meet a number."
+    " or the *successful* ones. In per cent, mean over the training seeds, [low, high] from the lowest to the highest end of their 95 %"
+    " intervals over the images; few: a seed has too few adversarial images for an EER. Nothing was tuned to meet a number."
 )
 
 
@@ -64,16 +66,22 @@ def paper_table(eer: pd.DataFrame) -> pd.DataFrame:
         eer: The table of EERs.
 
     Returns:
-        attack, loss, detector, score, population, eps, seeds (that have an EER), measured (mean), low, high (over the seeds), published.
+        attack, loss, population, eps, seeds, measured (mean; NaN where a seed has no EER), published.
     """
-    eer, rows = reliable(eer), []
-    for number_of in PUBLISHED:
-        for population in POPULATIONS:
-            for eps, values in _measured(eer, number_of, population).groupby("eps")["eer"]:
-                rows.append((number_of.attack, number_of.loss, number_of.detector, number_of.score, population, eps, values.count(),
-                             values.mean(), values.min(), values.max(), number_of.eer))  # fmt: skip
-    columns = ["attack", "loss", "detector", "score", "population", "eps", "seeds", "measured", "low", "high", "published"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        (published.attack, published.loss, population, eps, len(values), values.mean(skipna=False), published.eer)
+        for published in PUBLISHED
+        for population in POPULATIONS
+        for eps, values in measured(eer, published, population).groupby("eps")["eer"]
+    ]
+    return pd.DataFrame(rows, columns=["attack", "loss", "population", "eps", "seeds", "measured", "published"])
+
+
+def measured(eer: pd.DataFrame, published: Published, population: str) -> pd.DataFrame:
+    """Select the rows that stand beside a number of the paper, a row per training and eps; an EER of too few images is NaN."""
+    wanted = {"attack": published.attack, "loss": published.loss, "detector": published.detector, "population": population,
+              "norm": "Linf", "access": "white-box"}  # fmt: skip
+    return reliable(eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])])
 
 
 def met_table(eer: pd.DataFrame) -> pd.DataFrame:
@@ -88,10 +96,10 @@ def met_table(eer: pd.DataFrame) -> pd.DataFrame:
     for (attack, loss, population), part in (
         paper_table(eer).dropna(subset=["measured"]).groupby(["attack", "loss", "population"], sort=False)
     ):
-        eps, measured = part["eps"].to_numpy(np.float64), part["measured"].to_numpy(np.float64)
-        gap = measured - part["published"].to_numpy(np.float64)
+        eps, means = part["eps"].to_numpy(np.float64), part["measured"].to_numpy(np.float64)
+        gap = means - part["published"].to_numpy(np.float64)
         crossings = _crossings(eps, gap)
-        rows.append((attack, loss, population, part["published"].iloc[0], crossings, _in_words(eps, gap, measured, crossings)))
+        rows.append((attack, loss, population, part["published"].iloc[0], crossings, _in_words(eps, gap, means, crossings)))
     return pd.DataFrame(rows, columns=["attack", "loss", "population", "published", "eps", "met"])
 
 
@@ -110,11 +118,11 @@ def order_table(eer: pd.DataFrame) -> pd.DataFrame:
 
 def paper_markdown(eer: pd.DataFrame) -> str:
     """Write the section "The paper's figures"; empty where this suite measured none of them."""
-    measured = paper_table(eer)
-    if measured.empty:
+    table = paper_table(eer)
+    if table.empty:
         return ""
     parts = ["## The paper's figures", _NOT_PUBLIC]
-    for attack in measured["attack"].unique():
+    for attack in table["attack"].unique():
         columns = [published for published in PUBLISHED if published.attack == attack]
         parts += [f"### {attack}", markdown(_comparison(eer, columns))]
     lines = [
@@ -128,21 +136,15 @@ def paper_markdown(eer: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _measured(eer: pd.DataFrame, published: Published, population: str) -> pd.DataFrame:
-    wanted = {"attack": published.attack, "loss": published.loss, "detector": published.detector, "population": population,
-              "norm": "Linf", "access": "white-box"}  # fmt: skip
-    return eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])]
-
-
 def _comparison(eer: pd.DataFrame, columns: list[Published]) -> list[dict[str, str]]:
-    eer, lines = reliable(eer), []
+    lines = []
     for population in POPULATIONS:
         paper = {f"{loss_name(published.loss)}: {published.score}": f"**{number(published.eer)}**" for published in columns}
         lines.append({"adversarials": "paper", "eps": "not public", **paper})
-        measured = {title: _measured(eer, published, population) for title, published in zip(paper, columns, strict=True)}
-        for eps in sorted({float(eps) for rows in measured.values() for eps in rows["eps"]}):
-            cells = {title: rows.loc[rows["eps"] == eps, "eer"] for title, rows in measured.items()}
-            texts = {title: mean_range(values) if len(values) else "not run" for title, values in cells.items()}
+        own = {title: measured(eer, published, population) for title, published in zip(paper, columns, strict=True)}
+        for eps in sorted({float(eps) for rows in own.values() for eps in rows["eps"]}):
+            cells = {title: rows[rows["eps"] == eps] for title, rows in own.items()}
+            texts = {title: Share.of(rows, "eer").text() if len(rows) else "not run" for title, rows in cells.items()}
             lines.append({"adversarials": population, "eps": f"{eps:.3g}", **texts})
     return lines
 
@@ -153,12 +155,12 @@ def _crossings(eps: Floats, gap: Floats) -> list[float]:
     return sorted(exact + between)
 
 
-def _in_words(eps: Floats, gap: Floats, measured: Floats, crossings: list[float]) -> str:
+def _in_words(eps: Floats, gap: Floats, means: Floats, crossings: list[float]) -> str:
     if crossings:
         return "at eps " + ", ".join(f"{value:.3g}" for value in crossings)
     nearest = int(np.abs(gap).argmin())
     side = "above" if gap[0] > 0 else "below"
-    return f"not met: always {side}, nearest {number(float(measured[nearest]))} % at eps {eps[nearest]:.3g}"
+    return f"{side} the paper's at every eps, nearest {number(float(means[nearest]))} % at eps {eps[nearest]:.3g}"
 
 
 def _order_line(row: "pd.Series[Any]") -> dict[str, str]:

@@ -84,14 +84,12 @@ def write_report(
             (building / part).mkdir(parents=True)
         models = models_of(samples)
         detectors = verification_detectors(models)
+        evidence = Evidence(eer, leaderboard, detectors, accuracies, features, shared_robustness(models) if features else None)
         shown = [
             Shown(section, caption, save(figure, building / name).relative_to(building).as_posix())
-            for section, caption, name, figure in chain(
-                _figures(models, eer, leaderboard, detectors, examples), _feature_figures(models, features)
-            )
+            for section, caption, name, figure in chain(_figures(models, evidence, examples), _feature_figures(evidence))
         ]
         _write_tables(building, samples, eer, leaderboard)
-        evidence = Evidence(eer, leaderboard, detectors, accuracies, features, shared_robustness(models, middle_eps(models)))
         text = readme(title, evidence=evidence, checks=checks, figures=shown, facts=facts)
         (building / "README.md").write_text(text, encoding="utf-8")
         _replace(folder, building)
@@ -149,14 +147,9 @@ def _ordered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return frame[[*columns, *(column for column in frame.columns if column not in columns)]]
 
 
-def _figures(
-    models: Sequence[ModelSamples],
-    eer: pd.DataFrame,
-    leaderboard: pd.DataFrame,
-    detectors: Mapping[str, str],
-    examples: Sequence[Examples],
-) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(models: Sequence[ModelSamples], evidence: Evidence, examples: Sequence[Examples]) -> Iterator[tuple[str, str, str, Figure]]:
     """Draw one figure after the other, -> section of the README, caption, path without suffix, figure."""
+    eer, detectors = evidence.eer, evidence.detectors
     for setting in settings_of(eer):
         yield "ROC curves", setting.title, f"roc/{setting.slug}", roc_figure(models, setting, detectors)
     for loss in detectors:
@@ -166,7 +159,7 @@ def _figures(
         for population in POPULATIONS:
             figure = eer_figure(eer, detectors, population)
             yield "EER against eps", f"EER against eps, {population} adversarials", f"figures/eer-{population}", figure
-        yield "Accuracy", "Worst case of each threat model", "figures/accuracy", accuracy_figure(leaderboard, detectors)
+        yield "Accuracy", "Worst case of each threat model", "figures/accuracy", accuracy_figure(evidence.leaderboard, detectors)
     yield "Accuracy", "Accuracy under each attack", "figures/accuracy-by-attack", accuracy_by_attack_figure(models)
     for population in POPULATIONS:
         figure = heatmap_figure(eer, middle_eps(models), population)
@@ -177,17 +170,14 @@ def _figures(
         yield "Examples", f"Example images {model}".strip(), name, examples_figure(own)
 
 
-def _feature_figures(models: Sequence[ModelSamples], features: Sequence[ModelFeatures]) -> Iterator[tuple[str, str, str, Figure]]:
+def _feature_figures(evidence: Evidence) -> Iterator[tuple[str, str, str, Figure]]:
     """Draw the feature space, as `_figures` does, as far as the models of the suite have something to show."""
+    features, spreads = evidence.features, evidence.spreads
     if planes := [model.plane for model in features if model.plane]:
         yield "Feature space", "Features of two dimensions, clean and attacked", "figures/features", features_figure(planes)
     if symmetries := [model.symmetry for model in features if model.symmetry]:
         yield "Feature space", "Angles and distances between the class means", "figures/means", means_figure(symmetries)
-    robustness = shared_robustness(models, middle_eps(models))
-    if robustness is None:
-        return
-    spreads = {model.name: model.spread for model in features if model.name in robustness.shares and np.isfinite(model.spread)}
-    if len(spreads) >= FEWEST_MODELS:
+    if evidence.robustness and len(spreads) >= FEWEST_MODELS:
         caption = "Spread of the non-true softmax values against robust accuracy"
-        figure = spread_figure(spreads, {model.name: model.loss for model in features}, robustness)
+        figure = spread_figure(spreads, {model.name: model.loss for model in features}, evidence.robustness)
         yield "Feature space", caption, "figures/spread", figure

@@ -2,20 +2,21 @@
 
 What one row says is comparable with the next: the eps are those at which a threat model met the most attacks, since what a few weak attacks
 leave looks like robustness; a loss's mean is over the trainings that met the most attacks there, and a cell whose attacks or images are
-others than those named above the table says so. Linf alone: an attack that looks for the smallest perturbation leaves no robust image.
+others than those named below the table says so. Linf alone: an attack that looks for the smallest perturbation leaves no robust image.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from .setting import Setting, eps_number, eps_of, loss_name, losses_of, reliable
-from .tables import FEW, markdown, number
+from .share import FEW, number
+from .tables import failed_checks, markdown
 
-__all__ = ["NORM", "PAPERS", "attacks_of", "fullest_eps", "number_of", "own_rows", "summary_markdown"]
+__all__ = ["JOINT", "NORM", "PAPERS", "attacks_of", "fullest_eps", "number_of", "own_rows", "summary_markdown"]
 
 PAPERS = {
     "lgm": "Wan et al. 2018",
@@ -35,6 +36,7 @@ PAPERS = {
 """Who proposed a loss; one that is not here (softmax, a user's) has no paper on the page."""
 
 NORM = "Linf"
+JOINT = "joint_robust_accuracy"
 FGSM = Setting("fgsm", NORM, "white-box", "oblivious")
 OBLIVIOUS, ADAPTIVE = ("white-box", "oblivious"), ("white-box", "adaptive")
 
@@ -45,19 +47,21 @@ class _Met:
 
     Args:
         rows: Of the leaderboard; a row per training and eps.
-        attacks: Their labels, the same at every eps or all of them.
-        images: A number per eps at which it was attacked.
+        attacks: Their labels at each eps at which it was attacked.
+        images: A number per eps, likewise.
     """
 
     rows: pd.DataFrame = field(repr=False)
-    attacks: frozenset[str]
+    attacks: Mapping[float, frozenset[str]]
     images: tuple[int, ...]
 
     def beside(self, usual: "_Met") -> list[str]:
         """Say what is not as usual."""
         told = []
-        if self.attacks != usual.attacks:
-            told.append(number_of(self.attacks) if len(self.attacks) != len(usual.attacks) else "other attacks")
+        if others := [(own, usual.attacks[eps]) for eps, own in self.attacks.items() if own != usual.attacks.get(eps, own)]:
+            own, expected = min(others, key=lambda pair: len(pair[0]))
+            at = "" if len(others) == len(self.attacks) else " at some ε"
+            told.append((number_of(own) if len(own) != len(expected) else "other attacks") + at)
         if set(self.images) != set(usual.images):
             told.append(_images(self))
         return told
@@ -75,15 +79,15 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
     losses, names = losses_of(leaderboard), own.groupby("loss", observed=True)["model"].unique()
     if not any(fullest_eps(leaderboard, *threat) for threat in (OBLIVIOUS, ADAPTIVE)):
         return ""
-    told = ["A row per loss, with the detector that verifies its inputs. In per cent, mean over the training seeds."]
+    told = ["In per cent, mean over the training seeds; each loss with the detector that verifies its inputs."]
     lines = [{"loss": loss_name(loss), "paper": PAPERS.get(loss, ""), "detector": detectors.get(loss, "none"),
               "seeds": str(len(names[loss]))} for loss in losses]  # fmt: skip
     clean, images = _clean(own, losses)
-    told.append(f"**Clean**: on {images} test images.")
+    told[0] += f" Clean accuracy is of {images} test images."
     _add(lines, "clean accuracy (%)", clean)
     for threat, column, title, meaning in (
         (OBLIVIOUS, "robust_accuracy", "robust accuracy", "right, clean and under every attack"),
-        (ADAPTIVE, "joint_robust_accuracy", "joint robust accuracy", "lost is what is wrong *and* accepted by the detector at 5 % FPR"),
+        (ADAPTIVE, JOINT, "joint robust accuracy", "not both wrong *and* accepted by the detector at 5 % FPR"),
     ):
         eps = fullest_eps(leaderboard, *threat)
         if not eps:
@@ -91,23 +95,23 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
         met = {loss: _met(own[(own["loss"] == loss)], threat, eps) for loss in losses}
         usual = _usual([one for one in met.values() if one])
         told.append(
-            f"**{title.capitalize()}**: {meaning}; {', '.join(threat)}, the worst case per image over {', '.join(sorted(usual.attacks))},"
-            f" on {_images(usual)}, each attack on those of them that it was run on."
+            f"**{title.capitalize()}**: {meaning}, the worst case over {_named(usual.attacks.values())}; {_images(usual)}, some attacks on"
+            " fewer."
         )
         head = f"{title} (%), {', '.join(threat)}, ε = {_joined(eps)}"
         _add(lines, head, [_cell(met[loss], usual, eps, column, len(names[loss]), "n/a") for loss in losses])
         if threat == OBLIVIOUS and len(rows := reliable(FGSM.rows(eer))):
-            _add(lines, f"EER (%), {FGSM.attack}, all, ε = {_joined(eps)}", [_fgsm(rows, loss, detectors, eps) for loss in losses])
+            cells = [_fgsm(rows, loss, detectors, eps, len(names[loss])) for loss in losses]
+            _add(lines, f"EER (%), {FGSM.attack}, all, ε = {_joined(eps)}", cells)
         if threat == ADAPTIVE:
             head = f"worst EER (%), successful, {', '.join(threat)}, ε = {_joined(eps[-1:])}"
             _add(lines, head, [_cell(met[loss], usual, eps[-1:], "eer_successful", len(names[loss]), FEW) for loss in losses])
     _add(lines, "checks", [_checks(own[own["loss"] == loss]) for loss in losses])
     told.append(
-        "**EER**: 50 is chance, above it an adversarial image looks *more* trustworthy than a clean one. In parentheses: trainings, attacks"
-        " or images where they are not all or not those named here; a mean is over the trainings that met the most attacks. The eps are"
-        " those at which the threat model met the most attacks; the others, and other attackers, stand below."
+        "**EER**: 50 is chance; above it adversarial images look *more* trustworthy than clean ones. In parentheses: what differs from the"
+        " above, or how many seeds met the most attacks. The eps are those that met the most attacks; the others stand below."
     )
-    return "\n\n".join([" ".join(told), markdown(lines)])
+    return "\n\n".join([markdown(lines), "\n".join(f"- {line}" for line in told)])
 
 
 def fullest_eps(leaderboard: pd.DataFrame, access: str, awareness: str) -> list[float]:
@@ -152,14 +156,21 @@ def _met(rows: pd.DataFrame, threat: tuple[str, str], eps: Sequence[float]) -> _
     if not groups:
         return None
     most = max(groups, key=lambda met: (sum(len(attacks) for _, attacks, _ in met), len(groups[met])))
-    attacks = frozenset[str]().union(*(attacks for _, attacks, _ in most))
+    attacks = {eps: attacks for eps, attacks, _ in most}
     return _Met(rows[rows["model"].isin(groups[most])], attacks, tuple(images for _, _, images in most))
 
 
 def _usual(met: Sequence[_Met]) -> _Met:
-    """Choose whose attacks and images are named above the table: the most attacks, then what most losses met."""
-    often = Counter((one.attacks, one.images) for one in met)
-    return max(met, key=lambda one: (len(one.attacks), often[one.attacks, one.images], one.images))
+    """Choose whose attacks and images are named below the table: the most attacks, then what most losses met."""
+    often = Counter((*one.attacks.items(), one.images) for one in met)
+    return max(met, key=lambda one: (sum(map(len, one.attacks.values())), often[*one.attacks.items(), one.images], one.images))
+
+
+def _named(attacks: Iterable[frozenset[str]]) -> str:
+    """Name those that were run at every eps, and say where there are others."""
+    every = list(attacks)
+    common = frozenset.intersection(*every)
+    return ", ".join(sorted(common)) + (" and others at some ε" if any(one != common for one in every) else "")
 
 
 def _images(met: _Met) -> str:
@@ -171,13 +182,25 @@ def _cell(met: _Met | None, usual: _Met, eps: Sequence[float], column: str, trai
     if met is None:
         return "not run"
     used = met.rows["model"].nunique()
-    told = [f"{used} of {trainings} seeds"] if used < trainings else []
-    return _texts(met.rows, column, eps, missing) + _aside(told + met.beside(usual))
+    return _texts(met.rows, column, eps, missing) + _aside(_seeds(used, trainings) + met.beside(usual))
 
 
-def _fgsm(rows: pd.DataFrame, loss: str, detectors: Mapping[str, str], eps: Sequence[float]) -> str:
-    own = rows[(rows["loss"] == loss) & (rows["detector"] == detectors.get(loss)) & (rows["population"] == "all")]
-    return _texts(own, "eer", eps, FEW) if loss in detectors else "n/a"
+def _seeds(used: int, trainings: int) -> list[str]:
+    return [f"{used} of {trainings} seeds"] if used < trainings else []
+
+
+def _fgsm(rows: pd.DataFrame, loss: str, detectors: Mapping[str, str], eps: Sequence[float], trainings: int) -> str:
+    """Join the mean EERs of the trainings that were attacked at the most of these eps; where sets of trainings differ, the largest set."""
+    if loss not in detectors:
+        return "n/a"
+    own = rows[(rows["loss"] == loss) & (rows["detector"] == detectors[loss]) & (rows["population"] == "all") & rows["eps"].isin(eps)]
+    if own.empty:
+        return "not run"
+    met = {str(name): tuple(eps_of(part)) for name, part in own.groupby("model", observed=True)}
+    often = Counter(met.values())
+    most = max(often, key=lambda sizes: (len(sizes), often[sizes]))
+    used = [name for name, sizes in met.items() if sizes == most]
+    return _texts(own[own["model"].isin(used)], "eer", eps, FEW) + _aside(_seeds(len(used), trainings))
 
 
 def _clean(own: pd.DataFrame, losses: Sequence[str]) -> tuple[list[str], int]:
@@ -193,9 +216,7 @@ def _clean(own: pd.DataFrame, losses: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _checks(rows: pd.DataFrame) -> str:
-    """Name the sanity checks that any row of a loss failed."""
-    failed = {check for verdict in rows["verdict"].astype(str) for check in verdict.split("; ")} - {"ok"}
-    return "; ".join(sorted(failed)) or "ok"
+    return "; ".join(sorted(failed_checks(rows))) or "ok"
 
 
 def _texts(rows: pd.DataFrame, column: str, eps: Sequence[float], missing: str) -> str:

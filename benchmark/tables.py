@@ -1,7 +1,8 @@
 """The tables for people: Markdown for the report, LaTeX for a paper.
 
-Percentages with one decimal; a number is the mean over the training seeds, [low, high] their range. Never NaN: "n/a" where a detector does
-not apply, "few" where too few images are there to measure it on, and a line below the title that says so.
+Percentages with one decimal; a number is the mean over the training seeds. [low, high] is, of what is compared with the papers, a `Share`,
+from the lowest to the highest end of the seeds' intervals; of all else the range over the seeds. Never NaN: "n/a" where a detector does not
+apply, "few" where too few images are there to measure it on, and a line below the title that says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +14,14 @@ import pandas as pd
 from .eer_table import POPULATIONS
 from .leaderboard import FEWEST
 from .setting import Setting, eps_number, eps_of, eps_text, loss_name, losses_of, most_attacked, reliable, settings_of
+from .share import FEW, Share, mean_range, number
 
-__all__ = ["FEW", "eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown", "mean_range", "number"]
+__all__ = ["eer_latex", "eer_markdown", "failed_checks", "headline_markdown", "leaderboard_markdown", "markdown"]
 
 _HOW_TO_READ = (
     "In per cent, mean over the training seeds, [low, high] over them. Negatives are the clean versions of the attacked images; positives"
     " are *all* their adversarial versions, or the *successful* ones, which turned a right prediction into a wrong one."
 )
-FEW = "few"
-"""Stands where there are too few adversarial images to measure a detector on: see `reliable`."""
-
 _NO_MIXTURE = "the classifier states no likelihood"
 _REASONS = {"likelihood": _NO_MIXTURE, "mixture": _NO_MIXTURE, "own": "the defense brings no detector of its own"}
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -98,21 +97,10 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def number(value: float, scale: float = 100, digits: int = 1, missing: str = FEW) -> str:
-    """Write a fraction in per cent, or what else there is with ``scale`` 1; ``missing`` for NaN."""
-    return missing if np.isnan(value) else f"{scale * value:.{digits}f}"
-
-
-def mean_range(values: Iterable[float], scale: float = 100, digits: int = 1, missing: str = FEW) -> str:
-    """Write the mean over seeds and, where there are several, their range: "3.1 [2.9, 3.4]"; seeds without a value are counted."""
-    every = np.asarray(list(values), dtype=np.float64)
-    told = every[~np.isnan(every)]
-    if not len(told):
-        return missing
-    text = number(float(told.mean()), scale, digits)
-    if len(told) > 1:
-        text += f" [{number(float(told.min()), scale, digits)}, {number(float(told.max()), scale, digits)}]"
-    return text if len(told) == len(every) else f"{text} ({len(told)} of {len(every)} seeds)"
+def failed_checks(rows: pd.DataFrame) -> list[str]:
+    """Name the sanity checks that any of these rows of the leaderboard failed, `UNCHECKED` where one was not checked."""
+    parts = [part for verdict in rows["verdict"].astype(str) for part in verdict.split("; ")]
+    return list(dict.fromkeys(part for part in parts if part != "ok"))
 
 
 def _detectors(eer: pd.DataFrame) -> list[str]:
@@ -209,7 +197,10 @@ def _shares(rows: pd.DataFrame) -> dict[str, str]:
         "attacks": str(_attacks(rows)),
         "images": str(rows["images"].max()),
     }
-    line |= {f"{title} (%)": mean_range(rows[column], missing=_MISSING.get(column, FEW)) for column, title in _SHARES.items()}
+    for column, title in _SHARES.items():
+        missing = _MISSING.get(column, FEW)
+        has_ends = f"{column}_low" in rows
+        line[f"{title} (%)"] = Share.of(rows, column).text(missing=missing) if has_ends else mean_range(rows[column], missing=missing)
     return line | {"worst attack": ", ".join(dict.fromkeys(attack for attack in rows["worst_attack"].astype(str) if attack)) or FEW}
 
 
@@ -223,6 +214,4 @@ def _costs(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _verdict(rows: pd.DataFrame) -> dict[str, str]:
-    parts = [part for verdict in rows["verdict"].astype(str) for part in verdict.split("; ")]
-    failed = dict.fromkeys(part for part in parts if part != "ok")
-    return {"verdict": "; ".join(failed) or "ok"}
+    return {"verdict": "; ".join(failed_checks(rows)) or "ok"}

@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 
 from gmbench.benchmark.cli import app
+from gmbench.benchmark.suite import load_suite, suites
 from gmbench.models import checkpoints, read_card
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PUBLISHED = re.findall(r"\S+", (ROOT / "Makefile").read_text().split("SUITES := ")[1].splitlines()[0])
+"""The suites that `make reproduce` runs."""
 
 
 def block(name: str) -> list[str]:
@@ -37,13 +40,20 @@ def test_mnist_has_three_seeds_of_each_loss_and_they_are_accurate() -> None:
         assert all(card.test_accuracy >= 0.97 for card in cards if card.recipe.name == f"digits-{loss}")
 
 
-def test_results_are_those_of_the_committed_models() -> None:
-    for suite in ("digits-v1", "mnist-v1"):
-        board = pd.read_csv(ROOT / "results" / suite / "leaderboard.csv")
-        assert set(board["model"]) <= set(checkpoints())
-        for name, rows in board.groupby("model"):
-            told = read_card(str(name)).test_accuracy
-            assert rows["clean_accuracy"].max() == pytest.approx(told, abs=0.012)  # on the suite's share of the test images
+@pytest.mark.parametrize("suite", PUBLISHED)
+def test_results_are_those_of_the_committed_models(suite: str) -> None:
+    board = pd.read_csv(ROOT / "results" / suite / "leaderboard.csv")
+    assert set(board["model"]) == set(load_suite(suite).models) <= set(checkpoints())
+    for name, rows in board.groupby("model"):
+        told = read_card(str(name)).test_accuracy
+        assert rows["clean_accuracy"].max() == pytest.approx(told, abs=0.012)  # on the suite's share of the test images
+
+
+@pytest.mark.parametrize("suite", PUBLISHED)
+def test_what_can_be_reproduced_is_there_and_linked(suite: str) -> None:
+    assert suite in suites()
+    assert (ROOT / "results" / suite / "manifest.json").is_file()
+    assert f"(results/{suite}/README.md)" in README
 
 
 def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_hex
@@ -12,10 +13,9 @@ from scipy import stats
 
 from gmbench.benchmark.figure_features import COLORS, Landscape, Plane, features_figure, window
 from gmbench.benchmark.figure_means import means_figure, simplex_angle, symmetry
-from gmbench.benchmark.figure_spread import Robustness, rank_correlation, shared_robustness, spearman, spread_figure
+from gmbench.benchmark.figure_spread import Robustness, rank_correlation, shared_robustness, spearman, spread_correlation, spread_figure
 from gmbench.benchmark.figure_style import save
 from gmbench.benchmark.outcomes import Threat, models_of
-from gmbench.benchmark.setting import middle_eps
 
 LOSSES = ("lgm", "center", "softmax", "dr_softmax", "gccs", "gm", "l_softmax", "lgm_at", "mcat", "mmc", "mmlda", "pgd_at", "rce", "trades")
 
@@ -163,30 +163,37 @@ def test_rank_correlation_is_that_of_scipy(ties):
     rng = np.random.default_rng(3)
     x = rng.normal(size=12)
     y = np.round(x + rng.normal(size=12), 0 if ties else 6)
-    assert float(spearman(x, y)) == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert float(spearman(x, y, np.ones(12))) == pytest.approx(stats.spearmanr(x, y).statistic)
+    times = rng.integers(0, 4, (5, 12))
+    oracle = [stats.spearmanr(np.repeat(x, some), np.repeat(y, some)).statistic for some in times]
+    np.testing.assert_allclose(spearman(x, y, times), oracle)
 
 
-def test_the_interval_of_the_rank_correlation_is_a_bootstrap_over_models():
+def test_the_interval_of_the_rank_correlation_is_a_bootstrap_over_losses():
+    """Ten losses, three trainings each that are nearly the same: as if thirty models were known, it would be far too narrow."""
     rng = np.random.default_rng(5)
-    x = rng.normal(size=25)
-    y = x + 2 * rng.normal(size=25)
-    found = rank_correlation(x, y, resamples=4000, seed=1)
-    oracle = stats.bootstrap(
-        (x, y),
-        lambda a, b: stats.spearmanr(a, b).statistic,
-        paired=True,
-        vectorized=False,
-        n_resamples=800,
-        method="percentile",
-        random_state=0,
-    ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.06)
-    assert found.n == 25
-    assert str(found) == f"Spearman's rank correlation {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}], 25 models"
+    x, names = np.repeat(rng.normal(size=10), 3), [f"loss-{place // 3}" for place in range(30)]
+    y = x + np.repeat(rng.normal(size=10), 3) + 0.01 * rng.normal(size=30)
+    found = rank_correlation(x, y, names, resamples=4000, seed=1)
+    drawn = []
+    for losses in rng.integers(10, size=(600, 10)):
+        places = np.concatenate([np.arange(3 * loss, 3 * loss + 3) for loss in losses])
+        drawn.append(stats.spearmanr(x[places], y[places]).statistic)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=0.08)
+    as_models = rank_correlation(x, y, [str(place) for place in range(30)], resamples=4000)
+    assert found.high - found.low > 1.3 * (as_models.high - as_models.low)
+    assert str(found) == f"Spearman's rank correlation {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}], 30 models of 10 losses"
+
+
+def test_of_five_losses_there_is_no_interval():
+    five = rank_correlation(np.arange(15.0), np.arange(15.0), [f"loss-{place % 5}" for place in range(15)])
+    assert np.isnan([five.low, five.high]).all()
+    assert str(five) == "Spearman's rank correlation 1.00, 15 models of 5 losses: too few losses for an interval"
+    assert rank_correlation(np.arange(6.0), np.arange(6.0), list("abcdef")).low == 1
 
 
 def test_values_that_are_all_alike_have_no_rank_correlation():
-    assert "no rank correlation" in str(rank_correlation(np.ones(5), np.arange(5.0), resamples=10))
+    assert "no rank correlation" in str(rank_correlation(np.ones(6), np.arange(6.0), list("abcdef"), resamples=10))
 
 
 PGD = ("pgd", "Linf", (0.1, 0.3), "white-box", "oblivious", 1.0, 0.5)
@@ -200,7 +207,7 @@ def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
         losses=LOSSES[:2], seeds=(0, 1), images=80, validation=5, attacks=(FGSM, PGD, ADAPTIVE, TRANSFER), detectors=("msp",)
     )
     costly = (samples["attack"] == "pgd") & (samples["seed"] == 1)
-    found = shared_robustness(models_of(samples[~costly]), {"Linf": 0.1, "L2": 1.0})
+    found = shared_robustness(models_of(samples[~costly & (samples["eps"] != 0.3)]))
     assert found.threat == Threat("Linf", 0.1, "white-box", "oblivious")
     assert set(found.attacks) == {"fgsm", "transfer-pgd"}
     assert len(found.shares) == 4
@@ -216,8 +223,45 @@ def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
 def test_without_a_shared_white_box_attack_there_is_no_robustness(make_samples):
     samples = make_samples(losses=LOSSES[:2], seeds=(0,), images=20, validation=5, attacks=(FGSM, TRANSFER), detectors=("msp",))
     models = models_of(samples[(samples["attack"] != "fgsm") | (samples["loss"] == "lgm")])
-    assert shared_robustness(models, middle_eps(models)) is None
-    assert shared_robustness([], {}) is None
+    assert shared_robustness(models) is None
+    assert shared_robustness([]) is None
+
+
+def right_of_ten(by_hand, model, loss, counts):
+    """Make a model that withstands so many of ten images at each eps, {eps: count}."""
+    attacks = {
+        ("pgd", "Linf", eps, "white-box", "oblivious"): {"predicted": [0] * count + [1] * (10 - count)} for eps, count in counts.items()
+    }
+    return by_hand({"predicted": [0] * 10}, attacks, model=model).assign(loss=loss)
+
+
+def test_the_eps_is_that_at_which_the_models_differ_most(by_hand):
+    counts = {"a": ("lgm", {0.1: 9, 0.2: 8, 0.3: 0, 0.4: 9}), "b": ("gm", {0.1: 8, 0.2: 3, 0.3: 0}),
+              "c": ("pgd_at", {0.1: 9, 0.2: 5, 0.3: 10})}  # fmt: skip
+    frames = [right_of_ten(by_hand, name, *given) for name, given in counts.items()]
+    found = shared_robustness(models_of(pd.concat(frames)))
+    assert found.threat.eps == 0.2  # at .3 only the adversarially trained one differs, at .4 not all were attacked
+    assert {name: share for name, (share, _, _) in found.shares.items()} == {"a": 0.8, "b": 0.3, "c": 0.5}
+
+
+def test_shares_that_may_be_none_are_ties():
+    threat = Threat("Linf", 0.1, "white-box", "oblivious")
+    robustness = Robustness(threat, ("pgd",), 1000, {"none": (0.0, 0.0, 0.004), "one": (0.001, 0.0002, 0.006), "some": (0.02, 0.01, 0.03)})
+    assert [robustness.ranked(name) for name in ("none", "one", "some")] == [0, 0, 0.02]
+
+
+def test_adversarially_trained_losses_are_drawn_hollow_and_do_not_count():
+    losses = {f"loss-{place}": f"loss-{place}" for place in range(6)}
+    spreads = {name: 10.0**-place for place, name in enumerate(losses)} | {"at": 1.0}
+    shares = {name: (0.1 * (1 + place), 0.05, 1.0) for place, name in enumerate(losses)} | {"at": (0.95, 0.9, 1.0)}
+    losses["at"] = "trades"
+    robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, shares)
+    found = spread_correlation(spreads, losses, robustness)
+    assert (found.rho, found.models, found.losses) == (pytest.approx(-1), 6, 6)
+    figure = spread_figure(spreads, losses, robustness)
+    faces = {line.get_label(): line.get_markerfacecolor() for line in figure.axes[0].lines}
+    assert [name for name, face in faces.items() if face == "white"] == ["at"]
+    assert any("hollow: adversarially trained" in text.get_text() for text in figure.texts)
 
 
 def make_spread(losses=LOSSES, spreads=None):
@@ -236,9 +280,10 @@ def test_spread_figure_places_every_model_and_prints_the_correlation(tmp_path):
     placed = {line.get_label(): line.get_xydata()[0].tolist() for line in axes.lines}
     assert list(placed) == list(spreads)
     np.testing.assert_allclose(list(placed.values()), [(spreads[name], 100 * robustness.shares[name][0]) for name in spreads])
-    rho = stats.spearmanr([spreads[name] for name in spreads], [robustness.shares[name][0] for name in spreads]).statistic
+    counted = [name for name in spreads if losses[name] not in ("pgd_at", "trades", "lgm_at", "mcat")]
+    rho = stats.spearmanr([spreads[name] for name in counted], [robustness.shares[name][0] for name in counted]).statistic
     assert axes.get_title().startswith(f"Spearman's rank correlation {rho:.2f} [")
-    assert axes.get_title().endswith("28 models")
+    assert axes.get_title().endswith("20 models of 10 losses")
     (told,) = [text.get_text() for text in figure.texts]
     assert "Linf, ε = 0.1, white-box, oblivious, 1000 images" in told
     assert "worst case of fgsm, pgd" in told

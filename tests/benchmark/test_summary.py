@@ -67,7 +67,31 @@ def test_numbers_are_means_over_seeds_at_the_eps_that_met_the_most():
     assert [line[WORST] for line in lines.values()] == ["8.8", "5.0", "2.5"]
     assert [line[FGSM] for line in lines.values()] == ["15.0 / 15.0", "30.0 / 30.0", "not run"]
     assert {line["clean accuracy (%)"] for line in lines.values()} == {"99.0"}
-    assert "over fgsm, pgd, square, on 1000 images" in text
+    assert "over fgsm, pgd, square; 1000 images" in text
+
+
+def test_the_eers_of_fgsm_say_how_many_seeds_they_are_of():
+    eer = make_eer()
+    _, lines = lines_of(make_board(), eer[(eer["model"] != "lgm-s1") | (eer["eps"] != 0.3)])
+    assert lines["L-GM"][FGSM] == "10.0 / 10.0 (1 of 2 seeds)"  # and not 15.0 / 10.0 of two
+
+
+def test_attacks_that_were_not_run_at_every_eps_are_not_named_as_if():
+    board = make_board()
+    board.loc[(board["eps"] == 0.3) & (board["awareness"] == "oblivious"), "attacks"] = "fgsm;pgd;noise"
+    text, lines = lines_of(board)
+    assert "over fgsm, pgd and others at some ε; 1000 images" in text
+    assert "over fgsm, pgd, square; 1000 images" in text  # the adaptive one
+    assert lines["L-GM"][ROBUST] == "70.0 / 35.0"
+    board.loc[(board["eps"] == 0.3) & (board["loss"] == "softmax") & (board["awareness"] == "oblivious"), "attacks"] = "fgsm"
+    _, lines = lines_of(board)
+    assert lines["softmax"][ROBUST] == "40.0 / 20.0 (1 attack at some ε)"
+
+
+def test_how_to_read_stands_below_the_table():
+    text = summary_markdown(make_eer(), make_board(), DETECTORS)
+    assert text.startswith("| loss |")
+    assert "50 is chance" in text.rsplit("|", 1)[1]
 
 
 def test_a_seed_that_met_fewer_attacks_is_left_out_and_told():
@@ -109,7 +133,8 @@ def test_what_is_missing_is_said():
     assert lines["softmax"][ROBUST] == "40.0 / not run"
     assert "nan" not in text.lower()
     alone, _ = lines_of(board[board["awareness"] == "oblivious"], make_eer().assign(attack="pgd"))
-    assert "adaptive" not in alone.split("|", 1)[1]
+    assert "adaptive" not in alone
+    assert "accepted by the detector" not in alone
     assert "fgsm, all" not in alone
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from gmbench.benchmark.paper import met_table, order_table, paper_markdown, paper_table
 from gmbench.benchmark.setting import most_attacked
-from gmbench.benchmark.tables import eer_latex, eer_markdown, headline_markdown, leaderboard_markdown, markdown, mean_range, number
+from gmbench.benchmark.share import Share, mean_range, number
+from gmbench.benchmark.tables import eer_latex, eer_markdown, failed_checks, headline_markdown, leaderboard_markdown, markdown
 
 LOSSES = {"lgm": ("likelihood", "msp"), "center": ("likelihood", "msp"), "softmax": ("msp",)}
 BOTH = ("all", "successful")
@@ -32,6 +33,8 @@ def make_eer(values, *, attack="fgsm", eps=(0.1,), losses=LOSSES, adversarials=1
             "adversarials": adversarials,
             "success_rate": 0.5,
             "eer": value + 0.01 * (population == "successful"),
+            "eer_low": value + 0.01 * (population == "successful") - 0.005,
+            "eer_high": value + 0.01 * (population == "successful") + 0.005,
         }
         for loss, seeds in values.items()
         for seed, curve in seeds.items()
@@ -200,8 +203,7 @@ def test_headline_shows_one_detector_a_loss():
 def test_paper_table_puts_means_beside_the_published_numbers():
     table = paper_table(pd.concat([PAPER, make_eer({"lgm": {0: [0.08]}}, attack="likelihood-fgsm")]))
     row = table[(table["loss"] == "lgm") & (table["attack"] == "fgsm") & (table["population"] == "all") & (table["eps"] == 0.2)].iloc[0]
-    assert row["detector"] == "likelihood"
-    assert [row["measured"], row["low"], row["high"]] == pytest.approx([0.06, 0.05, 0.07])
+    assert row["measured"] == pytest.approx(0.06)
     assert (row["seeds"], row["published"]) == (2, 0.031)
     assert dict(zip(table["loss"] + "/" + table["attack"], table["published"], strict=True)) == {
         "lgm/fgsm": 0.031,
@@ -227,7 +229,7 @@ def test_met_between_measured_eps():
     assert met.loc[("center", "all"), "eps"] == pytest.approx([0.198])
     # of softmax: .35, .25, .30
     assert met.loc[("softmax", "all"), "eps"] == []
-    assert met.loc[("softmax", "all"), "met"] == "not met: always below, nearest 35.0 % at eps 0.1"
+    assert met.loc[("softmax", "all"), "met"] == "below the paper's at every eps, nearest 35.0 % at eps 0.1"
 
 
 def test_met_more_than_once_and_at_a_measured_eps():
@@ -238,7 +240,7 @@ def test_met_more_than_once_and_at_a_measured_eps():
     exact = make_eer({"lgm": {0: [0.02, 0.031]}}, eps=(0.1, 0.2))
     assert met_table(exact)["eps"].iloc[0] == [0.2]
     above = make_eer({"lgm": {0: [0.3]}})
-    assert met_table(above)["met"].iloc[0] == "not met: always above, nearest 30.0 % at eps 0.1"
+    assert met_table(above)["met"].iloc[0] == "above the paper's at every eps, nearest 30.0 % at eps 0.1"
 
 
 def test_the_order_holds_or_not_per_eps():
@@ -260,8 +262,33 @@ def test_paper_markdown_says_what_was_chosen_and_what_was_found():
     assert lines[0]["order"] == "holds"
     assert lines[2]["order"] == "does not hold: L-GM 10.0 is not below center 5.0"
     measured = table_below(text, "### fgsm")
-    assert measured[1]["L-GM: likelihood under the predicted class"] == "2.0 [1.0, 3.0]"
+    assert measured[1]["L-GM: likelihood under the predicted class"] == "2.0 [0.5, 3.5]"
     assert "likelihood-fgsm" not in text
+
+
+def test_a_mean_beside_the_paper_is_of_all_seeds_or_none():
+    lacking = PAPER.assign(adversarials=np.where((PAPER["model"] == "m-lgm-s1") & (PAPER["eps"] == 0.1), 3, 100))
+    table = paper_table(lacking)
+    assert np.isnan(table[(table["loss"] == "lgm") & (table["eps"] == 0.1)]["measured"]).all()
+    measured = table_below(paper_markdown(lacking), "### fgsm")
+    assert measured[1]["L-GM: likelihood under the predicted class"] == "few"
+    assert set(order_table(lacking)["eps"]) == {0.2, 0.3}
+
+
+def test_a_share_is_the_mean_and_the_widest_interval():
+    rows = pd.DataFrame({"a": [0.2, 0.4], "a_low": [0.1, 0.35], "a_high": [0.25, 0.5]})
+    assert Share.of(rows, "a") == (pytest.approx(0.3), 0.1, 0.5)
+    assert Share.of(rows, "a").text() == "30.0 [10.0, 50.0]"
+    assert Share.of(rows.assign(a=[0.2, np.nan]), "a").text(missing="n/a") == "n/a"
+
+
+def test_robust_accuracies_have_the_same_bracket_as_in_the_claims():
+    board = make_leaderboard().assign(robust_accuracy=0.5, robust_accuracy_low=0.4, robust_accuracy_high=0.7)
+    assert {line["robust accuracy (%)"] for line in rows_of(headline_markdown(board, {"lgm": "likelihood"}))} == {"50.0 [40.0, 70.0]"}
+
+
+def test_failed_checks_are_named_once():
+    assert failed_checks(pd.DataFrame({"verdict": ["ok", "b; a", "a", "not checked"]})) == ["b", "a", "not checked"]
 
 
 def test_paper_markdown_of_successes_that_are_few():
