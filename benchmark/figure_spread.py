@@ -96,8 +96,9 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
     """Compute the worst case per image over the white-box attacks that all models met, and over what else the threat model permits.
 
     A costly attack that only some of the models met would make these look weaker than the others. Who knows the detector is left out. Linf
-    counts where it was run, else the first norm; of several eps the one at which robust accuracy differs the most between the models that
-    count in the correlation, by its standard deviation: at the floor or the ceiling there is no order to find.
+    counts where it was run, else the first norm. Of several eps those count at which they met the most attacks, since weak attacks leave
+    what looks like robustness, and of these the one at which robust accuracy differs the most between the models of the correlation, by its
+    standard deviation: at the floor or the ceiling there is no order to find.
 
     Returns:
         None where there is no such attack.
@@ -107,7 +108,11 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
     threats = [threat for threat in threats if threat.norm == "Linf"] or [threat for threat in threats if threat.norm == threats[0].norm]
     found = [robustness for threat in threats if (robustness := _robustness(models, threat))]
     counted = [model.name for model in models if model.loss not in ADVERSARIALLY_TRAINED]
-    return max(found, key=lambda robustness: np.std([robustness.shares[name][0] for name in counted] or [0.0]), default=None)
+
+    def most_attacked_and_apart(robustness: Robustness) -> tuple[int, float]:
+        return len(robustness.attacks), float(np.std([robustness.shares[name][0] for name in counted] or [0.0]))
+
+    return max(found, key=most_attacked_and_apart, default=None)
 
 
 def _robustness(models: Sequence[ModelSamples], threat: Threat) -> Robustness | None:
@@ -183,7 +188,7 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
         across, (share, low, high) = max(spreads[name], _SMALLEST), robustness.shares[name]
         axes.vlines(across, *percent([low, high]), color=mark["color"], linewidth=0.8, alpha=0.6, zorder=1)
         axes.plot(across, 100 * share, label=name, **mark)
-    axes.set_title("\n".join(wrap(str(spread_correlation(spreads, losses, robustness)), 75)))
+    axes.set_title("\n".join(wrap(str(spread_correlation(spreads, losses, robustness)), 60)))
     axes.set(
         xscale="log",
         xlabel="spread: mean variance of the non-true softmax values",

@@ -33,7 +33,7 @@ def test_every_headline_number_stands_in_the_results() -> None:
 
 def test_mnist_has_three_seeds_of_each_loss_and_they_are_accurate() -> None:
     cards = [read_card(name) for name in checkpoints()]
-    for loss in ("lgm", "center", "softmax"):
+    for loss in ("lgm", "center", "softmax", "gm"):
         accuracies = {card.seed: card.test_accuracy for card in cards if card.recipe.name == f"mnist-{loss}"}
         assert sorted(accuracies) == [0, 1, 2]
         assert min(accuracies.values()) >= 0.994

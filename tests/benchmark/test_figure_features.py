@@ -244,6 +244,18 @@ def test_the_eps_is_that_at_which_the_models_differ_most(by_hand):
     assert {name: share for name, (share, _, _) in found.shares.items()} == {"a": 0.8, "b": 0.3, "c": 0.5}
 
 
+def test_an_eps_that_fewer_attacks_met_is_not_chosen_however_far_the_models_are_apart(by_hand):
+    def model(name, few, many):
+        at = {("fgsm", 0.25): few, ("fgsm", 0.1): many, ("pgd", 0.1): many}
+        attacks = {
+            (attack, "Linf", eps, "white-box", "oblivious"): {"predicted": [0] * n + [1] * (10 - n)} for (attack, eps), n in at.items()
+        }
+        return by_hand({"predicted": [0] * 10}, attacks, model=name).assign(loss=name)
+
+    found = shared_robustness(models_of(pd.concat([model("lgm", few=9, many=5), model("gm", few=0, many=4)])))
+    assert (found.threat.eps, found.attacks) == (0.1, ("fgsm", "pgd"))
+
+
 def test_shares_that_may_be_none_are_ties():
     threat = Threat("Linf", 0.1, "white-box", "oblivious")
     robustness = Robustness(threat, ("pgd",), 1000, {"none": (0.0, 0.0, 0.004), "one": (0.001, 0.0002, 0.006), "some": (0.02, 0.01, 0.03)})
@@ -283,7 +295,7 @@ def test_spread_figure_places_every_model_and_prints_the_correlation(tmp_path):
     counted = [name for name in spreads if losses[name] not in ("pgd_at", "trades", "lgm_at", "mcat")]
     rho = stats.spearmanr([spreads[name] for name in counted], [robustness.shares[name][0] for name in counted]).statistic
     assert axes.get_title().startswith(f"Spearman's rank correlation {rho:.2f} [")
-    assert axes.get_title().endswith("20 models of 10 losses")
+    assert axes.get_title().replace("\n", " ").endswith("20 models of 10 losses")
     (told,) = [text.get_text() for text in figure.texts]
     assert "Linf, ε = 0.1, white-box, oblivious, 1000 images" in told
     assert "worst case of fgsm, pgd" in told
