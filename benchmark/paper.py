@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .eer_table import POPULATIONS
-from .setting import loss_name, reliable
+from .setting import eps_number, loss_name, reliable
 from .share import Share, number
 from .tables import markdown
 
@@ -132,7 +132,11 @@ def paper_markdown(eer: pd.DataFrame) -> str:
     ]  # fmt: skip
     parts += ["### At which eps each number is met", "Linear between the eps that were measured.", markdown(lines)]
     if len(order := order_table(eer)):
-        parts += ["### The order: L-GM < center < softmax", markdown([_order_line(row) for _, row in order.iterrows()])]
+        parts += [
+            "### The order of the means: L-GM < center < softmax",
+            "Of the means alone; the papers' claims above judge it by intervals.",
+            markdown([_order_line(row) for _, row in order.iterrows()]),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -145,7 +149,7 @@ def _comparison(eer: pd.DataFrame, columns: list[Published]) -> list[dict[str, s
         for eps in sorted({float(eps) for rows in own.values() for eps in rows["eps"]}):
             cells = {title: rows[rows["eps"] == eps] for title, rows in own.items()}
             texts = {title: Share.of(rows, "eer").text() if len(rows) else "not run" for title, rows in cells.items()}
-            lines.append({"adversarials": population, "eps": f"{eps:.3g}", **texts})
+            lines.append({"adversarials": population, "eps": eps_number(eps), **texts})
     return lines
 
 
@@ -160,7 +164,7 @@ def _in_words(eps: Floats, gap: Floats, means: Floats, crossings: list[float]) -
         return "at eps " + ", ".join(f"{value:.3g}" for value in crossings)
     nearest = int(np.abs(gap).argmin())
     side = "above" if gap[0] > 0 else "below"
-    return f"{side} the paper's at every eps, nearest {number(float(means[nearest]))} % at eps {eps[nearest]:.3g}"
+    return f"{side} the paper's at every eps, nearest {number(float(means[nearest]))} % at eps {eps_number(float(eps[nearest]))}"
 
 
 def _order_line(row: "pd.Series[Any]") -> dict[str, str]:
@@ -169,7 +173,7 @@ def _order_line(row: "pd.Series[Any]") -> dict[str, str]:
     values = {f"{loss_name(published.loss)} (%)": number(row[published.loss]) for published in _ORDER}
     return {
         "adversarials": row["population"],
-        "eps": f"{row['eps']:.3g}",
+        "eps": eps_number(float(row["eps"])),
         **values,
         "order": f"does not hold: {verdict}" if wrong else "holds",
     }

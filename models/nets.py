@@ -114,8 +114,7 @@ class Block(nn.Module):
 class PReLU(nn.PReLU):
     """PReLU with one slope. On a CPU it takes the kernel of leaky_relu, which gives the same bits, and its own gradient of the slope.
 
-    torch's PReLU differentiates by the slope one pixel at a time, also where it is frozen: a fifth of a training's time on MNIST, a seventh
-    of an attack's.
+    torch's PReLU differentiates by the slope one pixel at a time, also where it is frozen, which is slow.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -258,7 +258,7 @@ def test_paper_markdown_says_what_was_chosen_and_what_was_found():
     text = paper_markdown(PAPER)
     for choice in ("not public", "maximum softmax probability", "predicted class"):
         assert choice in text
-    lines = table_below(text, "### The order: L-GM < center < softmax")
+    lines = table_below(text, "### The order of the means: L-GM < center < softmax")
     assert lines[0]["order"] == "holds"
     assert lines[2]["order"] == "does not hold: L-GM 10.0 is not below center 5.0"
     measured = table_below(text, "### fgsm")
