@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,6 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _canonical(requirement: str) -> str:
-    """Reduce ``Pre_commit>=4`` to ``pre-commit``."""
-    name = requirement.replace("=", ">").split(">")[0]
+    """Reduce ``Pre_commit>=4`` and ``pre-commit<5`` to ``pre-commit``."""
+    name = re.split("[=<>]", requirement)[0]
     return name.lower().replace("_", "-")
