@@ -1,17 +1,18 @@
 """What every attack is: a frozen dataclass of plain fields that proposes adversarial images and never judges itself."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar
 
 from torch import Tensor
 
 from ..models.registry import Registry
-from .losses import without
+from .losses import class_log_likelihood, without
 from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import Victim
 
-__all__ = ["ATTACKS", "Attack", "likeliest_targets"]
+__all__ = ["ATTACKS", "Attack", "likeliest_targets", "targets_of"]
 
 ATTACKS: Registry["Attack"] = Registry("attack")
 """Every attack by name; a factory takes the attack's fields, all of which have defaults."""
@@ -56,3 +57,11 @@ def likeliest_targets(values: Tensor, y: Tensor, count: int) -> list[Tensor]:
     """Rank the wrong classes by ``values``, (B, K), and give the best ``count``, each (B,); fewer where there are fewer classes."""
     count = min(count, values.shape[1] - 1)
     return list(without(values, y).topk(count, 1).indices.unbind(1))
+
+
+def targets_of(victim: Victim, x: Tensor, y: Tensor, count: int) -> Iterator[Tensor | None]:
+    """Give each image's ``count`` likeliest wrong classes in turn, each (B,), for one forward pass; of none, None once: untargeted."""
+    if count == 0:
+        yield None
+    else:
+        yield from likeliest_targets(class_log_likelihood(victim.outputs(x)), y, count)

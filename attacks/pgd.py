@@ -4,7 +4,6 @@ Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant
 several targets as in Gowal et al., arXiv 1910.09338. Different from the original: it keeps the best iterate of all, not the last.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from ..models.classifier import Outputs
 from ..models.registry import check_known
-from .attack import ATTACKS, Attack, likeliest_targets
-from .losses import LOSSES, class_log_likelihood, objective
+from .attack import ATTACKS, Attack, targets_of
+from .losses import LOSSES, objective
 from .norms import NORMS, column
 from .randomness import SampleRandom
 from .threat import ThreatModel
@@ -61,7 +60,7 @@ class PGD(Attack):
         norm = NORMS[threat.norm]
         length = (2.5 / self.steps if self.step is None else self.step) * threat.eps
         best = Best(x, y)
-        for target in self._targets(victim, x, y):
+        for target in targets_of(victim, x, y, self.targets):
             climb = objective(self.loss, y, target)
             for _ in range(self.restarts):
                 start = norm.sample(x, threat.eps, random) if self.random_start else torch.zeros_like(x)
@@ -73,12 +72,6 @@ class PGD(Attack):
                 outputs = victim.outputs(x_adv)
                 best.update(x_adv, climb(outputs), outputs)
         return best.x
-
-    def _targets(self, victim: Victim, x: Tensor, y: Tensor) -> Iterator[Tensor | None]:
-        if self.targets == 0:
-            yield None
-        else:
-            yield from likeliest_targets(class_log_likelihood(victim.outputs(x)), y, self.targets)
 
 
 class Best:

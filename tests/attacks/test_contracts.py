@@ -28,6 +28,7 @@ DISTANCE = {"Linf": 0.04, "L2": 0.2}
 
 FAST: dict[str, dict[str, Any]] = {
     "cw": {"binary_steps": 3, "steps": 40},
+    "mi-fgsm": {"steps": 15},
     "pgd": {"steps": 15},
     "square": {"queries": 200},
     "torchattacks-pgd": {"steps": 15},
