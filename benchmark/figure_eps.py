@@ -15,7 +15,7 @@ from .figure_style import GUIDE, grid, handle, headline, hide, legend, percent, 
 from .leaderboard import FEWEST
 from .outcomes import ModelSamples
 from .paper import PUBLISHED
-from .setting import Setting, loss_name, losses_of, most_attacked, reliable, settings_of
+from .setting import Setting, eps_number, eps_of, loss_name, losses_of, most_attacked, reliable, settings_of
 
 __all__ = ["accuracy_by_attack_figure", "accuracy_figure", "eer_figure"]
 
@@ -74,8 +74,10 @@ def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> 
     for threat, column in zip(threats, panels.T, strict=False):
         rows = threat.rows(table.assign(attack=""))
         for axes, (statistic, (family, losses)) in zip(column, parts, strict=True):
+            # the leaderboard has no column for what is rejected without an attack
+            start = "clean_accuracy" if statistic == "robust_accuracy" else None
             for loss in losses:
-                _curve(axes, rows[rows["loss"] == loss], statistic, loss, list(detectors), start="clean_accuracy")
+                _curve(axes, rows[rows["loss"] == loss], statistic, loss, list(detectors), start)
             _limit(axes, rows)
             axes.set(ylim=(-2, 102), xlabel="ε, inputs in [0, 1]")
             axes.set_ylabel(f"{family}\n{statistic.replace('_', ' ')} (%)".lstrip(), fontsize=size)
@@ -210,7 +212,11 @@ def _panels(
 
 
 def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-    """Let the x axis end behind the largest eps; where an attack has none, behind what was needed."""
-    largest = rows["eps"].max()
-    axes.set_xlim(0, 1.05 * largest if np.isfinite(largest) else None)
-    axes.locator_params(axis="x", nbins=5)
+    """Let the x axis end behind the largest eps; where an attack has none, behind what was needed. Grey levels are marked as such."""
+    sizes = eps_of(rows)
+    axes.set_xlim(0, 1.05 * sizes[-1] if sizes and np.isfinite(sizes[-1]) else None)
+    levels = [eps_number(eps) for eps in sizes]
+    if levels and all("/" in level for level in levels):
+        axes.set_xticks([0, *sizes], ["0", *(level.partition("/")[0] for level in levels[:-1]), levels[-1]])  # there is room for one "/255"
+    else:
+        axes.locator_params(axis="x", nbins=5)

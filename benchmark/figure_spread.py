@@ -46,7 +46,7 @@ FEWEST_LOSSES = 6
 FEWEST_MODELS = 4
 """Of fewer models nothing is drawn: any three points lie in one of six orders."""
 
-_SMALLEST = 1e-30  # what is smaller, or 0 because every softmax value but one underflowed, is drawn here
+_SMALLEST = 1e-9  # what is smaller, or 0 because every softmax value but one underflowed, is drawn here, lest it squeeze the others
 _RESAMPLES = 10_000
 
 Array = NDArray[np.float64]
@@ -196,8 +196,9 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
         ylim=(-3, 103),
     )
     placed = np.maximum(list(spreads.values()), _SMALLEST)
-    axes.set_xlim(10 ** np.floor(np.log10(placed.min() / 1.2)), 10 ** np.ceil(np.log10(placed.max() * 1.2)))  # two figures at least
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"1e{np.log10(value):.0f}"))
+    left, right = 10 ** np.floor(np.log10(placed.min() / 1.2)), 10 ** np.ceil(np.log10(placed.max() * 1.2))  # two figures at least
+    axes.set_xlim(max(left, _SMALLEST / 3), right)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{'≤ ' if value <= _SMALLEST else ''}1e{np.log10(value):.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     headline(figure, "\n".join(told))
     legend(figure, [Line2D([], [], label=loss_name(loss), **_mark(loss, known)) for loss in known])

@@ -242,6 +242,23 @@ def test_robustness_is_compared_where_it_can_be(words, mine, theirs, held):
     assert judged(claim(words), leaderboard=robust({loss: mine, other: theirs}, eps=(0.1, 0.2), **threat | {"access": "decision"})) is None
 
 
+@pytest.mark.parametrize(
+    ("pgd_at", "trades", "broken", "held"),
+    [
+        (0.2, 0.3, "", HOLDS),
+        (0.2, 0.5, "", OPEN),
+        (0.2, 0.8, "", FAILS),
+        (0.8, 0.2, "", FAILS),
+        (0.8, 0.8, "pgd_at", FAILS),  # the one that passed its checks is enough
+        (0.2, 0.3, "pgd_at", OPEN),
+    ],
+)
+def test_gccs_must_beat_each_kind_of_adversarial_training(pgd_at, trades, broken, held):
+    board = robust({"gccs": [0.5], "pgd_at": [pgd_at], "trades": [trades]})
+    board.loc[board["loss"] == broken, "verdict"] = "white-box-strongest"
+    assert judged(claim("GCCS is more robust than adversarial"), leaderboard=board) == held
+
+
 def test_eps_of_weak_attacks_decide_nothing():
     weak = robust({"dr_softmax": [0.9], "softmax": [0.1]}, eps=(0.15,), attacks="fgsm")
     full = robust({"dr_softmax": [0.0], "softmax": [0.0]})

@@ -319,8 +319,11 @@ def test_no_two_losses_look_alike():
 def test_a_spread_that_underflowed_is_drawn_at_the_edge():
     spreads, losses, robustness = make_spread(("lgm", "gm"), {"lgm-s0": 0.0, "lgm-s1": 2e-9, "gm-s0": 3e-9, "gm-s1": 4e-9})
     axes = spread_figure(spreads, losses, robustness).axes[0]
-    assert axes.lines[0].get_xdata()[0] == 1e-30
-    assert axes.get_xlim()[0] < 1e-30
+    assert axes.lines[0].get_xdata()[0] == 1e-9
+    assert axes.get_xlim()[0] < 1e-9
+    assert axes.xaxis.get_major_formatter()(1e-9) == "≤ 1e-9"
+    assert axes.xaxis.get_major_formatter()(1e-8) == "1e-8"
+    assert [tick for tick in axes.xaxis.get_majorticklocs() if axes.get_xlim()[0] <= tick <= 1.5e-9] == [pytest.approx(1e-9)]
 
 
 def test_the_means_are_seen_from_their_centre_in_float32_too():
