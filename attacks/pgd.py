@@ -4,7 +4,9 @@ Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant
 several targets as in Gowal et al., arXiv 1910.09338. Different from the original: it keeps the best iterate of all, not the last.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from ..models.classifier import Outputs
 from ..models.registry import check_known
 from .attack import ATTACKS, Attack, targets_of
 from .losses import LOSSES, objective
-from .norms import NORMS, column
+from .norms import NORMS, Norm, column
 from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import Victim
@@ -29,11 +31,16 @@ class PGD(Attack):
     Args:
         loss: What to ascend, a name of `LOSSES`.
         steps: Gradients per run, > 0.
-        step: Length of a step in units of eps, > 0; None is 2.5 / steps (Madry et al.).
+        step: Length of a step in units of eps, > 0; None is `reach` / steps.
         restarts: Runs from different starts (per target), > 0.
         random_start: Whether runs start at a random point of the ball; without it, at the image.
         targets: 0 attacks untargeted; n > 0 runs once for each of the n likeliest wrong classes.
+
+    Attributes:
+        reach: How far all steps of a run together go where no step is given, in units of eps; Madry et al.
     """
+
+    reach: ClassVar[float] = 2.5
 
     loss: str = "margin"
     steps: int = 40
@@ -58,20 +65,24 @@ class PGD(Attack):
 
     def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
         norm = NORMS[threat.norm]
-        length = (2.5 / self.steps if self.step is None else self.step) * threat.eps
+        length = (self.reach / self.steps if self.step is None else self.step) * threat.eps
         best = Best(x, y)
         for target in targets_of(victim, x, y, self.targets):
             climb = objective(self.loss, y, target)
             for _ in range(self.restarts):
                 start = norm.sample(x, threat.eps, random) if self.random_start else torch.zeros_like(x)
-                x_adv = norm.perturb(x, start, threat.eps)
+                x_adv, direction = norm.perturb(x, start, threat.eps), self.directions(norm)
                 for _ in range(self.steps):
                     value, gradient, outputs = victim.gradient(x_adv, climb)
                     best.update(x_adv, value, outputs)
-                    x_adv = norm.perturb(x, x_adv - x + length * norm.steepest(gradient), threat.eps)
+                    x_adv = norm.perturb(x, x_adv - x + length * direction(gradient), threat.eps)
                 outputs = victim.outputs(x_adv)
                 best.update(x_adv, climb(outputs), outputs)
         return best.x
+
+    def directions(self, norm: Norm) -> Callable[[Tensor], Tensor]:
+        """Begin a run: give what turns each of its gradients into the direction of a step, both (B, *S)."""
+        return norm.steepest
 
 
 class Best:

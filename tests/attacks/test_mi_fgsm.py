@@ -28,8 +28,8 @@ class Wavy(nn.Module):
         return (8 * x.flatten(1)).sin()
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 1.0])
-def test_every_iterate_is_torchattacks(momentum: float) -> None:
+@pytest.mark.parametrize(("momentum", "step"), [(0.0, 0.5), (0.5, 0.5), (1.0, 0.5), (1.0, None)])
+def test_every_iterate_is_torchattacks(momentum: float, step: float | None) -> None:
     torchattacks = pytest.importorskip("torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'")
     generator = torch.Generator().manual_seed(0)
     head = nn.Linear(12, 4, dtype=torch.float64)
@@ -38,14 +38,14 @@ def test_every_iterate_is_torchattacks(momentum: float) -> None:
     x = torch.rand(6, 3, 2, 2, dtype=torch.float64, generator=generator)
     y = torch.arange(6) % 4
     eps, steps = 0.4, 12
-    ours = MIFGSM(loss="ce", steps=steps, step=0.5, momentum=momentum)
+    ours = MIFGSM(loss="ce", steps=steps, step=step, momentum=momentum)
 
     def run() -> None:
         with Victim(classifier, len(x)) as victim:
             ours(victim, x, y, ThreatModel("Linf", eps), random=SampleRandom.of("t", torch.arange(len(x))))
 
     # Another library's, and its last image, about which it does not ask.
-    theirs = torchattacks.MIFGSM(classifier.requires_grad_(False), eps=eps, alpha=0.5 * eps, steps=steps, decay=momentum)
+    theirs = torchattacks.MIFGSM(classifier.requires_grad_(False), eps=eps, alpha=(step or 1 / steps) * eps, steps=steps, decay=momentum)
     last: list[Tensor] = []
     expected = seen_by(classifier, lambda: last.append(theirs(x, y))) + last
     found = seen_by(classifier, run)
