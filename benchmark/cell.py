@@ -23,6 +23,8 @@ __all__ = ["NUMERICS", "Cell", "run_cell"]
 NUMERICS = 1
 """Raise it when a change of the code changes what an attack or the judge computes: every stored cell is then made again."""
 
+_COSTS = ("forwards", "backwards", "zeros")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -77,6 +79,7 @@ def run_cell(
     surrogate: Entrant | None,
     images: ImageSet,
     *,
+    proposed: Entry | None = None,
     device: str = "cpu",
     report: Callable[[int], None] = lambda _: None,
 ) -> Entry:
@@ -87,6 +90,7 @@ def run_cell(
         entrant: The model under attack, on ``device``.
         surrogate: The model whose gradients a transfer attack uses, likewise.
         images: At least ``cell.samples`` images of ``cell.split``.
+        proposed: What this very attack proposed before, if it did; only judged, then.
         device: Where to compute.
         report: Told the number of images finished so far.
 
@@ -101,10 +105,13 @@ def run_cell(
         if cell.attack is None or cell.threat is None:
             table = _clean(entrant.classifier, x, y)
         else:
-            attack = ATTACKS.build(cell.attack, **cell.options)
-            random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
-            target = surrogate.classifier if surrogate is not None and cell.threat.access == "transfer" else entrant.classifier
-            x_adv, costs = _attack(attack, target, x, y, cell.threat, random)
+            if proposed is not None:
+                x_adv, costs = _again(proposed, rows, device)
+            else:
+                attack = ATTACKS.build(cell.attack, **cell.options)
+                random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
+                target = surrogate.classifier if surrogate is not None and cell.threat.access == "transfer" else entrant.classifier
+                x_adv, costs = _attack(attack, target, x, y, cell.threat, random)
             table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
             proposals.append(x_adv.cpu())
         tables.append(table.assign(id=ids.numpy()))
@@ -123,7 +130,14 @@ def _attack(
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:
         raise Cheat(f"expected the attack to leave the model's weights alone, but {type(attack).__name__} changed them")
-    return x_adv, {name: getattr(victim, name).numpy() for name in ("forwards", "backwards", "zeros")}
+    return x_adv, {name: getattr(victim, name).numpy() for name in _COSTS}
+
+
+def _again(proposed: Entry, rows: slice, device: str) -> tuple[Tensor, dict[str, Any]]:
+    """Give what was proposed, and what it had cost."""
+    if proposed.images is None:
+        raise ValueError("expected an attack to have proposed images, got none")
+    return proposed.images[rows].to(device), {name: proposed.table[name].to_numpy()[rows] for name in _COSTS}
 
 
 @torch.no_grad()

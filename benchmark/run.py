@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -16,7 +16,7 @@ from .data import load_data
 from .defense import Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
 from .image_set import SPLITS, ImageSet
 from .scoring import detectors_for, score_cells, score_description
-from .store import Store
+from .store import Entry, Store
 from .suite import Suite, plan_cells
 
 __all__ = ["Failure", "Listener", "Plan", "Silent", "Summary", "estimate_seconds", "make_plan", "pick_device", "run_plan"]
@@ -204,6 +204,7 @@ def _make(plan: Plan, entrant: Entrant, cell: Cell, store: Store, listener: List
             entrant,
             plan.surrogate,
             plan.data[cell.split],
+            proposed=_proposed(plan, cell, store),
             device=plan.device,
             report=_differences(lambda images: listener.advance(images * share)),
         )
@@ -211,6 +212,14 @@ def _make(plan: Plan, entrant: Entrant, cell: Cell, store: Store, listener: List
         return Failure(str(cell), f"{type(error).__name__}: {error}")
     store.write(entry)
     return None
+
+
+def _proposed(plan: Plan, cell: Cell, store: Store) -> Entry | None:
+    """Find what a transfer attack proposed against another model: the surrogate decides that, whoever is to be fooled."""
+    if cell.surrogate is None:
+        return None
+    twins = (replace(cell, fingerprint=other.fingerprint) for other in plan.entrants)
+    return next((entry for twin in twins if (entry := store.read(twin.description))), None)
 
 
 def _lacks_scores(plan: Plan, entrant: Entrant, store: Store) -> bool:

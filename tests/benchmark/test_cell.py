@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -152,3 +153,24 @@ def test_a_transfer_attack_asks_the_surrogate_alone(cell: Cell, entrant: Entrant
     assert torch.equal(got.images, on_surrogate.images)  # type: ignore[arg-type]
     clean = entrant.classifier.outputs(images.images(slice(0, 30))).predicted
     assert got.table["clean_predicted"].tolist() == clean.tolist()  # judged on the victim
+
+
+def test_what_a_transfer_attack_proposed_is_judged_on_another_victim(cell: Cell, entrant: Entrant, images: ImageSet) -> None:
+    surrogate, other = entrant_from_checkpoint("digits-surrogate-s0"), entrant_from_checkpoint("digits-softmax-s0")
+    on_lgm = replace(cell, threat=ThreatModel("Linf", 0.3, "transfer"), surrogate=surrogate.fingerprint)
+    on_softmax = replace(on_lgm, model=other.name, fingerprint=other.fingerprint)
+    proposed = run_cell(on_lgm, entrant, surrogate, images)
+    anew = run_cell(on_softmax, other, surrogate, images)
+    again = run_cell(on_softmax, other, surrogate, images, proposed=proposed)
+    assert again.description == anew.description
+    assert torch.equal(again.images, anew.images)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(again.table, anew.table)
+    assert (again.table["backwards"] == 3).all()
+    assert again.table["predicted"].tolist() != proposed.table["predicted"].tolist()
+
+
+def test_a_proposal_from_the_store_is_judged_like_any_other(cell: Cell, entrant: Entrant, images: ImageSet) -> None:
+    proposed = run_cell(cell, entrant, None, images)
+    assert proposed.images is not None
+    with pytest.raises(Cheat, match="norm at most"):
+        run_cell(cell, entrant, None, images, proposed=replace(proposed, images=(proposed.images + 0.2).clamp(0, 1)))

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torch import Tensor
 
+from gmbench.attacks import Attack
+from gmbench.benchmark import cell
 from gmbench.benchmark.console import fail
 from gmbench.benchmark.store import Store
+from gmbench.models import Classifier
 
 DEFENSE = """
 import torch
@@ -310,6 +314,23 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch.undo()
     assert gmbench("run", suite, *places) == 0
     assert "11 cells computed, 3 from the store" in capsys.readouterr().out
+
+
+def test_a_transfer_attack_runs_once_for_all_victims(
+    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counting(attack: Attack, target: Classifier, x: Tensor, *others: object) -> object:
+        attacked.append(target)
+        return original(attack, target, x, *others)  # type: ignore[arg-type]
+
+    attacked: list[Classifier] = []
+    original = cell._attack
+    monkeypatch.setattr(cell, "_attack", counting)
+    assert gmbench("run", suite, *places) == 0
+    assert sorted(map(attacked.count, set(attacked))) == [1, 4, 4]  # the surrogate, and FGSM and PGD at two eps on each model
+    table = pd.read_parquet(tmp_path / "results" / "small-v1" / "samples.parquet")
+    transfer = table[table["attack"] == "transfer-pgd"]
+    assert (transfer.groupby("model", observed=True)["backwards"].sum() == 60 * 5).all()
 
 
 def test_a_dry_run_computes_nothing(
