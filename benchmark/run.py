@@ -21,7 +21,7 @@ from .suite import Suite, plan_cells
 
 __all__ = ["Failure", "Listener", "Plan", "Silent", "Summary", "estimate_seconds", "make_plan", "pick_device", "run_plan"]
 
-BACKWARD = 2  # cost of a backward pass in forward passes; for progress and estimates only
+BACKWARD = 1  # cost of a backward pass in forward passes, where weights are frozen; for progress and estimates only
 
 
 class Listener(Protocol):
