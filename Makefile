@@ -11,7 +11,7 @@ PERF := .venv/.perf-installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 # Builds use the pinned setuptools of .venv: visdom, which adv-lib needs, does not build with 82 or later.
 BUILD := $(INSTALL) --no-build-isolation --use-pep517 --editable
-SUITES := digits-v1 mnist-v1 mnist-2d-v1 mnist-v2
+SUITES := digits-v1 mnist-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
 .PHONY: help dev bench reproduce zoo test lint types check perf report clean
@@ -25,7 +25,7 @@ dev: $(DEV) ## set up .venv (Python >= 3.11; about 6 GB, once)
 bench: $(DEV) ## run the suite digits-v1, a few minutes: results/digits-v1
 	$(BIN)/gmbench run digits-v1
 
-reproduce: $(DEV) ## fetch MNIST where it is missing and run every published suite, about four hours: results/
+reproduce: $(DEV) ## fetch MNIST where it is missing and run every published suite, about five hours: results/
 	$(BIN)/gmbench data mnist
 	$(foreach suite,$(SUITES),$(BIN)/gmbench run $(suite) &&) true
 
