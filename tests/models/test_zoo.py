@@ -19,15 +19,14 @@ NAMES = checkpoints()
 HARDENED = ("pgd_at", "trades", "lgm_at")
 """Losses that train on adversarial images; MCAT does too, but leaves some of them to its detector."""
 MEGABYTE = 1_000_000
-FOLDERS = {"mnist": "MNIST", "cifar10-jpeg": "cifar10-jpeg"}
 
 
 @cache
 def data(name: str, split: str) -> ImageSet:
     """Load a split; where a user has not these data, the test is skipped."""
-    root = os.environ.get("GMBENCH_DATA")
-    if name != "digits" and not (root and Path(root, FOLDERS[name]).is_dir()):
-        pytest.skip(f"needs {name}: set GMBENCH_DATA to the folder that has {FOLDERS[name]}")
+    root = os.environ.get("GMBENCH_DATA", "")
+    if (name != "digits" and not root) or (name == "cifar10-jpeg" and not Path(root, name).is_dir()):  # nobody can download that one
+        pytest.skip(f"needs {name}: set GMBENCH_DATA to the folder that has it")
     return load_data(name, split)
 
 
@@ -71,7 +70,7 @@ def least(card: Card) -> float:
     """Tell which test accuracy a checkpoint must have."""
     hardened = card.loss in HARDENED
     if card.data == "cifar10-jpeg":
-        return 0.6 if hardened else 0.8 if "surrogate" in card.name else 0.86
+        return 0.6 if hardened else 0.85 if "surrogate" in card.name else 0.86
     if hardened or card.recipe.features == 2 or "surrogate" in card.name:
         return 0.98
     return 0.994 if card.loss in ("softmax", "center", "lgm") else 0.993
