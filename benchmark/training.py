@@ -1,7 +1,6 @@
 """Makes a checkpoint out of a recipe: data, training, accuracies and card."""
 
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,9 +44,8 @@ def train_checkpoint(
     name = f"{recipe.name}-s{seed}"
     train_set, validation, test = (load_data(recipe.data, split, root) for split in ("train", "validation", "test"))
     state = folder / f".{name}.state"
-    start = time.monotonic()
-    classifier = train(recipe, train_set.x, train_set.y, train_set.classes, seed, device=device, state=state, report=report)
-    seconds = time.monotonic() - start
+    trained = train(recipe, train_set.x, train_set.y, train_set.classes, seed, device=device, state=state, report=report)
+    classifier = trained.classifier
     channels, height, width = train_set.x.shape[1:]
     outputs = outputs_for(classifier, test)
     card = Card(
@@ -61,7 +59,7 @@ def train_checkpoint(
         train_images=len(train_set.x),
         validation_accuracy=accuracy(classifier, validation.x, validation.y),
         test_accuracy=count_right(outputs, test) / len(test),
-        seconds=round(seconds, 1),
+        seconds=round(trained.seconds, 1),
         machine=describe_machine(device) + (", bf16 autocast" if recipe.bf16 and has_bf16(device) else ""),
         note=NOTES.get(recipe.data, ""),
     )

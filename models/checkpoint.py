@@ -46,7 +46,7 @@ class Card(BaseModel):
         train_images: Size of that split.
         validation_accuracy: On the split that was held out of the training data.
         test_accuracy: On the test split; nothing was chosen by it.
-        seconds: Wall time of the training; includes the time that other work took from the machine.
+        seconds: Wall time of the training, of its epochs before a kill, too; includes the time that other work took from the machine.
         machine: Processor or accelerator, precision and versions.
         sha256: Of the weights' file.
         measurements: Calibration and feature statistics on the test split; None where nobody measured.

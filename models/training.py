@@ -7,6 +7,7 @@ the state is saved after each epoch, so a killed training goes on to the weights
 import contextlib
 import math
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from .classifier import Classifier
 from .head import Head
 from .recipe import Recipe, build_classifier
 
-__all__ = ["Diverged", "Progress", "accuracy", "has_bf16", "train"]
+__all__ = ["Diverged", "Progress", "Trained", "accuracy", "has_bf16", "train"]
 
 MOMENTUM = 0.9
 WARM_UP = 0.2  # share of the steps on which the learning rate rises
@@ -39,6 +40,19 @@ class Progress:
     loss: float
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training gives.
+
+    Args:
+        classifier: In evaluation mode.
+        seconds: Wall time of all epochs, of those before a kill, too.
+    """
+
+    classifier: Classifier
+    seconds: float
+
+
 def train(
     recipe: Recipe,
     x: Tensor,
@@ -49,7 +63,7 @@ def train(
     device: str = "cpu",
     state: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
-) -> Classifier:
+) -> Trained:
     """Train the recipe's classifier on images (N, C, H, W), uint8, and labels (N,).
 
     Args:
@@ -82,8 +96,8 @@ def train(
     x, y = x.to(device), y.to(device)
     steps_per_epoch = math.ceil(len(x) / recipe.batch)
     steps = steps_per_epoch * recipe.epochs
-    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json()}"
-    first = _restore(state, of, classifier, optimiser)
+    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json(exclude={'source'})}"  # where a setting is from trains nothing
+    first, seconds = _restore(state, of, classifier, optimiser)
     classifier.train()
 
     def features(images: Tensor) -> Tensor:
@@ -93,7 +107,7 @@ def train(
     for epoch in range(first, recipe.epochs):
         generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
         order = torch.randperm(len(x), generator=generator)
-        total = 0.0
+        start, total = time.monotonic(), 0.0
         for number, rows in enumerate(order.split(recipe.batch)):
             step = epoch * steps_per_epoch + number
             for group in optimiser.param_groups:
@@ -114,10 +128,11 @@ def train(
             optimiser.step()
             total += value
             report(Progress(step + 1, steps, epoch + 1, total / (number + 1)))
-        _save(state, of, classifier, optimiser, epoch + 1)
+        seconds += time.monotonic() - start
+        _save(state, of, classifier, optimiser, epoch + 1, seconds)
     if recipe.weights == "float16":
         _round_to_half(classifier)
-    return classifier.eval()
+    return Trained(classifier.eval(), seconds)
 
 
 def rate(recipe: Recipe, progress: float) -> float:
@@ -192,19 +207,20 @@ def _round_to_half(classifier: Classifier) -> None:
         value.copy_(value.half())
 
 
-def _save(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int) -> None:
+def _save(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int, seconds: float) -> None:
     if state is None:
         return
     state.parent.mkdir(parents=True, exist_ok=True)
     temporary = state.with_suffix(".tmp")
-    torch.save({"of": of, "classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), "epochs": epochs}, temporary)
+    done = {"epochs": epochs, "seconds": seconds}
+    torch.save({"of": of, "classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), **done}, temporary)
     temporary.replace(state)
 
 
-def _restore(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer) -> int:
-    """Load the state, if there is one, and tell how many epochs are done; ``of`` says what it must be the state of."""
+def _restore(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    """Load the state, if there is one, and tell how many epochs are done in how many seconds; ``of``: what it must be the state of."""
     if state is None or not state.exists():
-        return 0
+        return 0, 0.0
     try:
         saved = torch.load(state, weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
@@ -213,4 +229,4 @@ def _restore(state: Path | None, of: str, classifier: Classifier, optimiser: tor
         raise ValueError(f"expected {state} to be the state of this training, got one of another recipe or seed; remove it to start afresh")
     classifier.load_state_dict(saved["classifier"])
     optimiser.load_state_dict(saved["optimiser"])
-    return int(saved["epochs"])
+    return int(saved["epochs"]), float(saved["seconds"])

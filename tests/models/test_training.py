@@ -30,7 +30,7 @@ def each_recipe(request: pytest.FixtureRequest, recipe: Recipe) -> Recipe:
 
 
 def weights(recipe: Recipe, seed: int = 0, **options: Any) -> dict[str, Tensor]:
-    return train(recipe, X, Y, CLASSES, seed, **options).state_dict()
+    return train(recipe, X, Y, CLASSES, seed, **options).classifier.state_dict()
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
@@ -73,6 +73,29 @@ def test_killed_training_goes_on_to_the_same_weights(each_recipe: Recipe, tmp_pa
     continued = weights(each_recipe, state=state, report=seen.append)
     assert [progress.step for progress in seen] == [4, 5, 6, 7, 8, 9]
     assert same(continued, weights(each_recipe))
+
+
+def test_time_before_a_kill_counts(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 10))  # each look at it is ten seconds later than the last, so an epoch takes ten
+    monkeypatch.setattr("gmbench.models.training.time.monotonic", lambda: next(clock))
+
+    def kill_in_the_third_epoch(progress: Progress) -> None:
+        if progress.step == 7:
+            raise Killed
+
+    state = tmp_path / "own.state"
+    with pytest.raises(Killed):
+        train(recipe, X, Y, CLASSES, 0, state=state, report=kill_in_the_third_epoch)
+    assert train(recipe, X, Y, CLASSES, 0, state=state).seconds == 30
+    assert train(recipe, X, Y, CLASSES, 0, state=state).seconds == 30  # finished: read, not made anew
+
+
+def test_a_state_outlives_a_change_of_where_settings_are_from(recipe: Recipe, tmp_path: Path) -> None:
+    state, seen = tmp_path / "own.state", list[Progress]()
+    first = weights(recipe, state=state)
+    told = recipe.model_copy(update={"source": "another paper"})
+    assert same(weights(told, state=state, report=seen.append), first)
+    assert seen == []
 
 
 def test_finished_training_is_not_repeated(recipe: Recipe, tmp_path: Path) -> None:
@@ -122,7 +145,7 @@ def test_what_can_be_learned_is_learned(each_recipe: Recipe) -> None:
     x = X // 4
     for image, label in zip(x, Y, strict=True):  # one bright band, whose place is the class
         image[:, :, 3 * label : 3 * label + 2] = 255
-    classifier = train(each_recipe.model_copy(update={"net": "digits-conv4", "epochs": 30, "padding": 0}), x, Y, CLASSES, seed=0)
+    classifier = train(each_recipe.model_copy(update={"net": "digits-conv4", "epochs": 30, "padding": 0}), x, Y, CLASSES, seed=0).classifier
     assert not classifier.training
     assert accuracy(classifier, x, Y) == 1
 
