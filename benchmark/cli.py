@@ -12,7 +12,7 @@ from rich.table import Table
 from ..attacks import ATTACKS
 from ..detectors import DETECTORS
 from ..models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, read_card
-from ..models.recipe import RECIPES
+from ..models.recipe import recipes
 from ..models.training import Diverged
 from .cli_zoo import DataRoot, Device, train_showing, zoo
 from .console import Bar, console, fail
@@ -143,7 +143,7 @@ def list_names() -> None:
         "detectors": [(name, _first_line(DETECTORS[name])) for name in DETECTORS],
         "data": [(name, _first_line(DATASETS[name])) for name in DATASETS]
         + [("folder:PATH", "Your own images, a folder per class."), ("parquet:PATH", "Your own images in Parquet files.")],
-        "recipes": [(path.stem, "") for path in sorted(RECIPES.glob("*.toml"))],
+        "recipes": [(name, "") for name in recipes()],
         "losses": [(name, _first_line(HEADS[name])) for name in HEADS],
         "nets": [(name, _first_line(NETS[name])) for name in NETS],
     }

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from ..models.checkpoint import ZOO, Card, CheckpointError, checkpoints, read_card
-from ..models.recipe import Recipe, load_recipe
+from ..models.recipe import Recipe, load_recipe, recipes
 from ..models.training import Diverged, Progress
 from .console import Bar, console, fail
 from .data import DataError
@@ -90,7 +90,7 @@ def measure_all(names: Names = None, folder: Folder = ZOO, device: Device = "aut
 @zoo.command("page")
 def write_page(out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("docs/zoo.md"), folder: Folder = ZOO) -> None:
     """Write the page of all checkpoints from their cards."""
-    page = zoo_page([read_card(name, folder) for name in checkpoints(folder)])
+    page = zoo_page([read_card(name, folder) for name in checkpoints(folder)], [load_recipe(name) for name in recipes()])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     console.print(f"{out}")

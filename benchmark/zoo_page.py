@@ -30,11 +30,19 @@ the nearest mean of another class, and *own / other* their ratio. *Angles* are t
 classes that are not the true one, averaged over the test images."""
 
 
-def zoo_page(cards: Sequence[Card]) -> str:
-    """Write the page; a data set's models and the recipes stand in the order of ``cards``."""
+def zoo_page(cards: Sequence[Card], recipes: Sequence[Recipe] = ()) -> str:
+    """Write the page; a data set's models and the recipes stand in the order of ``cards``.
+
+    Args:
+        cards: Of the checkpoints.
+        recipes: All there are; those that no card is of are named with their data set.
+    """
     parts = [_HEAD]
+    trained = {card.recipe.name for card in cards}
     for data in dict.fromkeys(card.data for card in cards):
         parts += _data_set(data, [card for card in cards if card.data == data])
+        if without := [f"`{recipe.name}`" for recipe in recipes if recipe.data == data and recipe.name not in trained]:
+            parts.append(f"Recipes without weights here: {', '.join(without)}. `gmbench train RECIPE` trains one.")
     parts.append("## Recipes")
     for name, recipe in {card.recipe.name: card.recipe for card in cards}.items():
         parts += _recipe(recipe, [card for card in cards if card.recipe.name == name])

@@ -15,7 +15,7 @@ from .head import HEADS, Head
 from .nets import NETS
 from .registry import check_known
 
-__all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe"]
+__all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe", "recipes"]
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -73,6 +73,11 @@ class Recipe(BaseModel):
     weights: Literal["float32", "float16"] = "float32"
 
 
+def recipes() -> list[str]:
+    """Name the recipes of the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
 def load_recipe(name: str) -> Recipe:
     """Read a recipe by name or path.
 
@@ -81,7 +86,7 @@ def load_recipe(name: str) -> Recipe:
     """
     path = Path(name)
     if path.suffix != ".toml":
-        check_known("recipe", name, (file.stem for file in RECIPES.glob("*.toml")), ValueError)
+        check_known("recipe", name, recipes(), ValueError)
         path = RECIPES / f"{name}.toml"
     try:
         recipe = Recipe(**tomllib.loads(path.read_text(encoding="utf-8")))

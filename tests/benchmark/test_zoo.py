@@ -17,6 +17,7 @@ from gmbench.benchmark.zoo import listed, matching, measure_checkpoint, refresh,
 from gmbench.benchmark.zoo_page import zoo_page
 from gmbench.models import Card, CheckpointError, checkpoints, load_checkpoint, load_recipe, read_card
 from gmbench.models.checkpoint import ZOO, write_card
+from gmbench.models.recipe import recipes
 from gmbench.models.training import Diverged
 
 NAMES = checkpoints()
@@ -72,7 +73,7 @@ def test_every_card_is_complete(name: str) -> None:
 
 
 def test_the_page_is_that_of_the_cards() -> None:
-    page = zoo_page([read_card(name) for name in NAMES])
+    page = zoo_page([read_card(name) for name in NAMES], [load_recipe(name) for name in recipes()])
     assert (DOCS / "zoo.md").read_text(encoding="utf-8") == page, "docs/zoo.md is stale: gmbench zoo page"
 
 
@@ -223,6 +224,12 @@ def test_the_page_says_what_was_not_measured() -> None:
     assert "**" not in page
 
 
+def test_the_page_names_recipes_without_weights() -> None:
+    page = zoo_page([read_card(LGM)], [load_recipe(name) for name in ("digits-lgm", "digits-center", "digits-softmax", "mnist-lgm")])
+    assert "Recipes without weights here: `digits-center`, `digits-softmax`. `gmbench train RECIPE` trains one." in page
+    assert "mnist-lgm" not in page
+
+
 def test_the_page_has_every_setting_of_every_recipe() -> None:
     cards = [read_card(name) for name in NAMES]
     page = zoo_page(cards)
@@ -272,7 +279,7 @@ def test_verify_and_measure_by_command(gmbench: Callable[..., int], folder: Path
 
 def test_the_page_by_command(gmbench: Callable[..., int], folder: Path, tmp_path: Path) -> None:
     assert gmbench("zoo", "page", "--folder", folder, "--out", tmp_path / "new" / "zoo.md") == 0
-    expected = zoo_page([read_card(name, folder) for name in checkpoints(folder)])
+    expected = zoo_page([read_card(name, folder) for name in checkpoints(folder)], [load_recipe(name) for name in recipes()])
     assert (tmp_path / "new" / "zoo.md").read_text(encoding="utf-8") == expected
 
 
