@@ -10,7 +10,7 @@ check is one function, from one model's evidence to verdicts; it yields none whe
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import combinations, groupby
 
 import numpy as np
 import pandas as pd
@@ -95,14 +95,14 @@ def run_checks(samples: pd.DataFrame, eer: pd.DataFrame) -> pd.DataFrame:
 
 
 def larger_eps(evidence: Evidence) -> Iterator[Verdict]:
-    """Compare each eps with the next larger one, over the attacks that the threat model permits and that were run at both.
+    """Compare each eps with every larger one, over the attacks that the threat model permits and that were run at both.
 
     The worst case over them and not each by itself: a single long step may well overshoot.
     """
     comparisons = Comparisons(evidence.model)
     finite = [outcome.threat for outcome in evidence.model.outcomes if np.isfinite(outcome.threat.eps)]
     for norm, access, awareness in sorted({(threat.norm, threat.access, threat.awareness) for threat in finite}):
-        for small, large in pairwise(sorted({threat.eps for threat in finite if threat.norm == norm})):
+        for small, large in combinations(sorted({threat.eps for threat in finite if threat.norm == norm}), 2):
             weaker, stronger = (_permitted(evidence.model, Threat(norm, eps, access, awareness)) for eps in (small, large))
             both = weaker.keys() & stronger.keys()
             names = f"{norm} {large:g} ({access}, {awareness})", f"{norm} {small:g}"

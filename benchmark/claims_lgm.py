@@ -4,7 +4,7 @@ An eps counts where every training that was attacked has an EER of enough images
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ LGM_RAISED = next(one for one in PUBLISHED if one.attack == "likelihood-fgsm")
 
 
 def lgm_met(evidence: Evidence) -> Verdict | None:
-    """Judge the EER of 3.1 %: met where the mean comes down to it, open where only the interval at the nearest eps does."""
+    """Judge the EER of 3.1 %: met where the mean comes down to it, open where only an interval does."""
     met = met_table(evidence.eer).set_index(["attack", "loss", "population"])["met"]
     told, held = [], []
     for population in POPULATIONS:
@@ -37,12 +37,12 @@ def lgm_met(evidence: Evidence) -> Verdict | None:
             f"{population}: {met[LGM_EER.attack, LGM_EER.loss, population]}"
             + ("" if reached else f", [{number(nearest.low)}, {number(nearest.high)}]")
         )
-        held.append(HOLDS if reached else OPEN if nearest.low <= LGM_EER.eer else FAILS)
+        held.append(HOLDS if reached else OPEN if min(share.low for share in shares.values()) <= LGM_EER.eer else FAILS)
     return Verdict("; ".join(told), _agreed(held)) if held else None
 
 
 def lgm_order(evidence: Evidence) -> Verdict | None:
-    """Judge the order at each eps, for the paper's is not public: neighbours by their intervals."""
+    """Judge the order at each eps, for the paper's is not public: by intervals."""
     told, held = [], []
     for population in POPULATIONS:
         ordered = [_shares(evidence, published, population) for published in (LGM_EER, CENTER_EER, SOFTMAX_EER)]
@@ -60,8 +60,8 @@ def lgm_order(evidence: Evidence) -> Verdict | None:
 
 
 def _in_order(shares: Sequence[Share]) -> int:
-    """Say whether each lies below the next (1), one above it (-1), or intervals overlap (0)."""
-    if any(one.low > other.high for one, other in pairwise(shares)):
+    """Say whether each lies below the next (1), one above a later one (-1), or intervals overlap (0)."""
+    if any(one.low > later.high for one, later in combinations(shares, 2)):
         return -1
     return int(all(one.high < other.low for one, other in pairwise(shares)))
 

@@ -113,17 +113,21 @@ def accuracy_of(evidence: Evidence, loss: str) -> Share | None:
 
 
 def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
-    """Judge whether a loss has the higher test accuracy; None where one of them has none."""
+    """Judge whether a loss has the higher test accuracy, by more than two trainings of one loss differ; None where one of them has none."""
     mine, theirs = accuracy_of(evidence, loss), accuracy_of(evidence, other)
     if mine is None or theirs is None:
         return None
     count = {name: sum(one.loss == name for one in evidence.accuracies) for name in (loss, other)}
     texts = [f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name])})" for name, share in ((loss, mine), (other, theirs))]
     measured = ", ".join(texts)
-    if theirs.high < mine.low:
-        return Verdict(measured, HOLDS)
-    if mine.high < theirs.low:
-        return Verdict(measured, FAILS)
+    if theirs.high < mine.low or mine.high < theirs.low:
+        trainings = defaultdict(list)
+        for one in evidence.accuracies:
+            trainings[one.loss].append(one.accuracy)
+        between = _largest_range(trainings.values())
+        if between is not None and abs(mine.mean - theirs.mean) <= between:
+            return Verdict(f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN)
+        return Verdict(measured, HOLDS if theirs.high < mine.low else FAILS)
     most = number(theirs.high - mine.low, digits=2)
     return Verdict(f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN)
 
@@ -199,11 +203,16 @@ def _compared(mine: _Side, theirs: _Side, images: int, between: float | None) ->
 
 
 def _between_trainings(rows: pd.DataFrame, column: str) -> float | None:
-    """Find the largest range over the trainings of one loss, of any, that met the same attacks on as many images; None without several."""
+    """Find by how much the trainings of one loss, of any, that met the same attacks on as many images differ; None without several."""
     groups = defaultdict(list)
     for loss, met, value in zip(rows["loss"].astype(str), _met(rows), rows[column], strict=True):
         groups[loss, met].append(float(value))
-    return max((max(values) - min(values) for values in groups.values() if len(values) > 1), default=None)
+    return _largest_range(groups.values())
+
+
+def _largest_range(groups: Collection[Sequence[float]]) -> float | None:
+    """Find the largest range within a group of several values; None where there is no such group."""
+    return max((max(values) - min(values) for values in groups if len(values) > 1), default=None)
 
 
 def _side(rows: pd.DataFrame, column: str) -> _Side:

@@ -102,6 +102,8 @@ def test_a_larger_eps_that_is_weaker_is_caught(judge):
     assert not passed(checks, "larger-eps")
     assert checks.loc["larger-eps", "detail"] == "60.0% robust under Linf 0.2 (white-box, oblivious), 50.0% under Linf 0.1"
     assert passed(judge({white("pgd", 0.1): 50, white("pgd", 0.2): 50, white("pgd", 0.3): 60}), "larger-eps")
+    # an attack that was not run at the eps between is compared, too
+    assert not passed(judge({white("pgd", 0.1): 50, white("fgsm", 0.2): 50, white("pgd", 0.3): 40}), "larger-eps")
 
 
 def test_a_single_step_may_overshoot_where_the_worst_case_does_not(judge):

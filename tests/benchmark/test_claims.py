@@ -91,6 +91,13 @@ def test_the_eer_of_lgm(curves, held):
     assert judged(claim("L-GM verifies"), eer=eers({"lgm": curves}, eps=(0.1, 0.2, 0.3))) == held
 
 
+def test_an_interval_at_another_eps_than_the_nearest_contains_the_eer_too():
+    frame = eers({"lgm": {0: [0.06, 0.05]}}, eps=(0.1, 0.3))
+    assert judged(claim("L-GM verifies"), eer=frame) == FAILS
+    frame.loc[frame["eps"] == 0.1, "eer_low"] = 0.02
+    assert judged(claim("L-GM verifies"), eer=frame) == OPEN
+
+
 def test_the_eer_of_few_images_counts_for_nothing():
     assert judged(claim("L-GM verifies"), eer=eers({"lgm": {0: [0.01]}}, adversarials=3)) is None
 
@@ -127,6 +134,12 @@ def test_the_order(lgm, held):
     frame = eers({"lgm": {0: lgm}, "center": {0: [0.1, 0.1]}, "softmax": {0: [0.2, 0.2]}}, eps=(0.1, 0.2))
     assert judged(claim("L-GM < center"), eer=frame) == held
     assert judged(claim("L-GM < center"), eer=frame[frame["loss"] != "center"]) is None
+
+
+def test_the_last_below_the_first_is_no_order():
+    frame = eers({"lgm": {0: [0.3]}, "center": {0: [0.2]}, "softmax": {0: [0.1]}})
+    frame.loc[frame["loss"] == "center", ["eer_low", "eer_high"]] = 0.05, 0.35  # overlaps both
+    assert judged(claim("L-GM < center"), eer=frame) == FAILS
 
 
 @pytest.mark.parametrize(
@@ -181,6 +194,11 @@ def test_accuracies_are_compared_by_their_intervals(loss, words):
     # the mean of softmax is lower, one of its trainings is not
     several = [card(loss, 0.997), card("softmax", 0.99), card("softmax", 0.9965, seed=1)]
     assert judged(judge, accuracies=several) == OPEN
+    # the intervals are apart, but by no more than two trainings of a third loss
+    spread = [card("rce", 0.99), card("rce", 0.993, seed=1)]
+    assert judged(judge, accuracies=[card(loss, 0.997), card("softmax", 0.994), *spread]) == OPEN
+    assert judged(judge, accuracies=[card(loss, 0.991), card("softmax", 0.994), *spread]) == OPEN
+    assert judged(judge, accuracies=[card(loss, 0.998), card("softmax", 0.994), *spread]) == HOLDS
 
 
 def test_a_cost_that_is_not_decided_is_bounded():
@@ -191,9 +209,12 @@ def test_a_cost_that_is_not_decided_is_bounded():
 @pytest.mark.parametrize(
     ("gm", "softmax", "held"),
     [
-        ([[119, 120, 121]], [[90, 120, 150]], HOLDS),
-        ([[90, 120, 150]], [[119, 120, 121]], FAILS),
-        ([[119, 120, 121], [80, 120, 150]], [[110, 120, 130]], OPEN),  # its trainings disagree
+        (3 * [[119, 120, 121]], 3 * [[90, 120, 150]], HOLDS),
+        (3 * [[90, 120, 150]], 3 * [[119, 120, 121]], FAILS),
+        (3 * [[119, 120, 121]], 3 * [[119, 120, 121]], OPEN),
+        (2 * [[119, 120, 121]] + [[80, 120, 150]], 3 * [[110, 120, 130]], OPEN),  # its trainings disagree
+        (3 * [[119, 120, 121]], 2 * [[90, 120, 150]], OPEN),  # one order of ten: chance
+        ([[119, 120, 121]], [[90, 120, 150]], OPEN),
         ([[119, 120, np.nan]], [[110, 120, 130]], None),
         ([[119, 120, 121]], [], None),
     ],
@@ -202,6 +223,12 @@ def test_the_symmetry_of_gm(gm, softmax, held):
     models = [looked("gm", angles, seed=seed) for seed, angles in enumerate(gm)]
     models += [looked("softmax", angles, seed=seed) for seed, angles in enumerate(softmax)]
     assert judged(claim("symmetric"), features=models) == held
+
+
+def test_few_trainings_say_why_they_decide_no_symmetry():
+    models = [looked("gm", [119, 120, 121]), looked("softmax", [90, 120, 150])]
+    verdict = claim("symmetric")(replace(EMPTY, features=models))
+    assert "chance alone puts all of one loss below all of the other once in 2" in verdict.measured
 
 
 def test_two_classes_in_one_dimension_have_no_simplex_to_reach():
@@ -311,7 +338,8 @@ def test_joint_robustness_that_was_not_measured_is_no_verdict():
     ("white", "query", "held"),
     [
         ((0.6, 0.3), (0.9, 0.8), HOLDS),
-        ((0.6, 0.3), (0.8, 0.8), HOLDS),  # nowhere worse
+        ((0.6, 0.3), (0.8, 0.8), OPEN),  # no worse is not better
+        ((0.6, 0.3), (0.0, 0.0), OPEN),  # nothing left of either
         ((0.6, 0.3), (0.5, 0.8), FAILS),
         ((0.3, 0.3), (0.9, 0.8), OPEN),
         ((0.2, 0.3), (0.9, 0.8), FAILS),
