@@ -90,7 +90,7 @@ def measure_all(names: Names = None, folder: Folder = ZOO, device: Device = "aut
 @zoo.command("page")
 def write_page(out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("docs/zoo.md"), folder: Folder = ZOO) -> None:
     """Write the page of all checkpoints from their cards."""
-    page = zoo_page([read_card(name, folder) for name in checkpoints(folder)], [load_recipe(name) for name in recipes()])
+    page = zoo_page([read_card(name, folder) for name in matching((), folder)], [load_recipe(name) for name in recipes()])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     console.print(f"{out}")

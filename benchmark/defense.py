@@ -139,7 +139,7 @@ def entrant_from_file(path: Path) -> Entrant:
         build = getattr(module, "build", None)
         try:
             defense = None if build is None else build()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DefenseError(f"{path.name} failed: {type(error).__name__}: {first_line(error)}") from error
     if build is None:
         raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")

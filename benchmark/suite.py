@@ -135,12 +135,14 @@ def load_suite(name: str) -> Suite:
         check_known("suite", name, suites(), SuiteError)
         path = SUITES / f"{name}.toml"
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
         plans = [_plan(entry, place) for entry, place in zip(table.pop("attacks", []), count(1))]
         suite = Suite(**table, attacks=tuple(plans))
         _check(suite)
     except FileNotFoundError:
         raise SuiteError(f"no suite file at {path}") from None
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path.name} is no valid TOML: {error}") from None
     except ValidationError as error:

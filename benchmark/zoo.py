@@ -147,9 +147,11 @@ def matching(patterns: Sequence[str], folder: Path = ZOO) -> list[str]:
     """Name the checkpoints that fit a name or pattern such as ``'*-s0'``; all without any.
 
     Raises:
-        CheckpointError: No checkpoint fits one of them.
+        CheckpointError: No checkpoint fits one of them, or the folder has none at all.
     """
     names = checkpoints(folder)
+    if not names:
+        raise CheckpointError(f"no checkpoints in {folder}")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             check_known("checkpoint", pattern, names, CheckpointError)

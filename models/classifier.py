@@ -103,7 +103,7 @@ class Classifier(nn.Module):
 
 
 def normalisation(mean: float | Sequence[float], std: float | Sequence[float]) -> nn.Module:
-    """Build the layer (x - mean) / std for images (B, C, H, W); numbers become one-element channels."""
+    """Build the layer (x - mean) / std for images (B, C, H, W), or anything (B, C, ...); numbers become one-element channels."""
     return _Normalise(mean, std)
 
 
@@ -115,7 +115,8 @@ class _Normalise(nn.Module):
         super().__init__()
         for name, value in (("mean", mean), ("std", std)):
             channels = [value] if isinstance(value, (int, float)) else list(value)
-            self.register_buffer(name, torch.tensor(channels).view(-1, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(channels), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+        channels = (-1, *(1,) * (x.ndim - 2))
+        return (x - self.mean.view(channels)) / self.std.view(channels)

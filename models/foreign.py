@@ -37,7 +37,7 @@ from .registry import check_known
 
 __all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "models_root", "needs_trust"]
 
-SUFFIXES = {".pt2": "pt2", ".ts": "torchscript", ".safetensors": "python"}
+SUFFIXES = {".pt2": "pt2", ".ts": "torchscript"}
 """What a path's suffix says where its prefix is left out."""
 
 HUBS = ("torchvision", "timm", "robustbench")
@@ -123,11 +123,12 @@ def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = Non
 def _split(name: str) -> tuple[str, str]:
     """Tell kind and rest; the kind may be one that nobody knows, and is "" where there is no sign of any."""
     prefix, colon, rest = name.partition(":")
-    suffix = Path(name).suffix
     if prefix in LOADERS:
         return prefix, rest
-    if suffix in SUFFIXES and (suffix != ".safetensors" or ".py:" in name):
-        return SUFFIXES[suffix], name
+    if ".py:" in name:
+        return "python", name
+    if kind := SUFFIXES.get(Path(name).suffix):
+        return kind, name
     return (prefix, rest) if colon and prefix.isidentifier() else ("", name)
 
 

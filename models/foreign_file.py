@@ -44,9 +44,14 @@ def load_pt2(name: str, _cache: Path) -> Packed:
     if not zipfile.is_zipfile(path):
         raise ForeignError(f"{path.name} is no archive of torch.export")
     content = path.read_bytes()
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        if strange := next(filter(NOT_TENSORS.search, archive.namelist()), None):
-            raise ForeignError(f"expected {path.name} to hold a graph and tensors, got also {strange}, which could run code: refused")
+    with _opening(path), zipfile.ZipFile(BytesIO(content)) as archive:
+        names, damaged = archive.namelist(), archive.testzip()  # torch looks at no checksum
+    if strange := next(filter(NOT_TENSORS.search, names), None):
+        raise ForeignError(f"expected {path.name} to hold a graph and tensors, got also {strange}, which could run code: refused")
+    if not any(name.endswith("/archive_format") for name in names):
+        raise ForeignError(f"{path.name} is no archive of torch.export")
+    if damaged:
+        raise ForeignError(f"{path.name} is damaged: the checksum of {damaged} does not fit")
     with _opening(path), only_tensors():
         program = torch.export.load(BytesIO(content))
         model = _Exported(program)
@@ -126,7 +131,7 @@ def _build(file: Path, builder: str) -> nn.Module:
         try:
             with torch.random.fork_rng(devices=[]):
                 model = build()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ForeignError(f"{builder}() of {file.name} failed: {type(error).__name__}: {first_line(error)}") from error
     if isinstance(model, Classifier):
         raise ForeignError(f"{builder} of {file.name} is a gmbench.Classifier already; return it from build() of a defense file")

@@ -10,6 +10,7 @@ have none: `Foreign.fingerprint` says what was fetched.
 """
 
 import importlib
+import importlib.metadata
 import inspect
 import pickle
 import sys
@@ -118,10 +119,11 @@ def _package(name: str) -> ModuleType:
     """Import an optional package or say how to get it."""
     package = name.partition(".")[0]
     try:
+        importlib.metadata.version(package)  # torchattacks brings an old folder of the name robustbench, which is not the package
         return importlib.import_module(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise ForeignError(f"{package}:NAME needs the package {package}; install it with: pip install 'gmbench[{package}]'") from None
     except ModuleNotFoundError as error:
-        if error.name == package:
-            raise ForeignError(f"{package}:NAME needs the package {package}; install it with: pip install 'gmbench[{package}]'") from None
         command = f"pip install {ELSEWHERE.get(error.name or '', error.name)}"
         raise ForeignError(f"the installed {package} lacks {error.name}; install it with: {command}") from None
     except Exception as error:  # noqa: BLE001 - another's package may raise anything when it is imported
@@ -146,7 +148,7 @@ def _fetching(hub: str, name: str, cache: Path) -> Iterator[None]:
         raise ForeignError(f"{hub}:{name} is pickled with more than tensors, which could run code, and is refused") from None
     except OSError as error:
         raise ForeignError(
-            f"{hub}:{name} cannot be fetched: {first_line(error)}; check the network, or fetch it elsewhere and copy its {cache}"
+            f"{hub}:{name} cannot be fetched: {first_line(error)}; check the network, or fetch it elsewhere and copy it into {cache}"
         ) from None
     except Exception as error:  # noqa: BLE001 - a hub's code may raise anything, and so may its downloader
         raise ForeignError(f"{hub}:{name} does not load: {type(error).__name__}: {first_line(error)}") from None

@@ -14,6 +14,8 @@ grows by a factor every few thousand iterations; here the interval is a share of
 length.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +23,9 @@ from torch.nn import functional
 from .head import HEADS, Head
 
 __all__ = ["LGM", "half_squared_distances"]
+
+LARGEST_GROWTH = 300
+"""Powers of ten by which a margin may grow before it is cut to alpha; a float has 308."""
 
 
 @HEADS.register("lgm")
@@ -69,6 +74,10 @@ class LGM(Head):
             raise ValueError(f"expected alpha_factor to be >= 1, got {alpha_factor}")
         if not 0 < alpha_every <= 1:
             raise ValueError(f"expected alpha_every to be in (0, 1], got {alpha_every}")
+        if alpha_start == 0 < alpha:
+            raise ValueError(f"expected alpha_start to be > 0, or alpha 0, got alpha {alpha}: a margin of 0 never grows")
+        if math.log10(alpha_factor) / alpha_every > LARGEST_GROWTH:
+            raise ValueError(f"expected the margin to stay a number, got a factor of {alpha_factor} every {alpha_every} of the training")
         self.alpha, self.alpha_start, self.alpha_factor, self.alpha_every = alpha, alpha_start, alpha_factor, alpha_every
         self.weight, self.centre_lr, self.variance_lr = weight, centre_lr, variance_lr
         self.covariance, self.log_det = covariance, log_det

@@ -27,7 +27,7 @@ def running(path: Path, kind: type[Exception]) -> Iterator[ModuleType]:
     try:
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise kind(f"{path.name} failed: {type(error).__name__}: {first_line(error)}") from error
         yield module
     finally:

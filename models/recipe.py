@@ -52,7 +52,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: str = Field(pattern=r"^[\w.+-]+$")  # files are named after it
     source: str
     data: str
     net: str
@@ -82,7 +82,7 @@ def load_recipe(name: str) -> Recipe:
     """Read a recipe by name or path.
 
     Raises:
-        ValueError: No such recipe, net, loss or option, the file is no TOML, or a key is misspelt, missing or out of range.
+        ValueError: No such recipe, net, loss or option, no TOML or none that can be read, or a key is misspelt, missing or out of range.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -92,13 +92,15 @@ def load_recipe(name: str) -> Recipe:
         recipe = Recipe(**tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ValueError(f"no recipe file at {path}") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is no valid TOML: {error}") from None
     except ValidationError as error:
         raise ValueError(f"{path.name}: {explain(error, Recipe)}") from None
     try:
         with torch.random.fork_rng(devices=[]):
-            build_classifier(recipe, classes=10)  # names and options are wrong now or never
+            build_classifier(recipe, classes=max(recipe.features, 2))  # every loss takes so many; the data's own number comes later
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path.name}: {error}") from None
     return recipe

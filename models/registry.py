@@ -15,6 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 
 __all__ = ["Registry", "UnknownName", "check_known", "import_modules"]
 
+MANY = 20
+"""Names, more than which an error does not list."""
+
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -96,7 +99,8 @@ def check_known(kind: str, name: str, known: Iterable[str], error: type[Exceptio
     if name in names:
         return
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+    others = f"known: {', '.join(names)}" if len(names) <= MANY else f"there are {len(names)}, gmbench list shows them"
+    hint = f"did you mean '{near[0]}'?" if near else others
     raise error(f"no {kind} named '{name}'; {hint}")
 
 

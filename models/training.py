@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .classifier import Classifier
 from .head import Head
+from .python_file import first_line
 from .recipe import Recipe, build_classifier
 
 __all__ = ["Diverged", "Progress", "Trained", "accuracy", "has_bf16", "train"]
@@ -78,11 +79,12 @@ def train(
 
     Raises:
         Diverged: The loss became NaN or infinite.
-        ValueError: The state is damaged, or of another recipe or seed.
+        ValueError: The loss does not take so many classes or the net no such images, or the state is damaged or of another recipe or seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = build_classifier(recipe, classes).to(device)
+    _try(classifier, recipe, x[:2].to(device))
     head = classifier.head
     if not isinstance(head, Head):
         raise TypeError(f"expected the head to be a Head, got {type(head).__name__}")
@@ -198,6 +200,19 @@ def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator
         parameters = [value for name, value in classifier.named_parameters() if factors.get(name, 1.0) == factor]
         if parameters:
             yield {"params": parameters, "highest_lr": lr * factor}
+
+
+@torch.no_grad()
+def _try(classifier: Classifier, recipe: Recipe, x: Tensor) -> None:
+    """See whether the images fit the net and its normalisation."""
+    channels = x.shape[1]
+    if {len(recipe.mean), len(recipe.std)} - {1, channels}:
+        told = f"{len(recipe.mean)} means and {len(recipe.std)} stds"
+        raise ValueError(f"expected {recipe.name} to have one mean and std or {channels}, one per channel, got {told}")
+    try:
+        classifier.eval()(x.float() / 255)
+    except RuntimeError as error:
+        raise ValueError(f"expected net '{recipe.net}' to take images of shape {tuple(x.shape[1:])}: {first_line(error)}") from None
 
 
 @torch.no_grad()

@@ -283,6 +283,14 @@ def test_the_page_by_command(gmbench: Callable[..., int], folder: Path, tmp_path
     assert (tmp_path / "new" / "zoo.md").read_text(encoding="utf-8") == expected
 
 
+@pytest.mark.parametrize("command", ["verify", "measure", "page"])
+def test_a_folder_without_checkpoints_is_an_error(
+    gmbench: Callable[..., int], tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gmbench("zoo", command, "--folder", tmp_path / "nowhere") == 2
+    assert "no checkpoints in" in capsys.readouterr().err
+
+
 def test_train_makes_what_is_missing(
     gmbench: Callable[..., int], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

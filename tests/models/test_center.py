@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gmbench.models.center import Center
+from gmbench.models.lgm import LGM
 
 FEATURES = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
 Y = torch.tensor([0, 0, 2])
@@ -69,6 +71,26 @@ def test_centres_rest_in_evaluation_mode() -> None:
     before = head.centres.clone()
     head.loss(FEATURES, Y, 0.0)
     assert head.centres.equal(before)
+
+
+def test_pull_is_the_likelihood_term_of_lgm_with_an_identity_covariance() -> None:
+    """L-GM paper, section 3.4; L-GM's term has no factor but its weight, as its d has the 1/2."""
+    y, weight = torch.tensor([0, 1, 2]), 0.07
+    head = build(weight=weight).eval()
+    lgm, bare = (LGM(features=2, classes=3, alpha=0.0, alpha_start=0.0, weight=value).double() for value in (weight, 0.0))
+    for mixture in (lgm, bare):
+        mixture.means.data.copy_(head.centres)
+
+    def terms(features: Tensor) -> tuple[Tensor, Tensor]:
+        pull = head.loss(features, y, 0.0) - functional.cross_entropy(head(features), y)
+        return pull, lgm.loss(features, y, 0.0) - bare.loss(features, y, 0.0)
+
+    features = FEATURES.clone().requires_grad_()
+    pull, likelihood = terms(features)
+    torch.testing.assert_close(pull, likelihood, rtol=1e-12, atol=0)
+    [own] = torch.autograd.grad(pull, features, retain_graph=True)
+    [other] = torch.autograd.grad(likelihood, features)
+    torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-15)
 
 
 def test_centres_are_state_but_no_parameters() -> None:

@@ -117,6 +117,13 @@ def test_normalisation_by_numbers_is_the_same_for_all_channels() -> None:
     assert normalisation(0, 1)(x).equal(x)
 
 
+def test_normalisation_of_vectors_is_per_feature() -> None:
+    x = torch.rand(5, 2, generator=torch.Generator().manual_seed(0))
+    expected = (x - torch.tensor([0.1, 0.2])) / torch.tensor([0.5, 2.0])
+    torch.testing.assert_close(normalisation((0.1, 0.2), (0.5, 2.0))(x), expected)
+    assert normalisation(0, 1)(x).equal(x)
+
+
 def test_normalisation_is_no_part_of_the_weights() -> None:
     assert list(Classifier(nn.Flatten(), nn.Linear(4, 3), mean=0.5).state_dict()) == ["head.weight", "head.bias"]
 

@@ -79,6 +79,19 @@ def test_loss_and_its_gradients_are_finite(head: Head, width: int, progress: flo
         assert gradient.abs().max() > 0, name
 
 
+@pytest.mark.parametrize("y", [[0, 1, 2, 3, 0, 1], [0, 2], [1]], ids=["every class", "classes missing", "one image"])
+def test_no_loss_or_gradient_is_nan_at_huge_logits(head: Head, width: int, y: list[int]) -> None:
+    features = 1e5 * noise(len(y), width)
+    assert head(features).abs().max() >= 1e4
+    features.requires_grad_()
+    loss = head.train().loss(features, torch.tensor(y), 1.0)
+    loss.backward()
+    assert loss.isfinite()
+    for name, gradient in [("features", features.grad), *((name, value.grad) for name, value in head.named_parameters())]:
+        assert gradient is not None, name
+        assert gradient.isfinite().all(), name
+
+
 @pytest.mark.parametrize("progress", [0.0, 1.0])
 def test_gradient_is_that_of_the_loss(head: Head, width: int, progress: float) -> None:
     head = head.double().eval()

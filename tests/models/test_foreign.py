@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from enum import Enum
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,6 +71,13 @@ def check(classifier: Foreign, x: Tensor, logits: Tensor, features: Tensor | Non
     torch.testing.assert_close(classifier(x[:1]), logits[:1], rtol=1e-4, atol=1e-5)  # any batch size
     (gradient,) = torch.autograd.grad(outputs.logits[:, 0].sum(), x)
     assert (gradient.flatten(1).abs().amax(1) > 0).all()
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
+    """Let the modules be imported as if their package were installed."""
+    monkeypatch.setattr("gmbench.models.foreign_hub.importlib.metadata.version", lambda _name: "1.0")
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 # torchvision
@@ -150,7 +158,7 @@ def fake_timm(monkeypatch: pytest.MonkeyPatch, create_model: Callable[..., nn.Mo
         create_model=create_model,
         __version__="1.0.31",
     )
-    monkeypatch.setitem(sys.modules, "timm", timm)
+    install(monkeypatch, timm)
 
 
 def timm_net(classes: int = 5) -> nn.Module:
@@ -240,9 +248,7 @@ def fake_robustbench(monkeypatch: pytest.MonkeyPatch, load_model: Callable[..., 
     crop = torchvision.transforms.Compose([torchvision.transforms.CenterCrop(24), torchvision.transforms.ToTensor()])
     whole = torchvision.transforms.ToTensor()
     parts["data"].get_preprocessing = lambda dataset, *_: crop if dataset is BenchmarkDataset.imagenet else whole
-    monkeypatch.setitem(sys.modules, "robustbench", ModuleType("robustbench"))
-    for part, module in parts.items():
-        monkeypatch.setitem(sys.modules, f"robustbench.{part}", module)
+    install(monkeypatch, ModuleType("robustbench"), *parts.values())
 
 
 @pytest.mark.parametrize(
@@ -330,6 +336,24 @@ def test_pt2_for_a_fixed_number_of_images(tmp_path: Path) -> None:
 def test_pt2_that_takes_no_images(tmp_path: Path) -> None:
     with pytest.raises(ForeignError, match=r"expected net.pt2 to take images .*, got 2 dimensions"):
         load_foreign(export(nn.Linear(4, 3).eval(), tmp_path / "net.pt2", x=torch.rand(2, 4)))
+
+
+def test_pt2_with_a_flipped_bit_is_refused(tmp_path: Path, archive: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        place = next(entry for entry in content.infolist() if entry.filename.endswith("weight_0"))
+    spoilt = bytearray(archive.read_bytes())
+    spoilt[place.header_offset + 30 + len(place.filename) + 80] ^= 1
+    (tmp_path / "net.pt2").write_bytes(spoilt)
+    with pytest.raises(ForeignError, match=r"net.pt2 is damaged: the checksum of .*weight_0 does not fit"):
+        load_foreign(str(tmp_path / "net.pt2"))
+
+
+def test_pt2_with_a_damaged_directory_is_one_line(tmp_path: Path, archive: Path) -> None:
+    before, _, after = archive.read_bytes().rpartition(b"PK\x01\x02")
+    (tmp_path / "net.pt2").write_bytes(before + b"PK\x01\x03" + after)
+    with pytest.raises(ForeignError, match=r"net.pt2 does not load: BadZipFile") as caught:
+        load_foreign(str(tmp_path / "net.pt2"))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("entry", ["constants/opaque_obj_0", "constants/custom_obj_0", "aotinductor/model/model.so"])
@@ -447,6 +471,7 @@ def test_where_fetched_models_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("robustbench:Wong2020Fats", "did you mean 'robustbench:Wong2020Fast'?"),
         ("robustbench:cifar10/Linf/Wong2020Fats", "did you mean 'robustbench:cifar10/Linf/Wong2020Fast'?"),
         ("nowhere.pt2", "no model file at nowhere.pt2"),
+        ("net.py:Net", "to be FILE.py:CLASS@WEIGHTS.safetensors, got 'net.py:Net'"),
         ("python:net.py", "to be FILE.py:CLASS@WEIGHTS.safetensors, got 'net.py'"),
     ],
 )
@@ -461,10 +486,11 @@ def test_unknown_names_are_one_line(monkeypatch: pytest.MonkeyPatch, name: str, 
 
 @pytest.mark.parametrize("package", ["timm", "robustbench"])
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    def find(name: str) -> ModuleType:
-        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+    def find(name: str) -> str:
+        raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("gmbench.models.foreign_hub.importlib.import_module", find)
+    monkeypatch.setattr("gmbench.models.foreign_hub.importlib.metadata.version", find)
+    monkeypatch.setitem(sys.modules, package, ModuleType(package))  # another's folder of that name, as torchattacks has one, is no package
     with pytest.raises(ForeignError, match=rf"needs the package {package}; install it with: pip install 'gmbench\[{package}\]'"):
         load_foreign(f"{package}:anything")
 
@@ -476,6 +502,7 @@ def test_a_package_that_lacks_another(monkeypatch: pytest.MonkeyPatch, lacking: 
     def find(_name: str) -> ModuleType:
         raise ModuleNotFoundError(f"No module named '{lacking}'", name=lacking)
 
+    install(monkeypatch)
     monkeypatch.setattr("gmbench.models.foreign_hub.importlib.import_module", find)
     with pytest.raises(ForeignError) as caught:
         load_foreign("robustbench:anything")
@@ -502,6 +529,8 @@ def test_damaged_files_are_one_line(tmp_path: Path, name: str, caplog: pytest.Lo
         ("def Net(): return 3", r"expected Net\(\) of net.py to be a torch.nn.Module, got int"),
         ("import nowhere", "net.py failed: ModuleNotFoundError"),
         ("def Net(:", "net.py failed: SyntaxError"),
+        ("raise SystemExit(0)", "net.py failed: SystemExit"),
+        ("def Net(): raise SystemExit(0)", r"Net\(\) of net.py failed: SystemExit"),
         (NET.replace("classes: int = 5", "classes: int = 6"), "net.safetensors does not fit Net of net.py: size mismatch"),
         (NET.replace("return ", "return 'nothing' or "), "does not work as a classifier; expected logits of shape"),
         (

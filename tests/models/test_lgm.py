@@ -155,6 +155,8 @@ def test_learning_rates() -> None:
         ({"weight": -1.0}, "expected alpha, alpha_start and weight to be >= 0, got .* and -1.0"),
         ({"alpha_factor": 0.5}, "expected alpha_factor to be >= 1, got 0.5"),
         ({"alpha_every": 0.0}, r"expected alpha_every to be in \(0, 1\], got 0.0"),
+        ({"alpha_start": 0.0}, r"expected alpha_start to be > 0, or alpha 0, got alpha 1.0: a margin of 0 never grows"),
+        ({"alpha_every": 0.003}, r"expected the margin to stay a number, got a factor of 10.0 every 0.003 of the training"),
         ({"alpha_every": 1.5}, r"expected alpha_every to be in \(0, 1\], got 1.5"),
     ],
 )

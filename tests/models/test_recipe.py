@@ -79,6 +79,35 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "none.toml"))
 
 
+def test_a_folder_or_a_binary_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"^.*folder\.toml cannot be read: Is a directory$"):
+        load_recipe(str(tmp_path / "folder.toml"))
+    with pytest.raises(ValueError, match=r"^binary\.toml is no valid TOML: 'utf-8' codec can't decode byte 0xff"):
+        load_recipe(str(tmp_path / "binary.toml"))
+
+
+@pytest.mark.parametrize("name", [name for name in recipes() if load_recipe(name).loss["name"] in ("gccs", "mmlda", "mmc")])
+def test_fixed_means_can_be_reached(name: str) -> None:
+    """Half of a simplex's coordinates are negative; a net that ends in a pooled ReLU gives no such feature."""
+    recipe = load_recipe(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = build_classifier(recipe, classes=10).eval()
+        images = torch.rand(4, *((3, 32, 32) if recipe.data == "cifar10-jpeg" else (1, 28, 28)))
+    with torch.no_grad():
+        assert classifier.features(images).min() < 0
+
+
+def test_a_recipe_is_no_bound_to_ten_classes(file: Path) -> None:
+    text = GOOD.replace('"lgm"', '"gccs"').replace("alpha = 0.5\n", "").replace("features = 4", "features = 3")
+    file.write_text(text)
+    assert build_classifier(load_recipe(str(file)), classes=3).head.log_likelihood(torch.zeros(1, 3)).shape == (1, 3)
+    with pytest.raises(ValueError, match="expected features to be the number of classes, 10, for GCCS, got 3"):
+        build_classifier(load_recipe(str(file)), classes=10)
+
+
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_our_recipes_load_under_their_name(path: Path) -> None:
     recipe = load_recipe(path.stem)

@@ -56,6 +56,11 @@ def test_name_with_nothing_near_gives_all(shapes: Registry[tuple[object, ...]]) 
         shapes["xyz"]
 
 
+def test_an_error_lists_no_more_names_than_one_reads() -> None:
+    with pytest.raises(ValueError, match=r"^no shape named 'xyz'; there are 21, gmbench list shows them$"):
+        check_known("shape", "xyz", [f"side{number}" for number in range(21)])
+
+
 def test_taken_name_is_refused(shapes: Registry[tuple[object, ...]]) -> None:
     before = shapes["square"]
     with pytest.raises(ValueError, match=r"^expected a new shape name, got 'square', which is taken$"):

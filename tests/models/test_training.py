@@ -52,6 +52,20 @@ def test_the_state_of_another_training_is_refused(recipe: Recipe, tmp_path: Path
         weights(other, seed=int(change.get("seed", 0)), state=tmp_path / "own.state")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"net": "mnist-conv6"}, r"^expected net 'mnist-conv6' to take images of shape \(1, 8, 8\): "),
+        ({"mean": (0.1, 0.2, 0.3)}, "to have one mean and std or 1, one per channel, got 3 means and 1 stds$"),
+        ({"loss": {"name": "gccs"}}, "^expected features to be the number of classes, 3, for GCCS"),
+    ],
+)
+def test_images_that_do_not_fit_are_one_line(recipe: Recipe, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        weights(recipe.model_copy(update=change))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_damaged_state_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
     weights(recipe, state=tmp_path / "own.state")
     content = (tmp_path / "own.state").read_bytes()
