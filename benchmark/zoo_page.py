@@ -1,5 +1,6 @@
 """The zoo's page, docs/zoo.md: a table per data set and a section per recipe, written from the cards alone."""
 
+import inspect
 import json
 import re
 import sys
@@ -27,7 +28,7 @@ machine.
 Features: *own mean* is the mean distance of a test image's feature to the mean of its class's training features, *nearest other* the one to
 the nearest mean of another class, and *own / other* their ratio. *Angles* are those between the class means around the centre of all
 (smallest, mean, largest, in degrees; a simplex of 10 classes has 96.4 everywhere). *Spread* is the variance of the softmax values of the
-classes that are not the true one, averaged over the test images."""
+classes that are not the true one, averaged over the test images; where a results page tells it, over those that are classified rightly."""
 
 
 def zoo_page(cards: Sequence[Card], recipes: Sequence[Recipe] = ()) -> str:
@@ -117,7 +118,11 @@ def _recipe(recipe: Recipe, cards: Sequence[Card]) -> list[str]:
 
 
 def _toml(recipe: Recipe) -> str:
-    """Write every setting but name and source as a recipe file has it; JSON writes strings, numbers and lists as TOML does."""
+    """Write every setting but name and source, defaults too, as a recipe file has it; JSON writes strings and numbers as TOML does."""
     settings = recipe.model_dump(exclude={"name", "source", "loss"}, exclude_none=True)
-    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    return "\n".join([*lines, "", "[loss]", *(f"{key} = {json.dumps(value)}" for key, value in recipe.loss.items())])
+    options = inspect.signature(HEADS[recipe.loss["name"]]).parameters.values()
+    loss = recipe.loss | {
+        option.name: recipe.loss.get(option.name, option.default) for option in options if option.default not in (option.empty, None)
+    }
+    tables = [[f"{key} = {json.dumps(value)}" for key, value in table.items()] for table in (settings, loss)]
+    return "\n".join([*tables[0], "", "[loss]", *tables[1]])
