@@ -16,9 +16,9 @@ import pandas as pd
 from .features import ModelFeatures
 from .figure_spread import Robustness
 from .leaderboard import UNCHECKED
-from .setting import eps_text, loss_name
+from .setting import eps_text, loss_name, own_rows
 from .share import Share, number
-from .summary import JOINT, NORM, attacks_of, fullest_eps, number_of, own_rows
+from .summary import JOINT, NORM, attacks_of, fullest_eps, number_of
 from .tables import failed_checks
 
 __all__ = ["FAILS", "HOLDS", "OPEN", "Accuracy", "Evidence", "Held", "Verdict", "accuracy_of", "decided", "more_accurate", "more_robust"]

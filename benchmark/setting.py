@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "losses_of",
     "middle_eps",
     "most_attacked",
+    "own_rows",
     "reliable",
     "settings_of",
     "slug",
@@ -145,6 +146,14 @@ def most_attacked(leaderboard: pd.DataFrame, *, across_eps: bool = False) -> pd.
     attacks = leaderboard["attacks"].astype(str).str.count(";")
     same = ["loss", "norm", "access", "awareness"] + ([] if across_eps else ["eps"])
     return leaderboard[attacks == attacks.groupby([leaderboard[name].astype(str) for name in same]).transform("max")]
+
+
+def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
+    """Select one row per model and threat model, that of the loss's detector; any of a loss that has none, without what speaks of it."""
+    loss, detector = leaderboard["loss"].astype(str), leaderboard["detector"].astype(str)
+    own = leaderboard[detector == loss.map(dict(detectors))]
+    without = leaderboard[~loss.isin(list(detectors))].drop_duplicates(["model", "norm", "eps", "access", "awareness"])
+    return pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)]) if len(without) else own
 
 
 def losses_of(frame: pd.DataFrame) -> list[str]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .setting import Setting, eps_number, eps_of, loss_name, losses_of, reliable
+from .setting import Setting, eps_number, eps_of, loss_name, losses_of, own_rows, reliable
 from .share import FEW, number
 from .tables import failed_checks, markdown
 
-__all__ = ["JOINT", "NORM", "PAPERS", "attacks_of", "fullest_eps", "number_of", "own_rows", "summary_markdown"]
+__all__ = ["JOINT", "NORM", "PAPERS", "attacks_of", "fullest_eps", "number_of", "summary_markdown"]
 
 PAPERS = {
     "lgm": "Wan et al. 2018",
@@ -120,14 +120,6 @@ def fullest_eps(leaderboard: pd.DataFrame, access: str, awareness: str) -> list[
     sizes = [eps for eps in eps_of(rows) if np.isfinite(eps)]
     most = {eps: max(map(len, map(attacks_of, rows.loc[rows["eps"] == eps, "attacks"]))) for eps in sizes}
     return sorted(eps for eps, count in most.items() if count == max(most.values()))
-
-
-def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
-    """Select one row per model and threat model, that of the loss's detector; any of a loss that has none, without what speaks of it."""
-    loss, detector = leaderboard["loss"].astype(str), leaderboard["detector"].astype(str)
-    own = leaderboard[detector == loss.map(dict(detectors))]
-    without = leaderboard[~loss.isin(list(detectors))].drop_duplicates(["model", "norm", "eps", "access", "awareness"])
-    return pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)]) if len(without) else own
 
 
 def attacks_of(attacks: object) -> frozenset[str]:

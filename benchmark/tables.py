@@ -5,7 +5,7 @@ from the lowest to the highest end of the seeds' intervals; of all else the rang
 apply, "few" where too few images are there to measure it on, and a line below the title that says so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 
 from .eer_table import POPULATIONS
 from .leaderboard import FEWEST
-from .setting import Setting, eps_number, eps_of, eps_text, loss_name, losses_of, most_attacked, reliable, settings_of
+from .setting import Setting, eps_number, eps_of, eps_text, loss_name, losses_of, most_attacked, own_rows, reliable, settings_of
 from .share import FEW, Share, mean_range, number
 
 __all__ = ["eer_latex", "eer_markdown", "failed_checks", "headline_markdown", "leaderboard_markdown", "markdown"]
@@ -81,8 +81,7 @@ def headline_markdown(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -
         detectors: {loss: detector}, see `verification_detectors`.
     """
     lines = []
-    own = most_attacked(leaderboard[leaderboard["detector"].astype(str) == leaderboard["loss"].astype(str).map(dict(detectors))])
-    for threat, rows in own.groupby(_THREAT, observed=True, sort=True):
+    for threat, rows in most_attacked(own_rows(leaderboard, detectors)).groupby(_THREAT, observed=True, sort=True):
         norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
         named = {"norm": norm, "eps": eps_number(eps), "attacker": f"{access}, {awareness}"}
         lines += [named | _shares(part) | _verdict(part) for part in _best_first(rows)]
@@ -161,15 +160,9 @@ def _latex_table(setting: Setting, rows: pd.DataFrame, detectors: Sequence[str])
         for place, loss in enumerate(losses_of(rows[rows["eps"] == eps])):
             size = "" if place else eps_number(eps)
             both = [[measured.get((eps, loss, detector, population)) for population in POPULATIONS] for detector in detectors]
-            cells = [" / ".join(number(_mean(values)) for values in pair if values) or "n/a" for pair in both]
+            cells = [" / ".join(number(float(np.mean(values))) for values in pair if values) or "n/a" for pair in both]
             lines.append(" & ".join([size, _escape(loss_name(loss)), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Average what there is, NaN if nothing."""
-    told = [value for value in values if not np.isnan(value)]
-    return float(np.mean(told)) if told else np.nan
 
 
 def _escape(text: str) -> str:

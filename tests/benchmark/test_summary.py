@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gmbench.benchmark.setting import eps_number, eps_text
-from gmbench.benchmark.summary import PAPERS, fullest_eps, own_rows, summary_markdown
+from gmbench.benchmark.setting import eps_number, eps_text, own_rows
+from gmbench.benchmark.summary import PAPERS, fullest_eps, summary_markdown
 
 FULL = "fgsm;pgd;square"
 DETECTORS = {"lgm": "likelihood", "softmax": "msp", "mine": "own"}

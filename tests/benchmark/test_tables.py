@@ -194,6 +194,12 @@ def test_seeds_that_met_other_attacks_are_no_mean():
     assert set(zip(kept["eps"], kept["attacks"], strict=True)) == {(0.1, "fgsm;pgd")}
 
 
+def test_headline_keeps_a_loss_that_no_detector_applies_to():
+    lines = rows_of(headline_markdown(make_leaderboard(), {"lgm": "likelihood"}))
+    [line] = [line for line in lines if line["loss"] == "softmax"]
+    assert line["joint robust accuracy (%)"] == "n/a"
+
+
 def test_headline_shows_one_detector_a_loss():
     lines = rows_of(headline_markdown(make_leaderboard(), {"lgm": "likelihood", "softmax": "msp"}))
     assert [(line["loss"], line["detector"]) for line in lines] == [("softmax", "msp"), ("L-GM", "likelihood")]
@@ -299,6 +305,13 @@ def test_paper_markdown_of_successes_that_are_few():
 
 def test_paper_markdown_is_empty_where_nothing_of_it_was_measured():
     assert paper_markdown(make_eer({"lgm": {0: [0.1]}}, attack="pgd")) == ""
+
+
+def test_latex_has_no_mean_of_those_seeds_alone_that_have_an_eer():
+    seeds = make_eer({"lgm": {0: [0.1], 1: [0.3]}}, attack="pgd")
+    assert "& 20.0 / 21.0 " in eer_latex(seeds)
+    few = (seeds["seed"] == 1) & (seeds["population"] == "successful")
+    assert "& 20.0 / few " in eer_latex(seeds.assign(adversarials=np.where(few, 3, 100)))
 
 
 def test_an_attack_on_some_models_only_is_not_run_rather_than_not_applicable():
