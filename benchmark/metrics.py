@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.measurements import wilson_interval
-from ..models.registry import check_known
 
-__all__ = ["Roc", "auroc", "detection_intervals", "eer", "interval", "proportion_interval", "roc", "threshold_at_fpr", "tpr", "worst_case"]
+__all__ = ["Roc", "auroc", "detection_intervals", "eer", "proportion_interval", "roc", "threshold_at_fpr", "tpr", "worst_case"]
 
 Scores = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
@@ -120,14 +119,6 @@ def detection_intervals(
         weighted = weights[:, negatives].cumsum(1)[:, false], weights[:, positives].cumsum(1)[:, true]
         drawn.append((_auroc(*weighted), _eer(*weighted)))
     return dict(zip(_STATISTICS, map(_percentiles, np.concatenate(drawn, axis=1)), strict=True))
-
-
-def interval(
-    clean: Scores, adversarial: Scores, statistic: str, positive: NDArray[np.bool_], *, resamples: int = 500, seed: int = 0
-) -> tuple[float, float]:
-    """Compute one of the `detection_intervals`: ``statistic`` is "auroc" or "eer"."""
-    check_known("statistic", statistic, _STATISTICS)
-    return detection_intervals(clean, adversarial, positive, resamples=resamples, seed=seed)[statistic]
 
 
 def proportion_interval(values: NDArray[np.bool_]) -> tuple[float, float]:

@@ -14,7 +14,6 @@ from gmbench.benchmark.metrics import (
     auroc,
     detection_intervals,
     eer,
-    interval,
     proportion_interval,
     roc,
     threshold_at_fpr,
@@ -161,8 +160,6 @@ def test_other_bad_input_is_told():
         detection_intervals(scores, scores[:2], flags)
     with pytest.raises(TypeError, match="expected positive to be a 1-D array of bool, got a 1-D array of int64"):
         detection_intervals(scores, scores, flags.astype(np.int64))
-    with pytest.raises(ValueError, match="did you mean 'auroc'"):
-        interval(scores, scores, "auc", flags)
     with pytest.raises(ValueError, match=r"expected fpr to be in \[0, 1\], got 5"):
         threshold_at_fpr(scores, 5)
     with pytest.raises(TypeError, match="expected values to be a 1-D array of bool, got a 1-D array of float64"):
@@ -216,7 +213,6 @@ def test_intervals_are_those_of_resampled_images(monkeypatch, values, chunk):
     found = detection_intervals(clean, adversarial, positive, resamples=60, seed=7)
     np.testing.assert_allclose(found["auroc"], expected[:, 0], atol=1e-12)
     np.testing.assert_allclose(found["eer"], expected[:, 1], atol=1e-12)
-    assert interval(clean, adversarial, "eer", positive, resamples=60, seed=7) == found["eer"]
 
 
 def test_weights_are_multinomial():
