@@ -208,7 +208,7 @@ def _try(classifier: Classifier, recipe: Recipe, x: Tensor) -> None:
     channels = x.shape[1]
     if {len(recipe.mean), len(recipe.std)} - {1, channels}:
         told = f"{len(recipe.mean)} means and {len(recipe.std)} stds"
-        raise ValueError(f"expected {recipe.name} to have one mean and std or {channels}, one per channel, got {told}")
+        raise ValueError(f"expected {recipe.name} to have one mean and std, or one per channel ({channels}), got {told}")
     try:
         classifier.eval()(x.float() / 255)
     except RuntimeError as error:

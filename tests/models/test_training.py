@@ -56,7 +56,7 @@ def test_the_state_of_another_training_is_refused(recipe: Recipe, tmp_path: Path
     ("change", "message"),
     [
         ({"net": "mnist-conv6"}, r"^expected net 'mnist-conv6' to take images of shape \(1, 8, 8\): "),
-        ({"mean": (0.1, 0.2, 0.3)}, "to have one mean and std or 1, one per channel, got 3 means and 1 stds$"),
+        ({"mean": (0.1, 0.2, 0.3)}, r"to have one mean and std, or one per channel \(1\), got 3 means and 1 stds$"),
         ({"loss": {"name": "gccs"}}, "^expected features to be the number of classes, 3, for GCCS"),
     ],
 )
