@@ -25,7 +25,7 @@ dev: $(DEV) ## set up .venv (Python >= 3.11; about 6 GB, once)
 bench: $(DEV) ## run the suite digits-v1, a few minutes: results/digits-v1
 	$(BIN)/gmbench run digits-v1
 
-reproduce: $(DEV) ## fetch MNIST where it is missing and run every published suite, about five hours: results/
+reproduce: $(DEV) ## fetch MNIST where it is missing and run every published suite, hours: results/
 	$(BIN)/gmbench data mnist
 	$(foreach suite,$(SUITES),$(BIN)/gmbench run $(suite) &&) true
 

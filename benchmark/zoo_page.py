@@ -121,8 +121,7 @@ def _toml(recipe: Recipe) -> str:
     """Write every setting but name and source, defaults too, as a recipe file has it; JSON writes strings and numbers as TOML does."""
     settings = recipe.model_dump(exclude={"name", "source", "loss"}, exclude_none=True)
     options = inspect.signature(HEADS[recipe.loss["name"]]).parameters.values()
-    loss = recipe.loss | {
-        option.name: recipe.loss.get(option.name, option.default) for option in options if option.default not in (option.empty, None)
-    }
-    tables = [[f"{key} = {json.dumps(value)}" for key, value in table.items()] for table in (settings, loss)]
-    return "\n".join([*tables[0], "", "[loss]", *tables[1]])
+    defaults = {option.name: option.default for option in options if option.default is not option.empty}
+    loss = {"name": recipe.loss["name"]} | defaults | recipe.loss
+    lines, loss_lines = ([f"{key} = {json.dumps(value)}" for key, value in table.items()] for table in (settings, loss))
+    return "\n".join([*lines, "", "[loss]", *loss_lines])

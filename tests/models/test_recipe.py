@@ -114,6 +114,8 @@ def test_our_recipes_load_under_their_name(path: Path) -> None:
     assert recipe.name == path.stem
     assert recipe.name.startswith(f"{recipe.data}-")
     assert recipe == load_recipe(str(path))
+    with torch.random.fork_rng(devices=[]):
+        build_classifier(recipe, classes=10)  # of all our data sets
 
 
 def test_every_loss_has_a_recipe_for_every_data_set() -> None:
