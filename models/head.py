@@ -9,7 +9,7 @@ from .registry import Registry
 
 __all__ = ["HEADS", "Head"]
 
-HEADS: Registry["Head"] = Registry("loss")
+HEADS: Registry["Head"] = Registry("loss", given=("features", "classes"))
 """Every head by the name of its loss; a factory takes ``features`` (D), ``classes`` (K) and the paper's options."""
 
 

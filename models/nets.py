@@ -10,7 +10,7 @@ from .registry import Registry
 
 __all__ = ["NETS"]
 
-NETS: Registry[nn.Module] = Registry("net")
+NETS: Registry[nn.Module] = Registry("net", given=("features",))
 """Every network by name; a factory takes ``features`` (D)."""
 
 

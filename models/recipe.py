@@ -116,9 +116,8 @@ def build_classifier(recipe: Recipe, classes: int) -> Classifier:
     options = {key: value for key, value in recipe.loss.items() if key != "name"}
     if "name" not in recipe.loss:
         raise ValueError(f"expected [loss] to have a name, one of {', '.join(HEADS)}")
-    for taken in ("features", "classes"):
-        if taken in options:
-            raise ValueError(f"expected [loss] not to have '{taken}': it is the recipe's or the data's")
+    if taken := sorted(HEADS.given & set(options)):
+        raise ValueError(f"expected [loss] not to have '{taken[0]}': it is the recipe's or the data's")
     net = NETS.build(recipe.net, features=recipe.features)
     head: Head = HEADS.build(recipe.loss["name"], features=recipe.features, classes=classes, **options)
     return Classifier(net, head, recipe.mean, recipe.std).to(memory_format=torch.channels_last)

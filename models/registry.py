@@ -34,10 +34,12 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
 
     Args:
         kind: What the names stand for, in the singular ("attack"); used in error messages.
+        given: Options that the caller always gives, so that no error offers them to a user.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, given: Iterable[str] = ()) -> None:
         self.kind = kind
+        self.given = frozenset(given)
         self._factories: dict[str, Callable[..., T]] = {}
 
     def register(self, name: str) -> Callable[[F], F]:
@@ -65,7 +67,8 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
         factory = self[name]
         parameters = inspect.signature(factory).parameters
         for option in options:
-            check_known(f"option of {self.kind} '{name}'", option, parameters, ValueError)
+            if option not in parameters:
+                check_known(f"option of {self.kind} '{name}'", option, set(parameters) - self.given, ValueError)
         required = {key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
         if missing := sorted(required - set(options)):
             raise ValueError(f"expected {self.kind} '{name}' to be given {', '.join(missing)}")
@@ -99,7 +102,7 @@ def check_known(kind: str, name: str, known: Iterable[str], error: type[Exceptio
     if name in names:
         return
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    others = f"known: {', '.join(names)}" if len(names) <= MANY else f"there are {len(names)}, gmbench list shows them"
+    others = f"known: {', '.join(names) or 'none'}" if len(names) <= MANY else f"there are {len(names)}, gmbench list shows them"
     hint = f"did you mean '{near[0]}'?" if near else others
     raise error(f"no {kind} named '{name}'; {hint}")
 

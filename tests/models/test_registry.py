@@ -73,6 +73,14 @@ def test_unknown_option_gives_the_nearest(shapes: Registry[tuple[object, ...]]) 
         shapes.build("square", side=2, color="blue")
 
 
+def test_what_the_caller_gives_is_offered_to_nobody() -> None:
+    registry: Registry[tuple[float, ...]] = Registry("shape", given=("side", "sides"))
+    registry.register("square")(lambda side: (side,))
+    assert registry.build("square", side=2) == (2,)
+    with pytest.raises(ValueError, match=r"^no option of shape 'square' named 'sida'; known: none$"):
+        registry.build("square", side=2, sida=3)
+
+
 def test_missing_option_is_named(shapes: Registry[tuple[object, ...]]) -> None:
     with pytest.raises(ValueError, match=r"^expected shape 'square' to be given side$"):
         shapes.build("square", colour="blue")
