@@ -113,23 +113,31 @@ def accuracy_of(evidence: Evidence, loss: str) -> Share | None:
 
 
 def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
-    """Judge whether a loss has the higher test accuracy, by more than two trainings of one loss differ; None where one of them has none."""
+    """Judge whether a loss has the higher test accuracy, by more than two trainings of one loss differ; None where one of them has none.
+
+    The higher one decides nothing where it was trained for more epochs.
+    """
     mine, theirs = accuracy_of(evidence, loss), accuracy_of(evidence, other)
     if mine is None or theirs is None:
         return None
     count = {name: sum(one.loss == name for one in evidence.accuracies) for name in (loss, other)}
-    texts = [f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name])})" for name, share in ((loss, mine), (other, theirs))]
+    epochs = _epochs(evidence, loss, other)
+    texts = [f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name], epochs.get(name))})"
+             for name, share in ((loss, mine), (other, theirs))]  # fmt: skip
     measured = ", ".join(texts)
-    if theirs.high < mine.low or mine.high < theirs.low:
-        trainings = defaultdict(list)
-        for one in evidence.accuracies:
-            trainings[one.loss].append(one.accuracy)
-        between = _largest_range(trainings.values())
-        if between is not None and abs(mine.mean - theirs.mean) <= between:
-            return Verdict(f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN)
-        return Verdict(measured, HOLDS if theirs.high < mine.low else FAILS)
-    most = number(theirs.high - mine.low, digits=2)
-    return Verdict(f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN)
+    if not (theirs.high < mine.low or mine.high < theirs.low):
+        most = number(theirs.high - mine.low, digits=2)
+        return Verdict(f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN)
+    trainings = defaultdict(list)
+    for one in evidence.accuracies:
+        trainings[one.loss].append(one.accuracy)
+    between = _largest_range(trainings.values())
+    if between is not None and abs(mine.mean - theirs.mean) <= between:
+        return Verdict(f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN)
+    higher, lower = (loss, other) if theirs.high < mine.low else (other, loss)
+    if epochs.get(higher, 0) > epochs.get(lower, 0):
+        return Verdict(f"{measured}: {loss_name(higher)} was trained for longer", OPEN)
+    return Verdict(measured, HOLDS if higher == loss else FAILS)
 
 
 def decided(sides: Collection[int]) -> Held:
@@ -144,7 +152,8 @@ def more_robust(
 
     It is where it is at one eps and the other at none; where each is at some, it depends on the eps. An eps decides nothing where both are
     at the floor (within an image of 0) or at the ceiling (of what they are when clean; with a detector, of 1), where either failed a sanity
-    check, where the intervals overlap, or where two trainings of one loss differ by as much as the two losses.
+    check, where the intervals overlap, where two trainings of one loss differ by as much as the two losses, or where the higher one was
+    trained for more epochs.
 
     Args:
         evidence: What was found.
@@ -164,6 +173,7 @@ def more_robust(
     if both["loss"].nunique() < 2:
         return None
     told, sides, on = [], [], []
+    epochs = _epochs(evidence, loss, other)
     for eps in fullest_eps(both, access, awareness):
         at = both[both["eps"] == eps]
         pair = [at[at["loss"] == name] for name in (loss, other)]
@@ -175,8 +185,12 @@ def more_robust(
         on.append(f"{number_of(attacks)} on {images} images")
         mine, theirs = (_side(rows[[met == common for met in _met(rows)]], column) for rows in pair)
         side, why = _compared(mine, theirs, images, _between_trainings(board[board["eps"] == eps], column))
+        higher, lower = (loss, other) if side > 0 else (other, loss)
+        if side and epochs.get(higher, 0) > epochs.get(lower, 0):
+            side, why = 0, f"{why}, but {loss_name(higher)} was trained for longer"
         sides.append(side)
-        names = [f"{loss_name(name)} {one.share.text()} ({_trainings(one.trainings)})" for name, one in ((loss, mine), (other, theirs))]
+        names = [f"{loss_name(name)} {one.share.text()} ({_trainings(one.trainings, epochs.get(name))})"
+                 for name, one in ((loss, mine), (other, theirs))]  # fmt: skip
         told.append(f"{eps_text(eps)}: {', '.join(names)}: {why}")
     if {1, -1} <= set(sides):
         told.append("it depends on the eps")
@@ -235,5 +249,12 @@ def _common(mine: pd.DataFrame, theirs: pd.DataFrame) -> _Met | None:
     return max(both, key=lambda met: (len(met[0]), met[1], sorted(met[0])), default=None)
 
 
-def _trainings(count: int) -> str:
-    return "one training" if count == 1 else f"{count} trainings"
+def _epochs(evidence: Evidence, *losses: str) -> dict[str, int]:
+    """Give {loss: most epochs of its checkpoints}, or nothing where they are the same or not known of each."""
+    found = {loss: max((one.epochs for one in evidence.accuracies if one.loss == loss), default=0) for loss in losses}
+    return found if len(set(found.values())) > 1 and all(found.values()) else {}
+
+
+def _trainings(count: int, epochs: int | None = None) -> str:
+    trainings = "one training" if count == 1 else f"{count} trainings"
+    return trainings if epochs is None else f"{trainings}, {epochs} epochs"

@@ -8,11 +8,13 @@ takes K - 1 dimensions; in fewer, two-dimensional features say, no loss can reac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
@@ -79,7 +81,10 @@ def means_figure(models: Sequence[Symmetry]) -> Figure:
     simplex = simplex_angle(models[0].classes)
     losses = list(dict.fromkeys(model.loss for model in models))
     height = _ROW * max(len(models), 1) + 0.1
-    options = {"left": 1.65, "right": 0.95, "head": 0.6, "foot": 0.5}
+    names = [f"{model.name} ({model.dimensions}-D)" for model in models]
+    # hinted, text is drawn a little wider than its path
+    longest = max(TextPath((0, 0), name, size=mpl.rcParams["ytick.labelsize"]).get_extents().width / 72 for name in names)
+    options = {"left": max(1.65, 1.05 * longest + 0.12), "right": 0.95, "head": 0.6, "foot": 0.5}
     figure, panels = grid(1, 2, (_PANEL, height), entries=3, between=(1.05, 0), **options)
     for axes, statistic, unit in zip(panels[0], ("angles", "ratios"), (".0f", ".1f"), strict=True):
         axes.set_ylim(len(models) - 0.4, -0.6)
@@ -90,7 +95,7 @@ def means_figure(models: Sequence[Symmetry]) -> Figure:
         axes.text(1.03, 1.02, "min / mean / max", transform=axes.transAxes, fontsize=6, va="bottom", color=GUIDE)
     left, right = panels[0]
     left.axvline(simplex, color=GUIDE, linestyle="--", linewidth=0.9, zorder=0)
-    left.set_yticks(range(len(models)), [f"{model.name} ({model.dimensions}-D)" for model in models])
+    left.set_yticks(range(len(models)), names)
     left.set(
         xlabel="angle, degrees",
         title="angle between two class means",

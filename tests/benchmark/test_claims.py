@@ -9,7 +9,7 @@ import pytest
 
 from gmbench.benchmark import publish
 from gmbench.benchmark.claims import CLAIMS, claims_markdown
-from gmbench.benchmark.evidence import Accuracy, Evidence, more_accurate, more_robust
+from gmbench.benchmark.evidence import Accuracy, Evidence, Verdict, more_accurate, more_robust
 from gmbench.benchmark.features import ModelFeatures
 from gmbench.benchmark.figure_means import Symmetry
 from gmbench.benchmark.figure_spread import Robustness
@@ -201,6 +201,19 @@ def test_accuracies_are_compared_by_their_intervals(loss, words):
     assert judged(judge, accuracies=[card(loss, 0.998), card("softmax", 0.994), *spread]) == HOLDS
 
 
+def test_who_was_trained_for_longer_is_not_the_more_accurate_one_for_that():
+    def found(gm, softmax):
+        return more_accurate(replace(EMPTY, accuracies=[card("gm", gm, epochs=45), card("softmax", softmax, epochs=30)]), "gm", "softmax")
+
+    assert found(0.88, 0.87) == Verdict(
+        "GM 88.00 [87.90, 88.10] % (one training, 45 epochs), softmax 87.00 [86.90, 87.10] % (one training, 30 epochs):"
+        " GM was trained for longer", OPEN)  # fmt: skip
+    assert found(0.86, 0.87).held == FAILS  # for all its epochs
+    assert "45 epochs" in found(0.8705, 0.87).measured
+    alike = replace(EMPTY, accuracies=[card("gm", 0.997), card("softmax", 0.994)])
+    assert "epochs" not in more_accurate(alike, "gm", "softmax").measured
+
+
 def test_a_cost_that_is_not_decided_is_bounded():
     found = replace(EMPTY, accuracies=[card("gm", 0.995), card("softmax", 0.996)])
     assert "GM is at most 0.30 points lower" in more_accurate(found, "gm", "softmax").measured
@@ -355,6 +368,26 @@ def test_every_attack_means_those_without_gradients_too(white, query, held):
         apart = boards[1].assign(images=np.where(boards[1]["loss"] == "gccs", 200, 1000))
         for board in (boards[0], pd.concat([boards[0], apart])):  # nothing in common without gradients
             assert judged(claim("Without adversarial"), leaderboard=board) == OPEN
+
+
+@pytest.mark.parametrize(
+    ("shares", "epochs", "held", "told"),
+    [
+        ((0.6, 0.3), (45, 30), OPEN, "but GCCS was trained for longer"),
+        ((0.3, 0.6), (45, 30), FAILS, "GCCS 30.0 [28.0, 32.0] (one training, 45 epochs)"),  # for all its epochs
+        ((0.6, 0.3), (30, 45), HOLDS, "softmax 30.0 [28.0, 32.0] (one training, 45 epochs)"),
+        ((0.3, 0.6), (30, 45), OPEN, "but softmax was trained for longer"),
+        ((0.6, 0.3), (30, 30), HOLDS, "GCCS 60.0 [58.0, 62.0] (one training), "),
+        ((0.6, 0.3), (30, None), HOLDS, "GCCS 60.0 [58.0, 62.0] (one training), "),  # of a defense without a card nobody knows
+    ],
+)
+def test_who_was_trained_for_longer_is_not_the_more_robust_one_for_that(shares, epochs, held, told):
+    losses = ("gccs", "softmax")
+    cards = [card(loss, 0.99, epochs=count) for loss, count in zip(losses, epochs, strict=True) if count]
+    board = robust({loss: [share] for loss, share in zip(losses, shares, strict=True)})
+    verdict = more_robust(replace(EMPTY, leaderboard=board, accuracies=cards), *losses)
+    assert verdict.held == held
+    assert told in verdict.measured
 
 
 def test_one_training_against_another_decides_no_more_than_trainings_of_one_loss_differ_by():

@@ -145,6 +145,13 @@ def test_means_figure_has_a_tick_for_every_two_classes():
     assert guide.get_xdata() == pytest.approx([96.3793701] * 2)
 
 
+def test_means_figure_has_room_for_long_names():
+    figure = means_figure([symmetry("cifar10-jpeg-" + 5 * "WW-softmax", "softmax", np.eye(3), 1.0)])
+    figure.draw_without_rendering()
+    (name,) = figure.axes[0].get_yticklabels()
+    assert name.get_window_extent().x0 >= 0
+
+
 def test_means_figure_of_odd_models(tmp_path):
     """One that has collapsed, one whose classes have no width, one of two classes with hundreds of others."""
     many = symmetry("many", "gm", np.random.default_rng(0).normal(size=(40, 8)), 0.5)
