@@ -49,7 +49,8 @@ def test_results_are_those_of_the_committed_models(suite: str) -> None:
     assert set(board["model"]) == set(load_suite(suite).models) <= set(checkpoints())
     for name, rows in board.groupby("model"):
         told, most = read_card(str(name)).test_accuracy, rows.loc[rows["images"].idxmax()]
-        assert most["clean_accuracy"] == pytest.approx(told, abs=0.012)  # on the suite's share of the test images
+        chance = (told * (1 - told) / most["images"]) ** 0.5  # of the suite's share of the test images
+        assert most["clean_accuracy"] == pytest.approx(told, abs=3 * chance)
 
 
 @pytest.mark.parametrize("suite", PUBLISHED)
