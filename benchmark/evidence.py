@@ -2,7 +2,7 @@
 
 Of several trainings of a loss the mean is told and the interval is from the lowest to the highest end of theirs. Where two of them overlap,
 nothing is decided. The interval of one training is of the choice of images alone: how much trainings differ is taken from the losses that
-have several, and a smaller gap decides nothing either.
+have several, and a smaller gap decides nothing either. Nor does one in favour of the loss that was trained for more epochs.
 """
 
 from collections import defaultdict
