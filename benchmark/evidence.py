@@ -125,7 +125,8 @@ def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
     texts = [f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name], epochs.get(name))})"
              for name, share in ((loss, mine), (other, theirs))]  # fmt: skip
     measured = ", ".join(texts)
-    if not (theirs.high < mine.low or mine.high < theirs.low):
+    side = int(mine.low > theirs.high) - int(mine.high < theirs.low)
+    if not side:
         most = number(theirs.high - mine.low, digits=2)
         return Verdict(f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN)
     trainings = defaultdict(list)
@@ -134,10 +135,9 @@ def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
     between = _largest_range(trainings.values())
     if between is not None and abs(mine.mean - theirs.mean) <= between:
         return Verdict(f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN)
-    higher, lower = (loss, other) if theirs.high < mine.low else (other, loss)
-    if epochs.get(higher, 0) > epochs.get(lower, 0):
-        return Verdict(f"{measured}: {loss_name(higher)} was trained for longer", OPEN)
-    return Verdict(measured, HOLDS if higher == loss else FAILS)
+    if longer := _trained_longer(epochs, loss, other, side):
+        return Verdict(f"{measured}: {longer}", OPEN)
+    return Verdict(measured, decided([side]))
 
 
 def decided(sides: Collection[int]) -> Held:
@@ -185,9 +185,8 @@ def more_robust(
         on.append(f"{number_of(attacks)} on {images} images")
         mine, theirs = (_side(rows[[met == common for met in _met(rows)]], column) for rows in pair)
         side, why = _compared(mine, theirs, images, _between_trainings(board[board["eps"] == eps], column))
-        higher, lower = (loss, other) if side > 0 else (other, loss)
-        if side and epochs.get(higher, 0) > epochs.get(lower, 0):
-            side, why = 0, f"{why}, but {loss_name(higher)} was trained for longer"
+        if longer := _trained_longer(epochs, loss, other, side):
+            side, why = 0, f"{why}, but {longer}"
         sides.append(side)
         names = [f"{loss_name(name)} {one.share.text()} ({_trainings(one.trainings, epochs.get(name))})"
                  for name, one in ((loss, mine), (other, theirs))]  # fmt: skip
@@ -253,6 +252,12 @@ def _epochs(evidence: Evidence, *losses: str) -> dict[str, int]:
     """Give {loss: most epochs of its checkpoints}, or nothing where they are the same or not known of each."""
     found = {loss: max((one.epochs for one in evidence.accuracies if one.loss == loss), default=0) for loss in losses}
     return found if len(set(found.values())) > 1 and all(found.values()) else {}
+
+
+def _trained_longer(epochs: Mapping[str, int], loss: str, other: str, side: int) -> str:
+    """Say that the higher one, the first where ``side`` is 1, the second where it is -1, was trained for longer; empty where it was not."""
+    longer = side * (epochs.get(loss, 0) - epochs.get(other, 0)) > 0
+    return f"{loss_name(loss if side > 0 else other)} was trained for longer" if longer else ""
 
 
 def _trainings(count: int, epochs: int | None = None) -> str:

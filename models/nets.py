@@ -10,7 +10,7 @@ from .registry import Registry
 
 __all__ = ["NETS"]
 
-NETS: Registry[nn.Module] = Registry("net", given=("features",))
+NETS: Registry[nn.Module] = Registry("net")
 """Every network by name; a factory takes ``features`` (D)."""
 
 

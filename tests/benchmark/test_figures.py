@@ -1,37 +1,28 @@
 """Figures: what is drawn is what was measured, with names and units, and the same bytes each time."""
 
 import re
-from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from gmbench.benchmark.eer_table import eer_table
 from gmbench.benchmark.figure_eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
-from gmbench.benchmark.figure_examples import Examples, examples_figure
 from gmbench.benchmark.figure_heatmap import heatmap_figure
 from gmbench.benchmark.figure_histogram import histogram_figure
-from gmbench.benchmark.figure_looks import Line, families, line_of
+from gmbench.benchmark.figure_looks import families, line_of
 from gmbench.benchmark.figure_roc import roc_figure
 from gmbench.benchmark.figure_style import save
 from gmbench.benchmark.leaderboard import leaderboard
 from gmbench.benchmark.metrics import eer
 from gmbench.benchmark.outcomes import models_of
 from gmbench.benchmark.setting import Setting, middle_eps, settings_of, verification_detectors
-from gmbench.models.head import HEADS
 
-ZOO = ["lgm", "center", "softmax", "gm", "gccs", "dr_softmax", "l_softmax", "rce", "mmlda", "mmc", "mcat", "pgd_at", "trades", "lgm_at"]
-EYES = {  # Machado, Oliveira, Fernandes 2009, severity 1, on linear sRGB
-    "usual": np.eye(3),
-    "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-    "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
-}
-OKABE_ITO = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
+from .drawn import ZOO, named, texts, titled
+
 FGSM = ("fgsm", "Linf", (0.1, 0.3), "white-box", "oblivious", 0.9, 0.8)  # run on four images of five
 PGD = ("likelihood-fgsm", "Linf", (0.1,), "white-box", "adaptive", 1.0, 1.0)
 CW = ("cw", "L2", (np.inf,), "white-box", "oblivious", 1.0, 1.0)
@@ -52,22 +43,6 @@ def models(samples):
 @pytest.fixture(scope="module")
 def eers(samples):
     return eer_table(samples, resamples=10)
-
-
-def titled(figure, text):
-    """Find the one panel whose title has this text."""
-    (axes,) = [axes for axes in figure.axes if text in axes.get_title()]
-    return axes
-
-
-def named(axes, label):
-    """Find the one line with this label."""
-    (line,) = [line for line in axes.lines if line.get_label() == label]
-    return line
-
-
-def texts(axes):
-    return [text.get_text() for text in axes.texts]
 
 
 def test_roc_marks_the_eer_of_every_model(samples, models):
@@ -132,73 +107,6 @@ def test_roc_of_many_eps_shows_the_ends_and_some_between(make_samples):
     many = make_samples(losses=("lgm",), seeds=(0,), images=20, attacks=(("fgsm", "Linf", sizes, "white-box", "oblivious", 1, 1),))
     figure = roc_figure(models_of(many), Setting("fgsm", "Linf", "white-box", "oblivious"), PAPER)
     assert [axes.get_title().splitlines()[0] for axes in figure.axes[:4]] == ["ε = 0.05", "ε = 0.15", "ε = 0.2", "ε = 0.3"]
-
-
-def luminance(color):
-    return np.array([0.2126, 0.7152, 0.0722]) @ linear(color)
-
-
-def linear(color):
-    rgb = np.array(to_rgb(color))
-    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-
-
-def lab(rgb):
-    """Convert linear sRGB to CIE L*a*b*."""
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb.clip(0, 1) / [0.9505, 1, 1.089]
-    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
-
-
-def test_no_two_of_sixteen_losses_look_alike():
-    losses = [*ZOO, "mine", "yours"]
-    lines = [line_of(loss, losses) for loss in losses]
-    assert len({line.marker for line in lines}) == 16
-    assert {line.color.lower() for line in lines[:-2]} <= OKABE_ITO
-    for loss, line in zip(losses, lines, strict=True):  # WCAG's least contrast of graphics is 3; center's orange has always been fainter
-        assert 1.05 / (luminance(line.color) + 0.05) > (2.2 if loss == "center" else 3)
-
-
-def test_a_loss_of_the_zoo_looks_the_same_in_every_suite():
-    assert line_of("lgm", ["lgm"]) == Line("#0072B2", "-", "o")
-    assert line_of("center", ["a", "center"]) == Line("#E69F00", "--", "s")
-    assert line_of("softmax", ["softmax"]) == Line("#000000", "-.", "^")
-    assert set(ZOO) == set(HEADS)  # a new one needs a look of its own
-    for loss in ZOO:
-        assert line_of(loss, [loss]) == line_of(loss, ["a", *reversed(ZOO)])
-
-
-def test_a_users_defenses_stand_out():
-    names = [f"mine-{place}" for place in range(20)]
-    own = [line_of(name, [*ZOO, *names]) for name in names]
-    zoo = [line_of(loss, ZOO) for loss in ZOO]
-    assert len(set(own)) == 20
-    assert not {line.color for line in own} & {line.color for line in zoo}
-    assert min(line.width for line in own) > 1.5 * max(line.width for line in zoo)
-
-
-@pytest.mark.parametrize("eye", list(EYES))
-def test_losses_that_share_a_panel_are_told_apart_by_any_eye(eye):
-    losses = [*ZOO, "mine", "yours"]
-    for part in families(losses).values():
-        lines = [line_of(loss, losses) for loss in part]
-        for one, other in combinations(lines, 2):
-            assert np.linalg.norm(lab(EYES[eye] @ linear(one.color)) - lab(EYES[eye] @ linear(other.color))) > 15
-        dashes = [line.dashes for line in lines if line.width < 2]
-        assert len(set(dashes)) == len(dashes)
-
-
-def test_many_losses_are_split_into_families_beside_l_gm():
-    assert families(ZOO[:7]) == {"": ZOO[:7]}
-    parts = families([*ZOO, "mine"])
-    assert set().union(*parts.values()) == {*ZOO, "mine"}
-    assert all(part[:2] == ["lgm", "mine"] for part in parts.values())
-    assert max(map(len, parts.values())) <= 8
-    assert len(parts) == 3
-    many = [f"mine-{place}" for place in range(20)]
-    parts = families([*many, "lgm"])
-    assert [loss for part in parts.values() for loss in part if loss != "lgm"] == many
-    assert all(part[0] == "lgm" and len(part) <= 7 for part in parts.values())
 
 
 @pytest.fixture(scope="module")
@@ -369,56 +277,6 @@ def test_heatmap_tells_few_from_not_applicable(eers, models):
     without = eers[(eers["loss"] != "softmax") | (eers["attack"] != "cw")]
     axes = titled(heatmap_figure(without, middle_eps(models), "all"), "softmax")
     assert texts(axes)[:2] == ["n/a", "-"]
-
-
-def make_examples(change=0.2, **options):
-    x = np.random.default_rng(0).uniform(0.3, 0.7, (3, 1, 8, 8)).astype(np.float32)
-    x_adv = x.copy()
-    x_adv[0, 0, 0, 0] += change
-    classes = np.array([1, 2, 3])
-    return Examples(**{"attack": "fgsm", "eps": 0.2, "x": x, "x_adv": x_adv, "label": classes, "clean_predicted": classes,
-                       "predicted": np.array([7, 2, 3]), "model": "m", **options})  # fmt: skip
-
-
-def cell(axes, place):
-    """Cut one of the pictures out of a row, (8, 8, 3); each has a column of white behind it."""
-    return axes.images[0].get_array()[:, 9 * place : 9 * place + 8]
-
-
-def test_examples_show_classes_and_the_factor():
-    figure = examples_figure([make_examples(), make_examples(attack="pgd")])
-    clean, fgsm, pgd = figure.axes  # the clean images once
-    assert texts(clean) == ["clean", "1 → 1", "2 → 2", "3 → 3"]
-    assert texts(fgsm) == ["fgsm\nε = 0.2\ndifference times 5", "1 → 7", "2 → 2", "3 → 3"]
-    assert texts(pgd)[0].startswith("pgd")
-    example = make_examples()
-    for axes, images in ((clean, example.x), (fgsm, example.x_adv)):
-        for place in range(3):
-            np.testing.assert_array_equal(cell(axes, 2 * place), np.rint(255 * images[place, 0])[..., None] * np.ones(3))
-    assert (cell(clean, 1) == 255).all()
-    assert cell(fgsm, 1)[0, 0].tolist() == [103, 0, 31]  # the red end of the map: the largest change is upwards
-    assert (cell(fgsm, 1)[1:] > 240).all()
-    assert (cell(fgsm, 3) > 240).all()
-
-
-def test_examples_in_colour_and_without_any_change():
-    x = np.zeros((3, 3, 8, 8), np.float32)
-    x[:, 1] = 1
-    _, row = examples_figure([make_examples(x=x, x_adv=x)]).axes
-    assert cell(row, 0)[0, 0].tolist() == [0, 255, 0]
-    assert texts(row)[0].endswith("no difference")
-
-
-def test_examples_of_other_images_have_their_own_clean_row():
-    other = make_examples()
-    figure = examples_figure([other, make_examples(x=other.x / 2)])
-    assert [texts(axes)[0] == "clean" for axes in figure.axes] == [True, False, True, False]
-
-
-@pytest.mark.parametrize(("field", "value"), [("x_adv", np.zeros((3, 1, 8, 9))), ("x", np.zeros((3, 8, 8))), ("label", np.zeros(2, int))])
-def test_examples_of_the_wrong_shape(field, value):
-    with pytest.raises(ValueError, match="expected"):
-        make_examples(**{field: value})
 
 
 @pytest.mark.parametrize(

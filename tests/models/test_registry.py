@@ -79,6 +79,8 @@ def test_what_the_caller_gives_is_offered_to_nobody() -> None:
     assert registry.build("square", side=2) == (2,)
     with pytest.raises(ValueError, match=r"^no option of shape 'square' named 'sida'; known: none$"):
         registry.build("square", side=2, sida=3)
+    with pytest.raises(ValueError, match=r"^no option of shape 'square' named 'sides'; known: none$"):
+        registry.build("square", side=2, sides=4)  # given, but not to this one
 
 
 def test_missing_option_is_named(shapes: Registry[tuple[object, ...]]) -> None:

@@ -1,33 +1,20 @@
 """Every checkpoint that comes with gmbench is what its card says."""
 
-import os
-from functools import cache
-from pathlib import Path
-
 import pytest
 import torch
 
 from gmbench.attacks import SampleRandom, ThreatModel, Victim
 from gmbench.attacks.pgd import PGD
-from gmbench.benchmark.data import load_data
-from gmbench.benchmark.image_set import ImageSet
 from gmbench.models import Card, checkpoints, load_checkpoint, load_recipe, read_card
 from gmbench.models.checkpoint import ZOO
 from gmbench.models.training import accuracy
+
+from ..stored_data import data
 
 NAMES = checkpoints()
 HARDENED = ("pgd_at", "trades", "lgm_at")
 """Losses that train on adversarial images; MCAT does too, but leaves some of them to its detector."""
 MEGABYTE = 1_000_000
-
-
-@cache
-def data(name: str, split: str) -> ImageSet:
-    """Load a split; where a user has not these data, the test is skipped."""
-    root = os.environ.get("GMBENCH_DATA", "")
-    if (name != "digits" and not root) or (name == "cifar10-jpeg" and not Path(root, name).is_dir()):  # nobody can download that one
-        pytest.skip(f"needs {name}: set GMBENCH_DATA to the folder that has it")
-    return load_data(name, split)
 
 
 def test_there_is_one_for_each_loss() -> None:
