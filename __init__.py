@@ -1,7 +1,7 @@
 """gmbench: does a classifier with a likelihood-based defense really hold?
 
-What a user needs to enter the benchmark with a defense of their own: compose a `Classifier`, perhaps write a `Detector`, return a `Defense`
-from ``build()`` and run ``gmbench run SUITE --defense FILE.py``.
+What a user needs to enter the benchmark with a defense of their own: compose a `Classifier`, perhaps write a
+`Detector`, return a `Defense` from ``build()`` and run ``gmbench run SUITE --defense FILE.py``.
 """
 
 from .attacks import ATTACKS, Attack, ThreatModel, Victim

@@ -1,4 +1,4 @@
-"""What every attack is: a frozen dataclass of plain fields that proposes adversarial images and never judges itself."""
+"""What every attack is: a frozen dataclass of plain fields that proposes images and never judges itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -19,13 +19,16 @@ ATTACKS: Registry["Attack"] = Registry("attack")
 
 
 class Attack(ABC):
-    """Proposes adversarial images. Subclasses are frozen dataclasses: their fields are their whole configuration.
+    """Proposes adversarial images.
+
+    Subclasses are frozen dataclasses: their fields are their whole configuration.
 
     Attributes:
         access: The weakest access that it needs.
         norms: The norms that it can attack in.
         minimises: Whether it looks for the smallest perturbation, so that eps may be infinite.
-        batch_independent: Whether an image's result is the same in any batch; false only for another library's attacks.
+        batch_independent: Whether an image's result is the same in any batch; false only for another
+            library's attacks.
     """
 
     access: ClassVar[str] = "white-box"
@@ -34,11 +37,14 @@ class Attack(ABC):
     batch_independent: ClassVar[bool] = True
 
     @abstractmethod
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         """Propose one adversarial image for each image, (B, *S) -> (B, *S).
 
-        Every proposal lies in the threat model's ball and in [0, 1], and depends on its own image, label and random stream alone, whatever
-        else is in the batch. Where nothing is found, the best try comes back, or the image itself; the judge sees that it failed.
+        Every proposal lies in the threat model's ball and in [0, 1], and depends on its own image, label and
+        random stream alone, whatever else is in the batch. Where nothing is found, the best try comes back,
+        or the image itself; the judge sees that it failed.
 
         Args:
             victim: Answers queries and counts them.
@@ -54,13 +60,19 @@ class Attack(ABC):
 
 
 def likeliest_targets(values: Tensor, y: Tensor, count: int) -> list[Tensor]:
-    """Rank the wrong classes by ``values``, (B, K), and give the best ``count``, each (B,); fewer where there are fewer classes."""
+    """Rank the wrong classes by ``values``, (B, K), and give the best ``count``, each (B,).
+
+    Fewer where there are fewer classes.
+    """
     count = min(count, values.shape[1] - 1)
     return list(without(values, y).topk(count, 1).indices.unbind(1))
 
 
 def targets_of(victim: Victim, x: Tensor, y: Tensor, count: int) -> Iterator[Tensor | None]:
-    """Give each image's ``count`` likeliest wrong classes in turn, each (B,), for one forward pass; of none, None once: untargeted."""
+    """Give each image's ``count`` likeliest wrong classes in turn, each (B,), for one forward pass.
+
+    Of none, None once: untargeted.
+    """
     if count == 0:
         yield None
     else:

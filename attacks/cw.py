@@ -1,16 +1,21 @@
 """Carlini and Wagner's minimal-norm attack in L2.
 
-Carlini, Wagner, "Towards evaluating the robustness of neural networks", IEEE S&P 2017, arXiv 1608.04644: with x' = (tanh w + 1) / 2,
-minimise |x' - x|^2 + c max(0, z_y - max_{k != y} z_k + confidence) over w by Adam, and search for the smallest c that fools.
+Carlini, Wagner, "Towards evaluating the robustness of neural networks", IEEE S&P 2017, arXiv 1608.04644: with
+x' = (tanh w + 1) / 2, minimise |x' - x|^2 + c max(0, z_y - max_{k != y} z_k + confidence) over w by Adam, and
+search for the smallest c that fools.
 
-Every sample is on its own: it has its own c, its own Adam with its own clock and its own stop, and it leaves the batch when it is done.
-Different from the authors' code, which runs 9 searches of up to 10 000 steps; the aim is as small a norm in 3 searches of 50:
+Every sample is on its own: it has its own c, its own Adam with its own clock and its own stop, and it leaves
+the batch when it is done. Different from the authors' code, which runs 9 searches of up to 10 000 steps; the
+aim is as small a norm in 3 searches of 50:
 
-* c and the pace start from the model linearised at x. With m the margin and g its gradient the boundary is m / |g| away, and 2 m / |g|^2 is
-  the multiplier at which the nearest point of it is the minimum. So nothing depends on the scale of the logits.
-* Adam moves each w at the pace that moves every pixel alike. tanh is flat where pixels are 0 or 1 (four in five of MNIST's): with one
-  learning rate for every w either those pixels never leave the border or the others overshoot.
-* The learning rate falls linearly to 0 in each search; a search starts at the best image so far, with half the rate of the search before.
+* c and the pace start from the model linearised at x. With m the margin and g its gradient the boundary is m
+  / |g| away, and 2 m / |g|^2 is the multiplier at which the nearest point of it is the minimum. So nothing
+  depends on the scale of the logits.
+* Adam moves each w at the pace that moves every pixel alike. tanh is flat where pixels are 0 or 1 (four in
+  five of MNIST's): with one learning rate for every w either those pixels never leave the border or the
+  others overshoot.
+* The learning rate falls linearly to 0 in each search; a search starts at the best image so far, with half
+  the rate of the search before.
 """
 
 import math
@@ -29,27 +34,36 @@ from .victim import Victim
 __all__ = ["CW"]
 
 INSIDE = 0.999999  # atanh is infinite at pixels of exactly 0 or 1; authors' code
-BETA = 0.9  # of both of Adam's means: alike, they make no step longer than the pace; authors' .999 remembers the first steps all through 50
-ADAM_EPS = 1e-8  # Adam's own; the loss is in squared input units whatever the logits, so one eps serves them all
+# of both of Adam's means: alike, they make no step longer than the pace; authors' .999 remembers the first
+# steps all through 50
+BETA = 0.9
+# Adam's own; the loss is in squared input units whatever the logits, so one eps serves them all
+ADAM_EPS = 1e-8
 GROWTH = 10.0  # of c until something fools; authors' code
-CHECKS, PROGRESS = 10, 0.9999  # looks at the loss per search, and the share of the last look's that it must fall below; authors' code
-ULPS = 16  # of the largest logit: a lead within them is a tie, which another batch size may round the other way
-REACH = (1e-6, 0.5)  # bounds of the linear model's change per pixel: a tie must move, and half the box is the middle of it
+# looks at the loss per search, and the share of the last look's that it must fall below; authors' code
+CHECKS, PROGRESS = 10, 0.9999
+# of the largest logit: a lead within them is a tie, which another batch size may round the other way
+ULPS = 16
+# bounds of the linear model's change per pixel: a tie must move, and half the box is the middle of it
+REACH = (1e-6, 0.5)
 FLATTEST = 1e-12  # a smaller norm of a gradient counts as this, so that c stays finite
 
 
 @ATTACKS.register("cw")
 @dataclass(frozen=True)
 class CW(Attack):
-    """Find the smallest perturbation that fools; where that is larger than a finite eps, the clean image comes back.
+    """Find the smallest perturbation that fools.
+
+    Where that is larger than a finite eps, the clean image comes back.
 
     Args:
         confidence: Lead of the wrong class that counts as fooling, in logits, >= 0.
         binary_steps: Values of c that are tried, > 0.
         steps: Most gradients for each c, > 0.
         lr: Adam's first step in units of the linear model's change per pixel (root mean square), > 0.
-        initial_c: First c in units of the linear model's multiplier, > 0. On a linear model every c from 1 upwards has the same
-            minimum; ours is 2, because boundaries bend and pixels at the border of the box move one way only.
+        initial_c: First c in units of the linear model's multiplier, > 0. On a linear model every c from 1
+            upwards has the same minimum; ours is 2, because boundaries bend and pixels at the border of the
+            box move one way only.
         abort_early: Whether a sample goes on to the next c where its loss stalls.
     """
 
@@ -77,7 +91,9 @@ class CW(Attack):
         gradients = 1 + self.binary_steps * self.steps
         return gradients, gradients
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         found = x.clone()
         state = self._start(victim, x, y)
         while len(state.rows):
@@ -89,7 +105,8 @@ class CW(Attack):
             found[state.rows[better]] = x_adv[better]
             short = (self.confidence - lead).clamp_min_(0)
             state.watch(delta.flatten(1).square().sum(1) + state.c * short)
-            # The loss's gradient by the image, then by w: d x_adv / d w = (1 - tanh(w)^2) / 2 = 2 x_adv (1 - x_adv).
+            # The loss's gradient by the image, then by w: d x_adv / d w = (1 - tanh(w)^2) / 2 = 2 x_adv (1 -
+            # x_adv).
             slope = delta.mul_(2).sub_(gradient.mul_(column(state.c * (short > 0), x)))
             state.adam_step(slope.mul_(x_adv).mul_(1 - x_adv).mul_(2), rate=1 - state.taken / self.steps)
             ended = state.taken >= self.steps
@@ -115,7 +132,9 @@ class CW(Attack):
 
 @dataclass
 class _Searches:
-    """The samples that still search, b of them: one row of every field is one sample, and no row depends on another.
+    """The samples that still search, b of them.
+
+    One row of every field is one sample, and no row depends on another.
 
     Args:
         rows: Place in the batch, (b,).
@@ -187,7 +206,10 @@ class _Searches:
         return _Searches(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def keep_better(self, norm: Tensor, fools: Tensor) -> Tensor:
-        """Keep the iterates that fool with a smaller norm than any before, (b,), (b,), and tell which they are, -> (b,)."""
+        """Keep the iterates that fool with a smaller norm than any before, (b,), (b,).
+
+        And tell which they are, -> (b,).
+        """
         better = fools & (norm < self.norm)
         self.norm[better] = norm[better]
         self.best[better] = self.w[better]
@@ -195,7 +217,10 @@ class _Searches:
         return better
 
     def watch(self, loss: Tensor) -> None:
-        """Note this step's loss, (b,). A search's first is left out: it is the last search's best, which takes many steps to beat."""
+        """Note this step's loss, (b,).
+
+        A search's first is left out: it is the last search's best, which takes many steps to beat.
+        """
         self.lowest = torch.where(self.taken == 0, torch.inf, torch.minimum(self.lowest, loss))
 
     def adam_step(self, gradient: Tensor, rate: Tensor) -> None:
@@ -208,7 +233,10 @@ class _Searches:
         self.w.sub_(spread.reciprocal_().mul_(self.mean).mul_(self.pace).mul_(column(rate / weight, self.w)))
 
     def stalled(self, every: int) -> Tensor:
-        """Look at the loss after each ``every`` steps, and tell where it has not fallen since the last look, -> (b,)."""
+        """Look at the loss after each ``every`` steps, and tell where it has not fallen since the last look.
+
+        -> (b,).
+        """
         look = self.taken % every == 0
         stalled = look & (self.lowest > PROGRESS * self.before)
         self.before = torch.where(look, self.lowest, self.before)
@@ -224,7 +252,9 @@ class _Searches:
         self.ended += over
         best = self.best[over]
         self.w[over] = best
-        self.reach = torch.where(over, (self.reach * torch.where(self.high.isinf(), 2, 0.5)).clamp(*REACH), self.reach)
+        self.reach = torch.where(
+            over, (self.reach * torch.where(self.high.isinf(), 2, 0.5)).clamp(*REACH), self.reach
+        )
         self.pace[over] = lr * _pace(best, self.reach[over])
         for field in (self.mean, self.square, self.taken, self.improved):
             field[over] = 0
@@ -237,7 +267,10 @@ def _rounding(logits: Tensor) -> Tensor:
 
 
 def _pace(w: Tensor, reach: Tensor) -> Tensor:
-    """Give the change of each w that moves its pixel by ``reach`` towards the middle, (b, *S), (b,) -> (b, *S)."""
+    """Give the change of each w that moves its pixel by ``reach`` towards the middle.
+
+    (b, *S), (b,) -> (b, *S).
+    """
     x, reach = _image(w), column(reach, w)
     return (_variable(torch.where(x < 0.5, x + reach, x - reach)) - w).abs_()
 

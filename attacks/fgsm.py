@@ -1,7 +1,7 @@
 """Fast gradient sign method.
 
-Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015, arXiv 1412.6572. In L2 the step goes along the
-gradient itself.
+Goodfellow, Shlens, Szegedy, "Explaining and harnessing adversarial examples", ICLR 2015, arXiv 1412.6572. In
+L2 the step goes along the gradient itself.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,9 @@ class FGSM(Attack):
     def passes(self) -> tuple[int, int]:
         return 1, 1
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         norm = NORMS[threat.norm]
         _, gradient, _ = victim.gradient(x, objective(self.loss, y))
         return norm.perturb(x, threat.eps * norm.steepest(gradient), threat.eps)

@@ -1,7 +1,8 @@
 """Targeted FGSM that raises the likelihood of a wrong class.
 
-Wan, Zhong, Li, Chen, CVPR 2018, arXiv 1803.02988, adversarial verification: "FGSM examples made on purpose to raise the likelihood
-(targeted FGSM)". The paper's target classes are not public; here they are the likeliest wrong ones. *Reconstruction.*
+Wan, Zhong, Li, Chen, CVPR 2018, arXiv 1803.02988, adversarial verification: "FGSM examples made on purpose to
+raise the likelihood (targeted FGSM)". The paper's target classes are not public; here they are the likeliest
+wrong ones. *Reconstruction.*
 """
 
 from dataclasses import dataclass
@@ -23,9 +24,12 @@ __all__ = ["LikelihoodFGSM"]
 @ATTACKS.register("likelihood-fgsm")
 @dataclass(frozen=True)
 class LikelihoodFGSM(Attack):
-    """One step of length eps up log p(f | t), for each target; kept is the misclassified, then the likeliest result.
+    """One step of length eps up log p(f | t), for each target.
 
-    Against a model without a mixture the step climbs the target's log posterior, which is what such a model's own score (MSP) reads.
+    Kept is the misclassified, then the likeliest result.
+
+    Against a model without a mixture the step climbs the target's log posterior, which is what such a model's
+    own score (MSP) reads.
 
     Args:
         targets: How many of the likeliest wrong classes are tried, > 0.
@@ -40,7 +44,9 @@ class LikelihoodFGSM(Attack):
     def passes(self) -> tuple[int, int]:
         return 1 + 2 * self.targets, self.targets
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         norm = NORMS[threat.norm]
         best = Best(x, y)
         for target in likeliest_targets(class_log_likelihood(victim.outputs(x)), y, self.targets):

@@ -1,7 +1,10 @@
-"""Losses that attacks ascend, safe for any logits: masks with -inf, differences of logits, no dependence on a common shift.
+"""Losses that attacks ascend, safe for any logits.
 
-Each takes logits z (B, K), the true class y (B,) and perhaps a target t (B,), and gives one value per sample, (B,): the higher, the closer
-to success. With a target, success is being classified as t; without one, as anything but y.
+Masks with -inf, differences of logits, no dependence on a common shift.
+
+Each takes logits z (B, K), the true class y (B,) and perhaps a target t (B,), and gives one value per sample,
+(B,): the higher, the closer to success. With a target, success is being classified as t; without one, as
+anything but y.
 """
 
 from collections.abc import Callable
@@ -20,10 +23,11 @@ __all__ = ["LOSSES", "best_other", "ce", "dlr", "likelihood", "margin", "objecti
 def ce(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
     """Compute cross-entropy, log sum_k exp z_k - z_y, or z_t - log sum_k exp z_k.
 
-    It saturates: where z_y leads by more than 104 its float32 gradient is exactly 0, which is common with Gaussian logits. Kept because
-    the papers use it; compare it with `margin` before believing it.
+    It saturates: where z_y leads by more than 104 its float32 gradient is exactly 0, which is common with
+    Gaussian logits. Kept because the papers use it; compare it with `margin` before believing it.
     """
-    # softplus, not log_softmax: where p_y rounds to 1 (a margin of 17 in float32) the latter's gradient by z_y is exactly 0.
+    # softplus, not log_softmax: where p_y rounds to 1 (a margin of 17 in float32) the latter's gradient by
+    # z_y is exactly 0.
     z = outputs.logits
     if target is None:
         return functional.softplus(without(z, y).logsumexp(1) - _at(z, y))
@@ -31,7 +35,10 @@ def ce(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
 
 
 def margin(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
-    """Compute max_{k != y} z_k - z_y, or z_t - max_{k != t} z_k (Carlini, Wagner, IEEE S&P 2017, without the clipping)."""
+    """Compute max_{k != y} z_k - z_y, or z_t.
+
+    max_{k != t} z_k (Carlini, Wagner, IEEE S&P 2017, without the clipping).
+    """
     z = outputs.logits
     return best_other(z, y) - _at(z, y) if target is None else _at(z, target) - best_other(z, target)
 
@@ -39,9 +46,10 @@ def margin(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
 def dlr(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
     """Compute the difference-of-logits ratio (Croce, Hein, ICML 2020, arXiv 2003.01690, equations 6 and 7).
 
-    Untargeted -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)), targeted -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2), z_(i) the i-th
-    largest logit: unchanged by shift and scale. With three classes the fourth is left out, with two the ratio is undefined and the plain
-    difference is used.
+    Untargeted -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)), targeted -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) /
+    2), z_(i) the i-th
+    largest logit: unchanged by shift and scale. With three classes the fourth is left out, with two the ratio
+    is undefined and the plain difference is used.
     """
     z = outputs.logits
     ranked = z.sort(1, descending=True).values
@@ -56,10 +64,13 @@ def dlr(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
 
 
 def likelihood(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
-    """Compute log p(f | t) - max(0, max_{k != t} log p(f | k) - log p(f | t)): be the target *and* look likely.
+    """Compute log p(f | t) - max(0, max_{k != t} log p(f | k) - log p(f | t)).
 
-    The attack on a detector that scores by likelihood: the second term vanishes once t is predicted, from then on only the likelihood
-    climbs. Without a target, t is the likeliest wrong class. A model without a mixture is judged by its log posterior instead.
+    Be the target *and* look likely.
+
+    The attack on a detector that scores by likelihood: the second term vanishes once t is predicted, from
+    then on only the likelihood climbs. Without a target, t is the likeliest wrong class. A model without a
+    mixture is judged by its log posterior instead.
     """
     values = class_log_likelihood(outputs)
     if target is None:
@@ -86,7 +97,11 @@ def objective(loss: str, y: Tensor, target: Tensor | None = None) -> Objective:
 
 def class_log_likelihood(outputs: Outputs) -> Tensor:
     """Give log p(f | k) where the model has a mixture, else its log posterior, (B, K)."""
-    return functional.log_softmax(outputs.logits, 1) if outputs.log_likelihood is None else outputs.log_likelihood
+    return (
+        functional.log_softmax(outputs.logits, 1)
+        if outputs.log_likelihood is None
+        else outputs.log_likelihood
+    )
 
 
 def best_other(values: Tensor, y: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Momentum iterative FGSM: projected gradient ascent along a running sum of directions.
 
-Dong, Liao, Pang, Su, Zhu, Hu, Li, "Boosting adversarial attacks with momentum", CVPR 2018, arXiv 1710.06081, algorithm 1: m := mu m +
-g / |g|_1, then a step along m. A likelihood is steep across the way to a class and flat along it, where plain steps bounce from side to
-side; their sum does not. Different from the original: several targets and the best iterate of all, not the last, as `PGD` has them.
+Dong, Liao, Pang, Su, Zhu, Hu, Li, "Boosting adversarial attacks with momentum", CVPR 2018, arXiv 1710.06081,
+algorithm 1: m := mu m + g / |g|_1, then a step along m. A likelihood is steep across the way to a class and
+flat along it, where plain steps bounce from side to side; their sum does not. Different from the original:
+several targets and the best iterate of all, not the last, as `PGD` has them.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ __all__ = ["MIFGSM"]
 class MIFGSM(PGD):
     """Ascend a loss along the momentum of its gradients inside the ball.
 
-    By default as in the paper: the steps together reach as far as eps, from the image itself, and nothing is forgotten.
+    By default as in the paper: the steps together reach as far as eps, from the image itself, and nothing is
+    forgotten.
 
     Args:
         momentum: mu, the share of the running sum that the next step keeps, in [0, 1].
@@ -53,7 +55,10 @@ class MIFGSM(PGD):
 
 
 def _of_size_one(gradient: Tensor) -> Tensor:
-    """Divide by the sum of absolute entries, (B, *S) -> (B, *S); by the largest one first, since the sum of tiny ones would underflow."""
+    """Divide by the sum of absolute entries.
+
+    (B, *S) -> (B, *S); by the largest one first, since the sum of tiny ones would underflow.
+    """
     scale = column(gradient.abs().flatten(1).amax(1), gradient)
     scaled = gradient / torch.where(scale == 0, 1, scale)
     return scaled / column(scaled.abs().flatten(1).sum(1), scaled).clamp_min(1)

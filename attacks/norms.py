@@ -23,14 +23,20 @@ class Norm(ABC):
 
     @abstractmethod
     def steepest(self, gradient: Tensor) -> Tensor:
-        """Give the direction of size 1 along which a loss with this gradient rises fastest, (B, *S) -> (B, *S); 0 where it is 0."""
+        """Give the direction of size 1 along which a loss with this gradient rises fastest.
+
+        (B, *S) -> (B, *S); 0 where it is 0.
+        """
 
     @abstractmethod
     def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
         """Draw a perturbation of ``x`` uniformly from the ball, (B, *S) -> (B, *S)."""
 
     def perturb(self, x: Tensor, delta: Tensor, eps: float) -> Tensor:
-        """Apply ``delta`` inside the ball and the box [0, 1]; the box comes last because it only ever shrinks a perturbation."""
+        """Apply ``delta`` inside the ball and the box [0, 1].
+
+        The box comes last because it only ever shrinks a perturbation.
+        """
         return (x + self.project(delta, eps)).clamp_(0, 1)
 
 
@@ -62,7 +68,8 @@ class L2(Norm):
         return delta * (eps / size.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
-        # Dividing by the largest entry first keeps the squares of tiny gradients (1e-25 is common on GM heads) from underflow.
+        # Dividing by the largest entry first keeps the squares of tiny gradients (1e-25 is common on GM
+        # heads) from underflow.
         scale = column(gradient.abs().flatten(1).amax(1), gradient)
         scaled = gradient / torch.where(scale == 0, 1, scale)
         return scaled / column(self.size(scaled), scaled).clamp_min(1)

@@ -1,7 +1,8 @@
 """Projected gradient descent.
 
-Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR 2018, arXiv 1706.06083; with
-several targets as in Gowal et al., arXiv 1910.09338. Different from the original: it keeps the best iterate of all, not the last.
+Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR
+2018, arXiv 1706.06083; with several targets as in Gowal et al., arXiv 1910.09338. Different from the
+original: it keeps the best iterate of all, not the last.
 """
 
 from collections.abc import Callable
@@ -63,7 +64,9 @@ class PGD(Attack):
         runs = self.restarts * max(1, self.targets)
         return runs * (self.steps + 1) + min(1, self.targets), runs * self.steps
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         norm = NORMS[threat.norm]
         length = (self.reach / self.steps if self.step is None else self.step) * threat.eps
         best = Best(x, y)
@@ -86,7 +89,9 @@ class PGD(Attack):
 
 
 class Best:
-    """Keeps each sample's best iterate: a misclassified one before any other, then the one with the highest objective.
+    """Keeps each sample's best iterate.
+
+    A misclassified one before any other, then the one with the highest objective.
 
     Args:
         x: The clean images, kept until there is an iterate, (B, *S).

@@ -1,8 +1,9 @@
 """Random numbers that belong to a sample, not to a batch.
 
-A `torch.Generator` hands numbers out in the order of the batch, so what a sample gets depends on its neighbours and on the device. Here
-number n of a sample is a hash of (its seed, n): SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA
-2014), whose n-th output needs no earlier one. The same numbers come out in any batch, order or worker, and on any device.
+A `torch.Generator` hands numbers out in the order of the batch, so what a sample gets depends on its
+neighbours and on the device. Here number n of a sample is a hash of (its seed, n): SplitMix64 (Steele, Lea,
+Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014), whose n-th output needs no earlier one.
+The same numbers come out in any batch, order or worker, and on any device.
 """
 
 import hashlib
@@ -56,7 +57,10 @@ class SampleRandom:
         return (self.uniform(*shape, dtype=torch.float64) * high).long()
 
     def seed(self) -> int:
-        """Draw one seed for all samples, for a library that has a global generator only; it does depend on the batch."""
+        """Draw one seed for all samples, for a library that has a global generator only.
+
+        It does depend on the batch.
+        """
         return int(_mix(self._draw(()).sum()).item()) & (2**63 - 1)
 
     def _draw(self, shape: tuple[int, ...]) -> Tensor:

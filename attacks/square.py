@@ -1,9 +1,10 @@
 """Square attack: random search with square-shaped changes; needs the logits only.
 
-Andriushchenko, Croce, Flammarion, Hein, "Square Attack: a query-efficient black-box adversarial attack via random search", ECCV 2020,
-arXiv 1912.00049, algorithms 1 and 2 (Linf). Different from the authors' code: a square may touch the last row and column, as in the paper
-(their ``randint(0, h - s)`` never puts it there); a square that would change nothing is tried with the opposite signs (they draw its signs
-again until it changes something); random numbers belong to the sample.
+Andriushchenko, Croce, Flammarion, Hein, "Square Attack: a query-efficient black-box adversarial attack via
+random search", ECCV 2020, arXiv 1912.00049, algorithms 1 and 2 (Linf). Different from the authors' code: a
+square may touch the last row and column, as in the paper (their ``randint(0, h - s)`` never puts it there); a
+square that would change nothing is tried with the opposite signs (they draw its signs again until it changes
+something); random numbers belong to the sample.
 """
 
 import math
@@ -31,11 +32,15 @@ class Square(Attack):
     """Start from vertical stripes of +-eps, then keep every square of +-eps that raises the margin loss.
 
     Args:
-        queries: Forward passes per image at most, the stripes' included, > 0; the schedule of the squares' size is scaled to it.
-        p_init: Share of the image that the first squares cover, in (0, 1]; .8 as in AutoAttack (Croce, Hein, ICML 2020) and in the authors'
-            command for robust MNIST models; their default, for ImageNet, is .05.
-        stop: Whether an image that is fooled is asked no more, as in the paper. It then lies just across the boundary, where likelihood is
-            low: right for robust accuracy, too easy for a detector. Without it, its margin grows on until the queries are spent.
+        queries: Forward passes per image at most, the stripes' included, > 0; the schedule of the squares'
+            size is scaled to it.
+        p_init: Share of the image that the first squares cover, in (0, 1]; .8 as in AutoAttack (Croce, Hein,
+            ICML 2020) and in the authors' command for robust MNIST models; their default, for ImageNet, is
+            .05.
+        stop: Whether an image that is fooled is asked no more, as in the paper. It then lies just across the
+            boundary, where likelihood is
+            low: right for robust accuracy, too easy for a detector. Without it, its margin grows on until the
+                queries are spent.
     """
 
     access = "query"
@@ -54,11 +59,18 @@ class Square(Attack):
     def passes(self) -> tuple[int, int]:
         return self.queries, 0
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         if victim.access == "decision":
-            raise AccessError("expected access to be query or white-box for square, which reads logits, got decision")
+            raise AccessError(
+                "expected access to be query or white-box for square, which reads logits, got decision"
+            )
         if x.ndim != 4:
-            raise ValueError(f"expected images to be (B, C, H, W) for square, got {tuple(x.shape)}; squares need two dimensions")
+            raise ValueError(
+                f"expected images to be (B, C, H, W) for square, got {tuple(x.shape)}; squares need two "
+                "dimensions"
+            )
         stripes = _signs(random, x.shape[1], 1, x.shape[3]).to(x.dtype)
         x_adv = NORMS[threat.norm].perturb(x, threat.eps * stripes, threat.eps)
         outputs = victim.outputs(x_adv)
@@ -87,11 +99,15 @@ class Square(Attack):
 
 
 def _square(x: Tensor, x_adv: Tensor, threat: ThreatModel, side: int, random: SampleRandom) -> Tensor:
-    """Set one random square of each perturbation to +-eps, one sign per channel, (b, C, H, W) -> (b, C, H, W)."""
+    """Set one random square of each perturbation to +-eps, one sign per channel.
+
+    (b, C, H, W) -> (b, C, H, W).
+    """
     inside = _span(x.shape[2], side, random).unsqueeze(2) & _span(x.shape[3], side, random).unsqueeze(1)
     signs = _signs(random, x.shape[1], 1, 1).to(x.dtype)
     candidate, opposite = (
-        torch.where(inside.unsqueeze(1), NORMS[threat.norm].perturb(x, threat.eps * sign, threat.eps), x_adv) for sign in (signs, -signs)
+        torch.where(inside.unsqueeze(1), NORMS[threat.norm].perturb(x, threat.eps * sign, threat.eps), x_adv)
+        for sign in (signs, -signs)
     )
     same = (candidate == x_adv).flatten(1).all(1)
     return torch.where(same.view(-1, 1, 1, 1), opposite, candidate)

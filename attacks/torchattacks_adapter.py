@@ -1,15 +1,19 @@
 """FGSM, PGD, CW and Square of torchattacks 3.5.1 as a second engine, made safe.
 
-Kim, "Torchattacks: a PyTorch repository for adversarial attacks", arXiv 2010.01950. What the adapter mends, and what it cannot:
+Kim, "Torchattacks: a PyTorch repository for adversarial attacks", arXiv 2010.01950. What the adapter mends,
+and what it cannot:
 
-* CW multiplies logits by a 0/1 mask and takes a maximum, so negative logits have no gradient; each image's logits are shifted until all are
-  positive, which no loss here sees.
-* CW maps pixels at exactly 0 or 1 to infinity, where they never move; they are moved inside by 5e-7 first, as in Carlini and Wagner's code.
-* FGSM and PGD average the loss over the batch, and PGD in L2 adds 1e-10 to the gradient's length, which is more than the gradient itself
-  where cross-entropy saturates. They use its direction alone, so each image's gradient is scaled to 1 at the logits.
-* Modes, flags, gradients and the global random state are put right by the `Victim`; the seed comes from the images' own streams.
-* PGD and Square draw from one generator for the whole batch, and CW stops on the loss of the batch: there *an image's result depends on its
-  neighbours*.
+* CW multiplies logits by a 0/1 mask and takes a maximum, so negative logits have no gradient; each image's
+  logits are shifted until all are positive, which no loss here sees.
+* CW maps pixels at exactly 0 or 1 to infinity, where they never move; they are moved inside by 5e-7 first, as
+  in Carlini and Wagner's code.
+* FGSM and PGD average the loss over the batch, and PGD in L2 adds 1e-10 to the gradient's length, which is
+  more than the gradient itself where cross-entropy saturates. They use its direction alone, so each image's
+  gradient is scaled to 1 at the logits.
+* Modes, flags, gradients and the global random state are put right by the `Victim`; the seed comes from the
+  images' own streams.
+* PGD and Square draw from one generator for the whole batch, and CW stops on the loss of the batch: there *an
+  image's result depends on its neighbours*.
 * FGSM and PGD ascend cross-entropy, which saturates on Gaussian logits, and PGD returns its last iterate.
 
 Its AutoAttack is not the published one (10 steps, 10 classes) and is left out.
@@ -34,7 +38,10 @@ SQUEEZE = 5e-7
 """Nearest distance to 0 and 1 in tanh space: (1 - .999999) / 2, Carlini and Wagner's."""
 
 ROUNDING = 1e-6
-"""How far an overstep of eps counts as rounding; beyond it the result is handed on as it is, for the judge to refuse."""
+"""How far an overstep of eps counts as rounding.
+
+Beyond it the result is handed on as it is, for the judge to refuse.
+"""
 
 
 class _Torchattacks(Attack):
@@ -50,12 +57,17 @@ class _Torchattacks(Attack):
     def __post_init__(self) -> None:
         _library()
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         if victim.access not in ("white-box", self.access):
-            raise AccessError(f"expected access to be {self.access} or more for {type(self).__name__}, got {victim.access}")
+            raise AccessError(
+                f"expected access to be {self.access} or more for {type(self).__name__}, got {victim.access}"
+            )
         seed = random.seed()
         torch.manual_seed(seed)
-        # In evaluation mode from the start: torchattacks puts whatever was in training mode, with all its parts, back into it.
+        # In evaluation mode from the start: torchattacks puts whatever was in training mode, with all its
+        # parts, back into it.
         model = _SafeModel(victim, x.device, self.direction_only).eval()
         return _settle(x, self._attack(model, threat, seed)(x, y).detach(), threat)
 
@@ -115,13 +127,16 @@ class TorchattacksPGD(_Torchattacks):
 @ATTACKS.register("torchattacks-cw")
 @dataclass(frozen=True)
 class TorchattacksCW(_Torchattacks):
-    """Minimise |delta|^2 + c max(z_y - max_{k != y} z_k, -kappa) at one c for all images; what lands outside the ball is projected onto it.
+    """Minimise |delta|^2 + c max(z_y - max_{k != y} z_k, -kappa) at one c for all images.
+
+    What lands outside the ball is projected onto it.
 
     Args:
         c: Weight of the margin, > 0.
         kappa: Margin that is enough, >= 0.
         steps: Steps of Adam, > 0.
-        lr: Its learning rate, > 0. With torchattacks' own defaults, 50 steps at .01, a pixel that is 0 or 1 ends within 1e-6 of it.
+        lr: Its learning rate, > 0. With torchattacks' own defaults, 50 steps at .01, a pixel that is 0 or 1
+            ends within 1e-6 of it.
     """
 
     norms = ("L2",)
@@ -139,7 +154,9 @@ class TorchattacksCW(_Torchattacks):
         if not self.kappa >= 0:
             raise ValueError(f"expected kappa to be >= 0, got {self.kappa}")
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         x_adv = super().__call__(victim, x.clamp(SQUEEZE, 1 - SQUEEZE), y, threat, random=random)
         return NORMS[threat.norm].perturb(x, x_adv - x, threat.eps)
 
@@ -153,7 +170,9 @@ class TorchattacksCW(_Torchattacks):
 @ATTACKS.register("torchattacks-square")
 @dataclass(frozen=True)
 class TorchattacksSquare(_Torchattacks):
-    """Random search on the margin with one window for the whole batch; an image that is fooled is asked no more.
+    """Random search on the margin with one window for the whole batch.
+
+    An image that is fooled is asked no more.
 
     Args:
         queries: Forward passes per image, > 0; it needs up to four more.
@@ -176,7 +195,9 @@ class TorchattacksSquare(_Torchattacks):
         return self.queries + 4, 0
 
     def _attack(self, model: nn.Module, threat: ThreatModel, seed: int) -> Any:
-        return _library().Square(model, norm=threat.norm, eps=threat.eps, n_queries=self.queries, p_init=self.p_init, seed=seed)
+        return _library().Square(
+            model, norm=threat.norm, eps=threat.eps, n_queries=self.queries, p_init=self.p_init, seed=seed
+        )
 
 
 class _SafeModel(nn.Module):
@@ -193,7 +214,8 @@ class _SafeModel(nn.Module):
         logits: Tensor = self.victim(x)
         if self.direction_only and logits.requires_grad:
             logits.register_hook(_scaled)
-        # Positive, not just >= 0: at a tie with the masked zero the maximum may pick the mask, which has no gradient.
+        # Positive, not just >= 0: at a tie with the masked zero the maximum may pick the mask, which has no
+        # gradient.
         return logits - logits.detach().amin(1, keepdim=True) + 1
 
 
@@ -204,7 +226,10 @@ def _scaled(gradient: Tensor) -> Tensor:
 
 
 def _settle(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> Tensor:
-    """Take what is outside by rounding back into the ball and the box, and nothing else, (B, *S), (B, *S) -> (B, *S)."""
+    """Take what is outside by rounding back into the ball and the box, and nothing else.
+
+    (B, *S), (B, *S) -> (B, *S).
+    """
     norm = NORMS[threat.norm]
     inside = norm.perturb(x, x_adv - x, threat.eps)
     rounded = norm.size(inside - x_adv) <= ROUNDING
@@ -222,5 +247,7 @@ def _library() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "torchattacks":
             raise
-        raise ModuleNotFoundError("torchattacks is not installed; pip install 'gmbench[torchattacks]'", name="torchattacks") from None
+        raise ModuleNotFoundError(
+            "torchattacks is not installed; pip install 'gmbench[torchattacks]'", name="torchattacks"
+        ) from None
     return torchattacks

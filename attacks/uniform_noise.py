@@ -16,13 +16,18 @@ __all__ = ["UniformNoise"]
 @ATTACKS.register("uniform-noise")
 @dataclass(frozen=True)
 class UniformNoise(Attack):
-    """One random point of the ball; asks nothing of the victim. A baseline of the sanity checks, not an attack."""
+    """One random point of the ball.
+
+    Asks nothing of the victim. A baseline of the sanity checks, not an attack.
+    """
 
     access = "decision"
 
     def passes(self) -> tuple[int, int]:
         return 0, 0
 
-    def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
         norm = NORMS[threat.norm]
         return norm.perturb(x, norm.sample(x, threat.eps, random), threat.eps)

@@ -1,7 +1,8 @@
 """The classifier as an attack may see it: access enforced, passes counted, nothing left changed.
 
-Use it as a context: inside, the classifier is frozen and in evaluation mode; on the way out (also after an exception) its mode, its
-``requires_grad`` flags, its ``.grad`` and the global random state are what they were.
+Use it as a context: inside, the classifier is frozen and in evaluation mode; on the way out (also after an
+exception) its mode, its ``requires_grad`` flags, its ``.grad`` and the global random state are what they
+were.
 """
 
 import random as python_random
@@ -19,7 +20,10 @@ from ..models.classifier import Classifier, Outputs
 __all__ = ["AccessError", "Objective", "Victim"]
 
 PIECE = 50_000
-"""Pixels, all channels of one counted once, that a CPU takes through the network at once: their activations stay in its cache."""
+"""Pixels, all channels of one counted once, that a CPU takes through the network at once.
+
+Their activations stay in its cache.
+"""
 
 Objective = Callable[[Outputs], Tensor]
 """What an attack ascends: Outputs of B images -> (B,)."""
@@ -35,7 +39,8 @@ class Victim:
     Args:
         classifier: Whom to attack.
         samples: B, the number of images under attack.
-        access: What is answered: "white-box" everything, "query" logits alone, "decision" one-hot logits of the label alone.
+        access: What is answered: "white-box" everything, "query" logits alone, "decision" one-hot logits of
+            the label alone.
 
     Attributes:
         forwards: Forward passes each image has cost, (B,).
@@ -46,7 +51,9 @@ class Victim:
     def __init__(self, classifier: Classifier, samples: int, access: str = "white-box") -> None:
         self.classifier = classifier
         self.access = access
-        self.forwards, self.backwards, self.zeros = (torch.zeros(samples, dtype=torch.int64) for _ in range(3))
+        self.forwards, self.backwards, self.zeros = (
+            torch.zeros(samples, dtype=torch.int64) for _ in range(3)
+        )
 
     def outputs(self, x: Tensor, rows: Tensor | None = None) -> Outputs:
         """Run a forward pass without a graph, (b, *S).
@@ -62,7 +69,9 @@ class Victim:
         with torch.no_grad():
             return self._granted(self._pass(_channels_last(x)))
 
-    def gradient(self, x: Tensor, objective: Objective, rows: Tensor | None = None) -> tuple[Tensor, Tensor, Outputs]:
+    def gradient(
+        self, x: Tensor, objective: Objective, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Outputs]:
         """Differentiate each image's objective by the image; one forward and one backward pass, (b, *S).
 
         The objectives are summed, never averaged: a mean shrinks gradients that are near underflow already.
@@ -87,7 +96,10 @@ class Victim:
         return value.detach(), gradient, outputs.detach()
 
     def module(self) -> nn.Module:
-        """Show the classifier as a plain module for another library's attack; its passes are spread evenly over the B images."""
+        """Show the classifier as a plain module for another library's attack.
+
+        Its passes are spread evenly over the B images.
+        """
         return _Counting(self)
 
     def _pass(self, x: Tensor) -> Outputs:
@@ -108,18 +120,29 @@ class Victim:
 
     def _count(self, counter: Tensor, x: Tensor, rows: Tensor | None) -> None:
         if rows is None and len(x) != len(counter):
-            raise ValueError(f"expected {len(counter)} images, or rows that name which of them these are, got {len(x)} images")
+            raise ValueError(
+                f"expected {len(counter)} images, or rows that name which of them these are, got {len(x)} "
+                "images"
+            )
         counter[slice(None) if rows is None else rows.cpu()] += 1
 
     def __enter__(self) -> Self:
         self._modes = [(module, module.training) for module in self.classifier.modules()]
-        self._flags = [(parameter, parameter.requires_grad, parameter.grad) for parameter in self.classifier.parameters()]
-        self._random: tuple[Any, ...] = (torch.get_rng_state(), np.random.get_state(), python_random.getstate())  # noqa: NPY002
+        self._flags = [
+            (parameter, parameter.requires_grad, parameter.grad) for parameter in self.classifier.parameters()
+        ]
+        self._random: tuple[Any, ...] = (
+            torch.get_rng_state(),
+            np.random.get_state(),  # noqa: NPY002
+            python_random.getstate(),
+        )
         self._cuda_random = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         self.classifier.eval().requires_grad_(False)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for module, training in self._modes:
             module.training = training
         for parameter, requires_grad, gradient in self._flags:
@@ -135,13 +158,17 @@ class Victim:
 def _channels_last(x: Tensor) -> Tensor:
     """Copy images so that convolutions run channels-last from the first on: faster, the same bits.
 
-    A copy, because images of one channel count as channels-last already and would keep the strides that tell convolutions otherwise.
+    A copy, because images of one channel count as channels-last already and would keep the strides that tell
+    convolutions otherwise.
     """
     return x.clone(memory_format=torch.channels_last if x.ndim == 4 else torch.preserve_format)
 
 
 class _Counting(nn.Module):
-    """Logits alone, counted; another library does not say which image a row is, so all images share the cost."""
+    """Logits alone, counted; another library does not say which image a row is.
+
+    So all images share the cost.
+    """
 
     def __init__(self, victim: Victim) -> None:
         super().__init__()

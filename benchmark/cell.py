@@ -1,4 +1,7 @@
-"""A cell: one attack on one model under one threat model, over one set of images; a pure function of its description."""
+"""A cell: one attack on one model under one threat model, over one set of images.
+
+A pure function of its description.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +24,10 @@ from .training import describe_machine
 __all__ = ["NUMERICS", "Cell", "run_cell"]
 
 NUMERICS = 1
-"""Raise it when a change of the code changes what an attack or the judge computes: every stored cell is then made again."""
+"""Raise it when a change of the code changes what an attack or the judge computes.
+
+Every stored cell is then made again.
+"""
 
 _COSTS = ("forwards", "backwards", "zeros")
 
@@ -65,9 +71,18 @@ class Cell:
     @property
     def description(self) -> dict[str, Any]:
         """All that decides the result, as plain values."""
-        plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("model", "label", "threat", "options")}
+        plain = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in ("model", "label", "threat", "options")
+        }
         options = plain_fields(ATTACKS.build(self.attack, **self.options)) if self.attack else {}
-        return {**plain, "options": options, "threat": plain_fields(self.threat) if self.threat else None, "numerics": NUMERICS}
+        return {
+            **plain,
+            "options": options,
+            "threat": plain_fields(self.threat) if self.threat else None,
+            "numerics": NUMERICS,
+        }
 
     def __str__(self) -> str:
         return f"{self.model} / {self.label}" + (f" ({self.threat})" if self.threat else f" ({self.split})")
@@ -110,26 +125,44 @@ def run_cell(
             else:
                 attack = ATTACKS.build(cell.attack, **cell.options)
                 random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
-                target = surrogate.classifier if surrogate is not None and cell.threat.access == "transfer" else entrant.classifier
+                target = (
+                    surrogate.classifier
+                    if surrogate is not None and cell.threat.access == "transfer"
+                    else entrant.classifier
+                )
                 x_adv, costs = _attack(attack, target, x, y, cell.threat, random)
             table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
             proposals.append(x_adv.cpu())
         tables.append(table.assign(id=ids.numpy()))
         report(rows.stop)
-    facts = {"seconds": round(time.monotonic() - start, 3), "machine": describe_machine(device), "model": cell.model, "label": cell.label}
-    return Entry(cell.description, _typed(pd.concat(tables, ignore_index=True)), torch.cat(proposals) if proposals else None, facts)
+    facts = {
+        "seconds": round(time.monotonic() - start, 3),
+        "machine": describe_machine(device),
+        "model": cell.model,
+        "label": cell.label,
+    }
+    return Entry(
+        cell.description,
+        _typed(pd.concat(tables, ignore_index=True)),
+        torch.cat(proposals) if proposals else None,
+        facts,
+    )
 
 
 def _attack(
     attack: Attack, target: Classifier, x: Tensor, y: Tensor, threat: ThreatModel, random: SampleRandom
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was."""
-    access = "white-box" if threat.access == "transfer" else threat.access  # of the surrogate, everything is known
+    # of the surrogate, everything is known
+    access = "white-box" if threat.access == "transfer" else threat.access
     before = _versions(target)
     with Victim(target, len(x), access) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:
-        raise Cheat(f"expected the attack to leave the model's weights alone, but {type(attack).__name__} changed them")
+        raise Cheat(
+            f"expected the attack to leave the model's weights alone, but {type(attack).__name__} changed "
+            "them"
+        )
     return x_adv, {name: getattr(victim, name).numpy() for name in _COSTS}
 
 
@@ -145,14 +178,31 @@ def _clean(classifier: Classifier, x: Tensor, y: Tensor) -> pd.DataFrame:
     found = predictions(classifier.outputs(x), y)
     nothing = np.zeros(len(x), bool)
     return pd.DataFrame(
-        {**found, "clean_predicted": found["predicted"], "success": nothing, "success_8bit": nothing, "size": np.zeros(len(x), np.float32)}
+        {
+            **found,
+            "clean_predicted": found["predicted"],
+            "success": nothing,
+            "success_8bit": nothing,
+            "size": np.zeros(len(x), np.float32),
+        }
     ).assign(forwards=0, backwards=0, zeros=0)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Small, fixed types: the same bytes whichever library version would choose others."""
-    small = dict.fromkeys(("label", "predicted", "clean_predicted", "forwards", "backwards", "zeros"), "int32")
-    return table.astype({**small, "id": "int64", "margin": "float32", "size": "float32", "success": "bool", "success_8bit": "bool"})
+    small = dict.fromkeys(
+        ("label", "predicted", "clean_predicted", "forwards", "backwards", "zeros"), "int32"
+    )
+    return table.astype(
+        {
+            **small,
+            "id": "int64",
+            "margin": "float32",
+            "size": "float32",
+            "success": "bool",
+            "success_8bit": "bool",
+        }
+    )
 
 
 def _versions(model: nn.Module) -> list[int]:

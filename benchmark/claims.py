@@ -1,9 +1,12 @@
-"""What the papers claim of their losses, judged by what this suite measured: one function and one entry of `CLAIMS` per claim.
+"""What the papers claim of their losses, judged by what this suite measured.
 
-`_RULES` says on the page how it is judged. What is published are constants beside their source; no number of a verdict is typed. Papers:
-Wan et al., CVPR 2018, arXiv 1803.02988 (L-GM); Wan et al., TPAMI 45(2), 2023, arXiv 2011.09066 (GM, MCAT); Ali et al., arXiv 2010.15487 and
-EURASIP JIS 2023:3 (GCCS); Wang et al., 2023, arXiv 2303.12363 (DR-softmax). Left out: the AUROC of about 74 % that the GM paper's code
-states of softmax with a density on ImageNet, for it says nothing of other data and nothing is claimed beside it.
+One function and one entry of `CLAIMS` per claim.
+
+`_RULES` says on the page how it is judged. What is published are constants beside their source; no number of
+a verdict is typed. Papers: Wan et al., CVPR 2018, arXiv 1803.02988 (L-GM); Wan et al., TPAMI 45(2), 2023,
+arXiv 2011.09066 (GM, MCAT); Ali et al., arXiv 2010.15487 and EURASIP JIS 2023:3 (GCCS); Wang et al., 2023,
+arXiv 2303.12363 (DR-softmax). Left out: the AUROC of about 74 % that the GM paper's code states of softmax
+with a density on ImageNet, for it says nothing of other data and nothing is claimed beside it.
 """
 
 from collections.abc import Callable
@@ -13,7 +16,18 @@ from math import comb
 import numpy as np
 
 from .claims_lgm import LGM_EER, LGM_RAISED, lgm_met, lgm_order, lgm_price
-from .evidence import FAILS, HOLDS, OPEN, Evidence, Held, Verdict, accuracy_of, decided, more_accurate, more_robust
+from .evidence import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Evidence,
+    Held,
+    Verdict,
+    accuracy_of,
+    decided,
+    more_accurate,
+    more_robust,
+)
 from .figure_means import simplex_angle
 from .figure_spread import FEWEST_LOSSES, spread_correlation
 from .setting import eps_text, loss_name
@@ -32,22 +46,30 @@ GM_CIFAR10 = 0.9280
 GM_CIFAR10_EPOCHS = 300
 
 FEWEST_CHANCES = 20
-"""Orders of the trainings of two losses of which one is the claimed one, for it to count: a level of 5 %, three trainings of each."""
+"""Orders of the trainings of two losses of which one is the claimed one, for it to count.
 
-_RULES = """On this suite's data, nets and attacks, which are not the papers'. In per cent: the mean over the trainings, [low, high] from
-the lowest to the highest end of their 95 % intervals over the images. Where such intervals overlap it is *not decided*.
+A level of 5 %, three trainings of each.
+"""
+
+_RULES = """On this suite's data, nets and attacks, which are not the papers'. In per cent: the mean over the
+trainings, [low, high] from the lowest to the highest end of their 95 % intervals over the images. Where such
+intervals overlap it is *not decided*.
 
 - **Accuracy**, on the whole test split: by intervals. A published one holds if the mean comes up to it.
-- **EER**, at eps at which all trainings that were attacked have one. A published one holds if the mean comes down to it at some eps.
+- **EER**, at eps at which all trainings that were attacked have one. A published one holds if the mean comes
+  down to it at some eps.
   The order: at each eps, by intervals. *All* and *successful* adversarials must agree.
-- **Robustness**, the worst case per image over the attacks of a threat model, at the eps at which the two losses met the most, the same
-  attacks on as many images: by intervals and, where some loss has several trainings that met the same, by a gap larger than between any of
-  one loss. Where both are at the floor or the ceiling, or one failed a sanity check, an eps decides nothing.
-- **Symmetry**: the range of the angles between class means, smaller in every training of one loss than in any of the other.
+- **Robustness**, the worst case per image over the attacks of a threat model, at the eps at which the two
+  losses met the most, the same
+  attacks on as many images: by intervals and, where some loss has several trainings that met the same, by a
+  gap larger than between any of one loss. Where both are at the floor or the ceiling, or one failed a sanity
+  check, an eps decides nothing.
+- **Symmetry**: the range of the angles between class means, smaller in every training of one loss than in any
+  of the other.
 - **Correlation**: the 95 % interval, of resampled losses with all their models, must not contain 0.
 
-What is told of several eps holds if it does at some and fails at none, and the other way round. A published number that the interval
-contains and the mean does not reach is not decided."""
+What is told of several eps holds if it does at some and fails at none, and the other way round. A published
+number that the interval contains and the mean does not reach is not decided."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +90,29 @@ class Claim:
 def claims_markdown(evidence: Evidence) -> str:
     """Write the section; empty where the suite says nothing of any claim."""
     lines = [
-        {"paper": claim.paper, "claim": claim.claim, "measured here": verdict.measured, "verdict": f"**{verdict.held}**"}
+        {
+            "paper": claim.paper,
+            "claim": claim.claim,
+            "measured here": verdict.measured,
+            "verdict": f"**{verdict.held}**",
+        }
         for claim in CLAIMS
         if (verdict := claim.judge(evidence)) is not None
     ]
     return "\n\n".join(["## The papers' claims", _RULES, markdown(lines)]) if lines else ""
 
 
-def _gm_accuracy(published: float, data: str, epochs: int, features: int | None = None) -> Callable[[Evidence], Verdict | None]:
+def _gm_accuracy(
+    published: float, data: str, epochs: int, features: int | None = None
+) -> Callable[[Evidence], Verdict | None]:
     """Make the judge of an accuracy: what was trained for less time and came out lower decides nothing."""
 
     def judge(evidence: Evidence) -> Verdict | None:
-        own = [one for one in evidence.accuracies
-               if one.loss == "gm" and one.data.startswith(data) and features in (None, one.features)]  # fmt: skip
+        own = [
+            one
+            for one in evidence.accuracies
+            if one.loss == "gm" and one.data.startswith(data) and features in (None, one.features)
+        ]
         share = accuracy_of(replace(evidence, accuracies=own), "gm")
         if share is None:
             return None
@@ -91,30 +123,59 @@ def _gm_accuracy(published: float, data: str, epochs: int, features: int | None 
             return Verdict(text, HOLDS)
         if share.high >= published:
             return Verdict(f"{text}: below, but the interval contains it", OPEN)
-        return Verdict(f"{text}: below, but trained for less", OPEN) if max(trained) < epochs else Verdict(f"{text}: below", FAILS)
+        return (
+            Verdict(f"{text}: below, but trained for less", OPEN)
+            if max(trained) < epochs
+            else Verdict(f"{text}: below", FAILS)
+        )
 
     return judge
 
 
 def _gm_symmetric(evidence: Evidence) -> Verdict | None:
-    """Judge the symmetry by the range of the angles between class means: 0 in a simplex, which takes K - 1 dimensions."""
-    found = [model.symmetry for model in evidence.features if model.symmetry and model.symmetry.dimensions >= model.symmetry.classes - 1]
-    own, others = ([one.angles for one in found if one.loss == loss and np.isfinite(one.angles).all()] for loss in ("gm", "softmax"))
+    """Judge the symmetry by the range of the angles between class means.
+
+    0 in a simplex, which takes K - 1 dimensions.
+    """
+    found = [
+        model.symmetry
+        for model in evidence.features
+        if model.symmetry and model.symmetry.dimensions >= model.symmetry.classes - 1
+    ]
+    own, others = (
+        [one.angles for one in found if one.loss == loss and np.isfinite(one.angles).all()]
+        for loss in ("gm", "softmax")
+    )
     if not own or not others:
         return None
     ranges = [[float(np.ptp(angles)) for angles in group] for group in (own, others)]
-    told = [f"{loss_name(loss)} {min(map(np.min, group)):.1f} to {max(map(np.max, group)):.1f}, range {mean_range(values, scale=1)}"
-            for loss, group, values in zip(("gm", "softmax"), (own, others), ranges, strict=True)]  # fmt: skip
+    told = [
+        f"{loss_name(loss)} {min(map(np.min, group)):.1f} to {max(map(np.max, group)):.1f}, range "
+        f"{mean_range(values, scale=1)}"
+        for loss, group, values in zip(("gm", "softmax"), (own, others), ranges, strict=True)
+    ]
     text = f"degrees: {', '.join(told)}; a simplex has {simplex_angle(found[0].classes):.1f} everywhere"
     chances = comb(len(own) + len(others), len(own))
     if chances < FEWEST_CHANCES:
-        return Verdict(f"{text}; of so few trainings chance alone puts all of one loss below all of the other once in {chances}", OPEN)
-    return Verdict(text, HOLDS if max(ranges[0]) < min(ranges[1]) else FAILS if min(ranges[0]) > max(ranges[1]) else OPEN)
+        return Verdict(
+            f"{text}; of so few trainings chance alone puts all of one loss below all of the other once in "
+            f"{chances}",
+            OPEN,
+        )
+    return Verdict(
+        text, HOLDS if max(ranges[0]) < min(ranges[1]) else FAILS if min(ranges[0]) > max(ranges[1]) else OPEN
+    )
 
 
 def _gccs_robust(evidence: Evidence) -> Verdict | None:
-    """Judge "with and without gradients": better with them, and without them (queries, transfer) better somewhere and nowhere worse."""
-    gradients, *others = (more_robust(evidence, "gccs", "softmax", access=access) for access in ("white-box", "query", "transfer"))
+    """Judge "with and without gradients".
+
+    Better with them, and without them (queries, transfer) better somewhere and nowhere worse.
+    """
+    gradients, *others = (
+        more_robust(evidence, "gccs", "softmax", access=access)
+        for access in ("white-box", "query", "transfer")
+    )
     if gradients is None:
         return None
     without = [verdict for verdict in others if verdict]
@@ -128,11 +189,20 @@ def _gccs_robust(evidence: Evidence) -> Verdict | None:
 
 
 def _gccs_adversarial(evidence: Evidence) -> Verdict | None:
-    """Judge "better than adversarial training": than each kind that is here; to fail it is enough to be worse than one."""
+    """Judge "better than adversarial training": than each kind that is here.
+
+    To fail it is enough to be worse than one.
+    """
     found = [verdict for rival in ("pgd_at", "trades") if (verdict := more_robust(evidence, "gccs", rival))]
     if not found:
         return None
-    held: Held = FAILS if any(one.held == FAILS for one in found) else HOLDS if all(one.held == HOLDS for one in found) else OPEN
+    held: Held = (
+        FAILS
+        if any(one.held == FAILS for one in found)
+        else HOLDS
+        if all(one.held == HOLDS for one in found)
+        else OPEN
+    )
     return Verdict(". ".join(one.measured for one in found), held)
 
 
@@ -140,11 +210,14 @@ def _dr_spread(evidence: Evidence) -> Verdict | None:
     """Judge the correlation that the figure draws."""
     if evidence.robustness is None:
         return None
-    found = spread_correlation(evidence.spreads, {model.name: model.loss for model in evidence.features}, evidence.robustness)
+    found = spread_correlation(
+        evidence.spreads, {model.name: model.loss for model in evidence.features}, evidence.robustness
+    )
     if found.losses < FEWEST_LOSSES:
         return None
     threat = evidence.robustness.threat
-    text = f"{found} ({threat.norm}, {eps_text(threat.eps)}, worst case of {', '.join(evidence.robustness.attacks)})"
+    attacks = ", ".join(evidence.robustness.attacks)
+    text = f"{found} ({threat.norm}, {eps_text(threat.eps)}, worst case of {attacks})"
     if np.isnan(found.rho) or np.isnan(found.low):
         return Verdict(text, OPEN)
     return Verdict(text, HOLDS if found.high < 0 else FAILS if found.low > 0 else OPEN)
@@ -153,33 +226,74 @@ def _dr_spread(evidence: Evidence) -> Verdict | None:
 _GCCS = f"{PAPERS['gccs']} (our reconstruction; the printed loss is not public)"
 
 CLAIMS = (
-    Claim(PAPERS["lgm"], f"L-GM verifies inputs with an EER of {number(LGM_EER.eer)} % under FGSM (eps not public)", lgm_met),
+    Claim(
+        PAPERS["lgm"],
+        f"L-GM verifies inputs with an EER of {number(LGM_EER.eer)} % under FGSM (eps not public)",
+        lgm_met,
+    ),
     Claim(PAPERS["lgm"], "EER under FGSM: L-GM < center < softmax", lgm_order),
     Claim(
         PAPERS["lgm"],
-        f"An FGSM that raises the likelihood costs little: from {number(LGM_EER.eer)} to {number(LGM_RAISED.eer)} %,"
+        f"An FGSM that raises the likelihood costs little: from {number(LGM_EER.eer)} to "
+        f"{number(LGM_RAISED.eer)} %,"
         f" {number(LGM_RAISED.eer - LGM_EER.eer)} points",
         lgm_price,
     ),
-    Claim(PAPERS["gm"], f"GM has {number(GM_MNIST, digits=2)} % test accuracy on MNIST, {GM_MNIST_FEATURES}-D",
-          _gm_accuracy(GM_MNIST, "mnist", GM_MNIST_EPOCHS, GM_MNIST_FEATURES)),
-    Claim(PAPERS["gm"], f"GM has {number(GM_CIFAR10, digits=2)} % test accuracy on CIFAR-10 (ResNet-20, best epoch on the test split)",
-          _gm_accuracy(GM_CIFAR10, "cifar10", GM_CIFAR10_EPOCHS)),
-    Claim(PAPERS["gm"], "GM is more accurate than softmax", lambda evidence: more_accurate(evidence, "gm", "softmax")),
-    Claim(PAPERS["gm"], "GM's feature space is symmetric: all angles between class means are alike (here: more than softmax's)",
-          _gm_symmetric),
-    Claim(PAPERS["mcat"], "MCAT, trained jointly with its detector, is more robust than GM (here: to one who knows the detector,"
-          " with a threshold at 5 % FPR; the paper's is at 1 %)",
-          lambda evidence: more_robust(evidence, "mcat", "gm", awareness="adaptive", column=JOINT)),
-    Claim(_GCCS, "GCCS is at least as accurate as softmax", lambda evidence: more_accurate(evidence, "gccs", "softmax")),
-    Claim(_GCCS, "Without adversarial training GCCS is more robust than softmax to attacks with and without gradients",
-          _gccs_robust),
-    Claim(_GCCS, "GCCS is more robust than adversarial training (journal version)",
-          _gccs_adversarial),
-    Claim(PAPERS["dr_softmax"], "DR-softmax costs no accuracy against softmax",
-          lambda evidence: more_accurate(evidence, "dr_softmax", "softmax")),
-    Claim(PAPERS["dr_softmax"], "DR-softmax is more robust than softmax", lambda evidence: more_robust(evidence, "dr_softmax", "softmax")),
-    Claim(PAPERS["dr_softmax"], "The spread of the non-true softmax values decides robustness: the smaller, the more robust (without"
-          " adversarially trained losses: their training confounds it)", _dr_spread),
-)  # fmt: skip
+    Claim(
+        PAPERS["gm"],
+        f"GM has {number(GM_MNIST, digits=2)} % test accuracy on MNIST, {GM_MNIST_FEATURES}-D",
+        _gm_accuracy(GM_MNIST, "mnist", GM_MNIST_EPOCHS, GM_MNIST_FEATURES),
+    ),
+    Claim(
+        PAPERS["gm"],
+        f"GM has {number(GM_CIFAR10, digits=2)} % test accuracy on CIFAR-10 (ResNet-20, best epoch on the "
+        "test split)",
+        _gm_accuracy(GM_CIFAR10, "cifar10", GM_CIFAR10_EPOCHS),
+    ),
+    Claim(
+        PAPERS["gm"],
+        "GM is more accurate than softmax",
+        lambda evidence: more_accurate(evidence, "gm", "softmax"),
+    ),
+    Claim(
+        PAPERS["gm"],
+        "GM's feature space is symmetric: all angles between class means are alike (here: more than "
+        "softmax's)",
+        _gm_symmetric,
+    ),
+    Claim(
+        PAPERS["mcat"],
+        "MCAT, trained jointly with its detector, is more robust than GM (here: to one who knows the "
+        "detector,"
+        " with a threshold at 5 % FPR; the paper's is at 1 %)",
+        lambda evidence: more_robust(evidence, "mcat", "gm", awareness="adaptive", column=JOINT),
+    ),
+    Claim(
+        _GCCS,
+        "GCCS is at least as accurate as softmax",
+        lambda evidence: more_accurate(evidence, "gccs", "softmax"),
+    ),
+    Claim(
+        _GCCS,
+        "Without adversarial training GCCS is more robust than softmax to attacks with and without gradients",
+        _gccs_robust,
+    ),
+    Claim(_GCCS, "GCCS is more robust than adversarial training (journal version)", _gccs_adversarial),
+    Claim(
+        PAPERS["dr_softmax"],
+        "DR-softmax costs no accuracy against softmax",
+        lambda evidence: more_accurate(evidence, "dr_softmax", "softmax"),
+    ),
+    Claim(
+        PAPERS["dr_softmax"],
+        "DR-softmax is more robust than softmax",
+        lambda evidence: more_robust(evidence, "dr_softmax", "softmax"),
+    ),
+    Claim(
+        PAPERS["dr_softmax"],
+        "The spread of the non-true softmax values decides robustness: the smaller, the more robust (without"
+        " adversarially trained losses: their training confounds it)",
+        _dr_spread,
+    ),
+)
 """In the order of the page."""

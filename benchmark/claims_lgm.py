@@ -1,6 +1,9 @@
-"""What the L-GM paper claims of its equal error rates, judged: Wan et al., CVPR 2018, arXiv 1803.02988. See `claims` for the others.
+"""What the L-GM paper claims of its equal error rates, judged: Wan et al., CVPR 2018, arXiv 1803.02988.
 
-An eps counts where every training that was attacked has an EER of enough images. Both populations must say the same.
+See `claims` for the others.
+
+An eps counts where every training that was attacked has an EER of enough images. Both populations must say
+the same.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,8 @@ from .summary import FGSM
 __all__ = ["LGM_EER", "LGM_RAISED", "lgm_met", "lgm_order", "lgm_price"]
 
 LGM_EER, CENTER_EER, SOFTMAX_EER = (
-    next(one for one in PUBLISHED if (one.loss, one.attack) == (loss, FGSM.attack)) for loss in ("lgm", "center", "softmax")
+    next(one for one in PUBLISHED if (one.loss, one.attack) == (loss, FGSM.attack))
+    for loss in ("lgm", "center", "softmax")
 )
 LGM_RAISED = next(one for one in PUBLISHED if one.attack == "likelihood-fgsm")
 
@@ -37,7 +41,13 @@ def lgm_met(evidence: Evidence) -> Verdict | None:
             f"{population}: {met[LGM_EER.attack, LGM_EER.loss, population]}"
             + ("" if reached else f", [{number(nearest.low)}, {number(nearest.high)}]")
         )
-        held.append(HOLDS if reached else OPEN if min(share.low for share in shares.values()) <= LGM_EER.eer else FAILS)
+        held.append(
+            HOLDS
+            if reached
+            else OPEN
+            if min(share.low for share in shares.values()) <= LGM_EER.eer
+            else FAILS
+        )
     return Verdict("; ".join(told), _agreed(held)) if held else None
 
 
@@ -45,14 +55,27 @@ def lgm_order(evidence: Evidence) -> Verdict | None:
     """Judge the order at each eps, for the paper's is not public: by intervals."""
     told, held = [], []
     for population in POPULATIONS:
-        ordered = [_shares(evidence, published, population) for published in (LGM_EER, CENTER_EER, SOFTMAX_EER)]
-        sides = {eps: _in_order([shares[eps] for shares in ordered]) for eps in ordered[0] if all(eps in shares for shares in ordered)}
+        ordered = [
+            _shares(evidence, published, population) for published in (LGM_EER, CENTER_EER, SOFTMAX_EER)
+        ]
+        sides = {
+            eps: _in_order([shares[eps] for shares in ordered])
+            for eps in ordered[0]
+            if all(eps in shares for shares in ordered)
+        }
         if not sides:
             continue
         words = {1: "holds", -1: "does not hold", 0: "not decided"}
-        found = {word: [eps_number(eps) for eps, its in sides.items() if its == side] for side, word in words.items()}
+        found = {
+            word: [eps_number(eps) for eps, its in sides.items() if its == side]
+            for side, word in words.items()
+        }
         depends = " (it depends on the eps)" if {1, -1} <= set(sides.values()) else ""
-        told.append(f"{population}: " + ", ".join(f"{word} at ε = {' / '.join(eps)}" for word, eps in found.items() if eps) + depends)
+        told.append(
+            f"{population}: "
+            + ", ".join(f"{word} at ε = {' / '.join(eps)}" for word, eps in found.items() if eps)
+            + depends
+        )
         held.append(decided(sides.values()))
     if {HOLDS, FAILS} <= set(held):
         told.append("it depends on the population")
@@ -67,30 +90,46 @@ def _in_order(shares: Sequence[Share]) -> int:
 
 
 def lgm_price(evidence: Evidence) -> Verdict | None:
-    """Judge the rise from 3.1 to 4.3 %, training by training, at the eps at which FGSM's own EER is nearest to the paper's.
+    """Judge the rise from 3.1 to 4.3 %, training by training.
 
-    Unless that one contains the paper's in its interval, nothing is decided: what an attack costs that starts from elsewhere is another
-    question. The rise has the interval of the second EER: more than its due, as both attacks are scored on the same images.
+    At the eps at which FGSM's own EER is nearest to the paper's.
+
+    Unless that one contains the paper's in its interval, nothing is decided: what an attack costs that starts
+    from elsewhere is another
+    question. The rise has the interval of the second EER: more than its due, as both attacks are scored on
+    the same images.
     """
     told, held, limit = [], [], LGM_RAISED.eer - LGM_EER.eer
     for population in POPULATIONS:
-        plain, raised = (_eers(evidence, one, population).set_index(["eps", "model"]) for one in (LGM_EER, LGM_RAISED))
+        plain, raised = (
+            _eers(evidence, one, population).set_index(["eps", "model"]) for one in (LGM_EER, LGM_RAISED)
+        )
         both = plain.join(raised.add_suffix("_raised"), how="inner")
         if both.empty:
             continue
         eps = (both.groupby("eps")["eer"].mean() - LGM_EER.eer).abs().idxmin()
         at = both[both.index.get_level_values("eps") == eps]
         start = Share.of(at, "eer")
-        rise = Share.of(pd.DataFrame({f"rise{end}": at[f"eer{end}_raised"] - at["eer"] for end in ("", "_low", "_high")}), "rise")
+        rise = Share.of(
+            pd.DataFrame({f"rise{end}": at[f"eer{end}_raised"] - at["eer"] for end in ("", "_low", "_high")}),
+            "rise",
+        )
         near = start.low <= LGM_EER.eer <= start.high
-        held.append(OPEN if not near else HOLDS if rise.high <= limit else FAILS if rise.low > limit else OPEN)
-        told.append(f"{population}: at {eps_text(float(str(eps)))} from {start.text()} by {rise.text()} points"
-                    + ("" if near else ", too far from the paper's EER to tell"))  # fmt: skip
+        held.append(
+            OPEN if not near else HOLDS if rise.high <= limit else FAILS if rise.low > limit else OPEN
+        )
+        told.append(
+            f"{population}: at {eps_text(float(str(eps)))} from {start.text()} by {rise.text()} points"
+            + ("" if near else ", too far from the paper's EER to tell")
+        )
     return Verdict("; ".join(told), _agreed(held)) if held else None
 
 
 def _eers(evidence: Evidence, published: Published, population: str) -> pd.DataFrame:
-    """Select the EERs that stand beside the paper's, at those eps at which every training that was attacked has one."""
+    """Select the EERs that stand beside the paper's.
+
+    At those eps at which every training that was attacked has one.
+    """
     rows = measured(evidence.eer, published, population)
     values = rows.groupby("eps")["eer"]
     return rows[values.transform("count") == values.transform("size")]

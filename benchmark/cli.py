@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 something failed and the rest is finished, 2 wrong usage or input, 130 interrupted."""
+"""The command line. Exit codes.
+
+0 done, 1 something failed and the rest is finished, 2 wrong usage or input, 130 interrupted.
+"""
 
 import json
 import sys
@@ -25,10 +28,21 @@ from .suite import Suite, load_suite, narrow, suites
 
 __all__ = ["app", "main"]
 
-WRONG_INPUT = (CheckpointError, DataError, DefenseError, StoreError, ValueError, KeyError, ImportError, FileExistsError, PermissionError)
+WRONG_INPUT = (
+    CheckpointError,
+    DataError,
+    DefenseError,
+    StoreError,
+    ValueError,
+    KeyError,
+    ImportError,
+    FileExistsError,
+    PermissionError,
+)
 
 app = typer.Typer(
-    help="Does a classifier with a likelihood-based defense really hold?\n\nStart with: gmbench run digits-v1",
+    help="Does a classifier with a likelihood-based defense really hold?\n\nStart with: gmbench run "
+    "digits-v1",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,36 +51,53 @@ app = typer.Typer(
 app.add_typer(zoo, name="zoo")
 
 StoreRoot = Annotated[
-    Path | None, typer.Option("--store", help="Folder of finished cells. Default: $GMBENCH_STORE, else the user's cache folder.")
+    Path | None,
+    typer.Option(
+        "--store", help="Folder of finished cells. Default: $GMBENCH_STORE, else the user's cache folder."
+    ),
 ]
-Results = Annotated[Path, typer.Option("--results", help="Folder for the tables and figures, one subfolder per suite.")]
+Results = Annotated[
+    Path, typer.Option("--results", help="Folder for the tables and figures, one subfolder per suite.")
+]
 Models = Annotated[
-    list[str] | None, typer.Option("--models", help="Only these models (name or pattern such as '*-s0'); repeat it for more.")
+    list[str] | None,
+    typer.Option("--models", help="Only these models (name or pattern such as '*-s0'); repeat it for more."),
 ]
 Attacks = Annotated[
-    list[str] | None, typer.Option("--attacks", help="Only these attacks, by the suite's labels or a pattern; repeat it for more.")
+    list[str] | None,
+    typer.Option(
+        "--attacks", help="Only these attacks, by the suite's labels or a pattern; repeat it for more."
+    ),
 ]
-Detectors = Annotated[list[str] | None, typer.Option("--detectors", help="Only these detectors; repeat it for more.")]
+Detectors = Annotated[
+    list[str] | None, typer.Option("--detectors", help="Only these detectors; repeat it for more.")
+]
 Samples = Annotated[int | None, typer.Option("--samples", help="Only the first so many test images.")]
 Defenses = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help="FILE.py whose build() returns a gmbench.Defense (it is run), or another's model: torchvision:NAME, timm:NAME, "
-        "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS.safetensors. Repeat it for more.",
+        help="FILE.py whose build() returns a gmbench.Defense (it is run), or another's model: "
+        "torchvision:NAME, timm:NAME, "
+        "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS.safetensors. Repeat it for "
+        "more.",
     ),
 ]
 
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")] = "digits-v1",
+    suite: Annotated[
+        str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")
+    ] = "digits-v1",
     models: Models = None,
     attacks: Attacks = None,
     detectors: Detectors = None,
     samples: Samples = None,
     defense: Defenses = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")
+    ] = False,
     device: Device = "auto",
     data_root: DataRoot = None,
     store: StoreRoot = None,
@@ -74,9 +105,9 @@ def run(
 ) -> None:
     """Run a suite and write its tables and figures.
 
-    What the store holds already is not computed again: a run that was stopped goes on where it was, and one with fewer models or attacks
-    takes its cells from a full one. A narrowed run, or one with your own defense, writes to a folder of its own and leaves the published
-    results alone.
+    What the store holds already is not computed again: a run that was stopped goes on where it was, and one
+    with fewer models or attacks takes its cells from a full one. A narrowed run, or one with your own
+    defense, writes to a folder of its own and leaves the published results alone.
     """
     plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
     place = Store(store_root(store))
@@ -105,7 +136,11 @@ def report(
     store: StoreRoot = None,
     results: Results = Path("results"),
     figures: Annotated[
-        bool, typer.Option("--figures/--no-figures", help="Draw the feature space, too: every model looks at some thousand images again.")
+        bool,
+        typer.Option(
+            "--figures/--no-figures",
+            help="Draw the feature space, too: every model looks at some thousand images again.",
+        ),
     ] = True,
 ) -> None:
     """Write a suite's tables and figures again from the store; attacks nothing."""
@@ -114,7 +149,8 @@ def report(
     missing = sum(not place.has(cell.description) for cells in plan.cells.values() for cell in cells)
     if missing:
         raise StoreError(
-            f"{missing} cells of {plan.suite.name} are not in the store at {place.root}; compute them with: gmbench run {suite}"
+            f"{missing} cells of {plan.suite.name} are not in the store at {place.root}; compute them with: "
+            f"gmbench run {suite}"
         )
     publish(plan, place, results / folder, features=figures)
     console.print(f"results: {results / folder}/README.md")
@@ -123,14 +159,24 @@ def report(
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (see: gmbench list) or a TOML file.")],
-    seed: Annotated[int, typer.Option("--seed", help="Of the initial weights, the order and the shifts.", min=0)] = 0,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and its card.")] = Path("checkpoints"),
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of the initial weights, the order and the shifts.", min=0)
+    ] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and its card.")] = Path(
+        "checkpoints"
+    ),
     device: Device = "auto",
     data_root: DataRoot = None,
 ) -> None:
-    """Train a model from a recipe: weights (safetensors) and a card (JSON). A stopped training goes on after its last epoch."""
+    """Train a model from a recipe: weights (safetensors) and a card (JSON).
+
+    A stopped training goes on after its last epoch.
+    """
     card = train_showing(load_recipe(recipe), seed, out, data_root, pick_device(device))
-    console.print(f"{out / card.name}.safetensors: test accuracy {card.test_accuracy:.2%}, validation {card.validation_accuracy:.2%}")
+    console.print(
+        f"{out / card.name}.safetensors: test accuracy {card.test_accuracy:.2%}, validation "
+        f"{card.validation_accuracy:.2%}"
+    )
 
 
 @app.command("list")
@@ -142,7 +188,10 @@ def list_names() -> None:
         "attacks": [(name, _first_line(ATTACKS[name])) for name in ATTACKS],
         "detectors": [(name, _first_line(DETECTORS[name])) for name in DETECTORS],
         "data": [(name, _first_line(DATASETS[name])) for name in DATASETS]
-        + [("folder:PATH", "Your own images, a folder per class."), ("parquet:PATH", "Your own images in Parquet files.")],
+        + [
+            ("folder:PATH", "Your own images, a folder per class."),
+            ("parquet:PATH", "Your own images in Parquet files."),
+        ],
         "recipes": [(name, "") for name in recipes()],
         "losses": [(name, _first_line(HEADS[name])) for name in HEADS],
         "nets": [(name, _first_line(NETS[name])) for name in NETS],
@@ -164,7 +213,8 @@ def data(
     for split in ("train", "validation", "test"):
         images = load_data(name, split, data_root)
         console.print(
-            f"{name} {split}: {len(images)} images {tuple(images.x.shape[1:])}, {images.classes} classes, sha256 {images.checksum[:16]}"
+            f"{name} {split}: {len(images)} images {tuple(images.x.shape[1:])}, {images.classes} classes, "
+            f"sha256 {images.checksum[:16]}"
         )
     console.print(f"in {place}")
 
@@ -180,11 +230,18 @@ def show(
         for key in place.keys():  # noqa: SIM118 - a store is no mapping
             entry = place.read_key(key)
             if "label" in entry.facts:
-                console.print(f"{key[:12]}  {entry.facts['model']} / {entry.facts['label']}  {json.dumps(entry.description['threat'])}")
+                console.print(
+                    f"{key[:12]}  {entry.facts['model']} / {entry.facts['label']}  "
+                    f"{json.dumps(entry.description['threat'])}"
+                )
         return
     entry = place.find(cell)
     console.print_json(json.dumps({"description": dict(entry.description), "facts": dict(entry.facts)}))
-    console.print(entry.table.describe().T[["mean", "std", "min", "50%", "max"]].to_string(float_format=lambda value: f"{value:.4g}"))
+    console.print(
+        entry.table.describe()
+        .T[["mean", "std", "min", "50%", "max"]]
+        .to_string(float_format=lambda value: f"{value:.4g}")
+    )
 
 
 def main() -> None:
@@ -226,7 +283,9 @@ def _plan(
     whole = load_suite(suite)
     chosen: Suite = narrow(whole, models or (), attacks or (), detectors or (), samples)
     plan = make_plan(chosen, defenses=defenses or (), root=root, device=pick_device(device))
-    narrowed = "-narrowed" if narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples) else ""
+    narrowed = (
+        "-narrowed" if narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples) else ""
+    )
     own = "".join(f"+{entrant.name}" for entrant in plan.entrants[len(chosen.models) :])
     return plan, f"{whole.name}{own}{narrowed}"
 
@@ -238,19 +297,28 @@ def _show_plan(plan: Plan, store: Store) -> None:
     for cells in plan.cells.values():
         for cell in cells:
             table.add_row(
-                cell.model, cell.label, str(cell.threat or cell.split), str(cell.samples), "yes" if store.has(cell.description) else "no"
+                cell.model,
+                cell.label,
+                str(cell.threat or cell.split),
+                str(cell.samples),
+                "yes" if store.has(cell.description) else "no",
             )
     console.print(table)
     seconds = estimate_seconds(plan, store)
     for name, value in seconds.items():
         console.print(f"{name}: about {value / 60:.1f} min")
-    console.print(f"together about {sum(seconds.values()) / 60:.1f} min at most; attacks that stop early take less")
+    console.print(
+        f"together about {sum(seconds.values()) / 60:.1f} min at most; attacks that stop early take less"
+    )
 
 
 def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
     for failure in summary.failures:
         fail(f"{failure.what}: {failure.why}")
-    console.print(f"{summary.made} cells computed, {summary.found} from the store at {store.root}, {len(summary.failures)} failures")
+    console.print(
+        f"{summary.made} cells computed, {summary.found} from the store at {store.root}, "
+        f"{len(summary.failures)} failures"
+    )
     if not any(store.has(cell.description) for cells in plan.cells.values() for cell in cells):
         raise typer.Exit(1)
     if summary.failures or not is_published(plan, store, folder):
@@ -264,7 +332,10 @@ def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
 def _interrupted(plan: Plan, store: Store) -> None:
     cells = [cell for planned in plan.cells.values() for cell in planned]
     done = sum(store.has(cell.description) for cell in cells)
-    console.print(f"\ninterrupted: {done} of {len(cells)} cells are finished and kept in {store.root}; the same command goes on from there")
+    console.print(
+        f"\ninterrupted: {done} of {len(cells)} cells are finished and kept in {store.root}; the same "
+        "command goes on from there"
+    )
     raise typer.Exit(130)
 
 

@@ -1,4 +1,7 @@
-"""``gmbench zoo``: the checkpoints listed, verified, measured, told on a page, and those that are missing trained."""
+"""``gmbench zoo``: the checkpoints listed, verified, measured, told on a page.
+
+And those that are missing trained.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,12 +22,20 @@ from .zoo_page import accuracy_text, ece_text, zoo_page
 __all__ = ["DataRoot", "Device", "train_showing", "zoo"]
 
 DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of the data sets. Default: $GMBENCH_DATA, else the user's cache folder.")
+    Path | None,
+    typer.Option(
+        "--data-root", help="Folder of the data sets. Default: $GMBENCH_DATA, else the user's cache folder."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu or cuda.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Checkpoints, by name or pattern such as '*-s0'; none means all.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(help="Checkpoints, by name or pattern such as '*-s0'; none means all.")
+]
 Folder = Annotated[
-    Path, typer.Option("--folder", help="Folder of the checkpoints. Default: the zoo of gmbench itself.", show_default=False)
+    Path,
+    typer.Option(
+        "--folder", help="Folder of the checkpoints. Default: the zoo of gmbench itself.", show_default=False
+    ),
 ]
 
 zoo = typer.Typer(invoke_without_command=True)
@@ -37,17 +48,23 @@ def show(context: typer.Context) -> None:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("checkpoint", "loss", "data", "seed", "test accuracy (%)", "ECE (%)", "minutes"):
-        table.add_column(column, justify="left" if column in ("checkpoint", "loss", "data") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("checkpoint", "loss", "data") else "right", no_wrap=True
+        )
     for card in map(read_card, checkpoints()):
         minutes = f"{card.seconds / 60:.1f}"
-        table.add_row(card.name, card.loss, card.data, str(card.seed), accuracy_text(card), ece_text(card), minutes)
+        table.add_row(
+            card.name, card.loss, card.data, str(card.seed), accuracy_text(card), ece_text(card), minutes
+        )
     # As wide as it must be, so that a pipe, for which 80 columns are assumed, gets whole lines as well.
     table.width = console.measure(table, options=console.options.update(max_width=1000)).maximum
     console.print(table)
 
 
 @zoo.command("verify")
-def verify_all(names: Names = None, folder: Folder = ZOO, device: Device = "auto", data_root: DataRoot = None) -> None:
+def verify_all(
+    names: Names = None, folder: Folder = ZOO, device: Device = "auto", data_root: DataRoot = None
+) -> None:
     """Recompute every test accuracy from the weights; exit code 1 if one is not that of its card."""
     chosen, place = matching(names or (), folder), pick_device(device)
     verdicts = []
@@ -69,8 +86,13 @@ def verify_all(names: Names = None, folder: Folder = ZOO, device: Device = "auto
 
 
 @zoo.command("measure")
-def measure_all(names: Names = None, folder: Folder = ZOO, device: Device = "auto", data_root: DataRoot = None) -> None:
-    """Measure calibration and features anew and write them into the cards; exit code 1 if a card could not be written."""
+def measure_all(
+    names: Names = None, folder: Folder = ZOO, device: Device = "auto", data_root: DataRoot = None
+) -> None:
+    """Measure calibration and features anew and write them into the cards.
+
+    Exit code 1 if a card could not be written.
+    """
     chosen, place = matching(names or (), folder), pick_device(device)
     failed = False
     with Bar() as bar:
@@ -88,9 +110,14 @@ def measure_all(names: Names = None, folder: Folder = ZOO, device: Device = "aut
 
 
 @zoo.command("page")
-def write_page(out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("docs/zoo.md"), folder: Folder = ZOO) -> None:
+def write_page(
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path("docs/zoo.md"),
+    folder: Folder = ZOO,
+) -> None:
     """Write the page of all checkpoints from their cards."""
-    page = zoo_page([read_card(name, folder) for name in matching((), folder)], [load_recipe(name) for name in recipes()])
+    page = zoo_page(
+        [read_card(name, folder) for name in matching((), folder)], [load_recipe(name) for name in recipes()]
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     console.print(f"{out}")
@@ -98,9 +125,13 @@ def write_page(out: Annotated[Path, typer.Option("--out", help="The file to writ
 
 @zoo.command("train")
 def train_missing(folder: Folder = ZOO, device: Device = "auto", data_root: DataRoot = None) -> None:
-    """Train what models/zoo.toml lists and has no checkpoint yet; a stopped training goes on after its last epoch."""
+    """Train what models/zoo.toml lists and has no checkpoint yet.
+
+    A stopped training goes on after its last epoch.
+    """
     place, failed = pick_device(device), False
-    wanted = [(load_recipe(recipe), seed) for recipe, seed in untrained(folder)]  # a wrong name stops it before the first training
+    # a wrong name stops it before the first training
+    wanted = [(load_recipe(recipe), seed) for recipe, seed in untrained(folder)]
     for recipe, seed in wanted:
         try:
             card = train_showing(recipe, seed, folder, data_root, place)
@@ -123,7 +154,10 @@ def train_showing(recipe: Recipe, seed: int, folder: Path, root: Path | None, de
             if done == 0:
                 bar.begin(progress.steps)
             if progress.step == progress.steps or progress.step % 100 == 0:
-                bar.doing(f"{recipe.name} s{seed}, epoch {progress.epoch} of {recipe.epochs}, loss {progress.loss:.3f}")
+                bar.doing(
+                    f"{recipe.name} s{seed}, epoch {progress.epoch} of {recipe.epochs}, loss "
+                    f"{progress.loss:.3f}"
+                )
             bar.advance(progress.step - done)
             done = progress.step
 

@@ -1,4 +1,7 @@
-"""Is the attack that should be stronger really stronger? Worst cases compared image by image, and what chance allows."""
+"""Is the attack that should be stronger really stronger? Worst cases compared image by image.
+
+And what chance allows.
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +16,9 @@ TOLERANCE = 0.02
 
 
 class Comparisons:
-    """Collects comparisons of a stronger with a weaker side on one model; the one where the stronger side does worst is told.
+    """Collects comparisons of a stronger with a weaker side on one model.
+
+    The one where the stronger side does worst is told.
 
     Args:
         model: The model.
@@ -23,8 +28,13 @@ class Comparisons:
         self._model = model
         self._found: list[tuple[bool, float, str]] = []
 
-    def add(self, stronger: Sequence[Outcome], weaker: Sequence[Outcome], strong_name: str, weak_name: str) -> None:
-        """Compare the worst cases of both sides over the images that both attacked; nothing where there are none."""
+    def add(
+        self, stronger: Sequence[Outcome], weaker: Sequence[Outcome], strong_name: str, weak_name: str
+    ) -> None:
+        """Compare the worst cases of both sides over the images that both attacked.
+
+        Nothing where there are none.
+        """
         both = attacked(self._model, stronger) & attacked(self._model, weaker)
         if not both.any():
             return
@@ -34,7 +44,10 @@ class Comparisons:
 
     @property
     def worst(self) -> tuple[bool, str] | None:
-        """Whether all comparisons hold, and what the worst one says; None where there was nothing to compare."""
+        """Whether all comparisons hold, and what the worst one says.
+
+        None where there was nothing to compare.
+        """
         if not self._found:
             return None
         fails, _, told = max(self._found)
@@ -42,7 +55,9 @@ class Comparisons:
 
 
 def exceeds(left: Flags, reference: Flags) -> bool:
-    """Tell whether more images are left than in the reference beyond chance, (N,), (N,): the same images in both.
+    """Tell whether more images are left than in the reference beyond chance, (N,), (N,).
+
+    The same images in both.
 
     Beyond chance is by more than `TOLERANCE` and by more than two standard errors of the paired difference.
     """

@@ -5,7 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 __all__ = ["Bar", "console", "fail"]
@@ -21,7 +28,10 @@ def fail(message: object) -> None:
 
 
 class Bar:
-    """A progress bar that hears how a run goes; without a terminal it prints one line per piece of work instead."""
+    """A progress bar that hears how a run goes.
+
+    Without a terminal it prints one line per piece of work instead.
+    """
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -57,6 +67,8 @@ class Bar:
             self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if sys.stderr.isatty():
             self._progress.stop()

@@ -1,6 +1,7 @@
 """Data sets by name: ``load_data("mnist", "test")``, ``load_data("folder:my/images", "train")``.
 
-The named ones are in `DATASETS`; ``folder:PATH`` and ``parquet:PATH`` are a user's own. Every split is fixed, see `image_set`.
+The named ones are in `DATASETS`; ``folder:PATH`` and ``parquet:PATH`` are a user's own. Every split is fixed,
+see `image_set`.
 """
 
 import os
@@ -15,7 +16,16 @@ from .data_parquet import ParquetImages
 from .data_standard import Digits, Mnist
 from .image_set import DATASETS, SPLITS, DataError, ImageSet, Source
 
-__all__ = ["DATASETS", "PATH_KINDS", "SPLITS", "DataError", "ImageSet", "data_root", "fetch_data", "load_data"]
+__all__ = [
+    "DATASETS",
+    "PATH_KINDS",
+    "SPLITS",
+    "DataError",
+    "ImageSet",
+    "data_root",
+    "fetch_data",
+    "load_data",
+]
 
 PATH_KINDS: Mapping[str, Callable[[str, Path], Source]] = {"folder": FolderImages, "parquet": ParquetImages}
 """What a name of the form ``KIND:PATH`` can be."""
@@ -60,7 +70,10 @@ def fetch_data(name: str, root: Path | None = None) -> Path:
 
 
 def data_root(option: Path | None = None) -> Path:
-    """Tell where data lie: the option, else the environment's GMBENCH_DATA, else the user's cache folder; creates nothing."""
+    """Tell where data lie: the option, else the environment's GMBENCH_DATA, else the user's cache folder.
+
+    Creates nothing.
+    """
     if option is not None:
         return option.expanduser()
     if from_environment := os.environ.get("GMBENCH_DATA"):

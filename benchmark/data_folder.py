@@ -10,17 +10,21 @@ from .image_set import SPLITS, DataError, ImageSet
 
 __all__ = ["FolderImages"]
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # those of torchvision's ImageFolder
+# those of torchvision's ImageFolder
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # where the folders do not say what is what
 LAYOUTS = "expected PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*"
 
 
 class FolderImages:
-    """``PATH/{train,test}/CLASS/*``, perhaps ``PATH/validation/CLASS/*``, or ``PATH/CLASS/*``; classes in the order of their names.
+    """``PATH/{train,test}/CLASS/*``, perhaps ``PATH/validation/CLASS/*``, or ``PATH/CLASS/*``.
 
-    An id is a hash of the file's path below PATH. Where the folders do not tell validation from train, or test from both, the id alone
-    does, so a new image moves no other one: a tenth is validation, and a fifth test. Images are in the order of their ids, which mixes
-    the classes.
+    Classes in the order of their names.
+
+    An id is a hash of the file's path below PATH. Where the folders do not tell validation from train, or
+    test from both, the id alone
+    does, so a new image moves no other one: a tenth is validation, and a fifth test. Images are in the order
+    of their ids, which mixes the classes.
 
     Args:
         name: The data set's name.
@@ -41,7 +45,11 @@ class FolderImages:
             raise DataError(f"expected {self.path} to have at least 2 classes, got {len(classes)}; {LAYOUTS}")
         if unknown := sorted(set(_folders(source)) - set(classes)):
             raise DataError(f"expected {source} to have the classes of train, got also '{unknown[0]}'")
-        found = [(_id(self.path, file), y, file) for y, label in enumerate(classes) for file in _images(source / label)]
+        found = [
+            (_id(self.path, file), y, file)
+            for y, label in enumerate(classes)
+            for file in _images(source / label)
+        ]
         if held_out:
             found = [image for image in found if _split_of(image[0], with_test=not present) == split]
         found.sort()
@@ -56,10 +64,16 @@ class FolderImages:
         return self.path
 
     def _present(self) -> list[str]:
-        """List the splits that have a folder; a folder of images without one of classes is a class that happens to be called so."""
+        """List the splits that have a folder.
+
+        A folder of images without one of classes is a class that happens to be called so.
+        """
         present = [split for split in SPLITS if _folders(self.path / split)]
         if present and not {"train", "test"} <= set(present):
-            raise DataError(f"expected {self.path} to have both train and test, got only {' and '.join(present)}; {LAYOUTS}")
+            raise DataError(
+                f"expected {self.path} to have both train and test, got only {' and '.join(present)}; "
+                f"{LAYOUTS}"
+            )
         return present
 
 
@@ -70,7 +84,11 @@ def _folders(path: Path) -> list[str]:
 
 
 def _images(path: Path) -> list[Path]:
-    return [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")]
+    return [
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
+    ]
 
 
 def _id(root: Path, file: Path) -> int:

@@ -20,10 +20,12 @@ BATCH = 1_024  # encoded images in memory at once
 
 
 class ParquetImages:
-    """``{train,test}-*.parquet``, perhaps ``validation-*.parquet``, with columns ``img`` or ``image`` {bytes, path} and ``label``.
+    """``{train,test}-*.parquet``, perhaps ``validation-*.parquet``.
 
-    An id is the number of the row in the files it comes from, in the order of their names. Without validation files, 5 000 images
-    of train or a tenth of it, whichever is less, are held out by a fixed permutation.
+    With columns ``img`` or ``image`` {bytes, path} and ``label``.
+
+    An id is the number of the row in the files it comes from, in the order of their names. Without validation
+    files, 5 000 images of train or a tenth of it, whichever is less, are held out by a fixed permutation.
 
     Args:
         name: The data set's name.
@@ -45,7 +47,9 @@ class ParquetImages:
         x = stack_images(_encoded(_shards(folder, source), rows), len(rows))
         # Over all splits: a class that this one lacks still counts.
         classes = int(np.concatenate(list(labels.values())).max(initial=-1)) + 1
-        return ImageSet.of(self.name, split, x, torch.from_numpy(labels[source][rows]), torch.from_numpy(rows), classes)
+        return ImageSet.of(
+            self.name, split, x, torch.from_numpy(labels[source][rows]), torch.from_numpy(rows), classes
+        )
 
     def fetch(self, root: Path) -> Path:
         folder = self.path or root / self.name
@@ -60,11 +64,17 @@ class ParquetImages:
 
 
 def _shards(folder: Path, split: str) -> list[Path]:
-    """List the files of a split in order; a file that their own numbering says is missing is an error, not a smaller data set."""
+    """List the files of a split in order.
+
+    A file that their own numbering says is missing is an error, not a smaller data set.
+    """
     files = sorted(folder.glob(f"{split}-*.parquet"))
     totals = {int(found[1]) for file in files if (found := re.search(r"-of-(\d+)\.parquet$", file.name))}
     if totals and totals != {len(files)}:
-        raise DataError(f"expected {folder} to have {max(totals)} files {split}-*.parquet as their names say, got {len(files)}")
+        raise DataError(
+            f"expected {folder} to have {max(totals)} files {split}-*.parquet as their names say, got "
+            f"{len(files)}"
+        )
     return files
 
 
@@ -74,14 +84,23 @@ def _read_labels(files: Sequence[Path]) -> NDArray[np.int64]:
     for file in files:
         for _, batch in _batches(file, ["label"]):
             labels = batch.column("label")
-            if not pyarrow.types.is_integer(labels.type) or labels.null_count or min(labels.to_pylist(), default=0) < 0:
-                raise DataError(f"expected the column 'label' of {file} to hold integers from 0 on, got others")
+            if (
+                not pyarrow.types.is_integer(labels.type)
+                or labels.null_count
+                or min(labels.to_pylist(), default=0) < 0
+            ):
+                raise DataError(
+                    f"expected the column 'label' of {file} to hold integers from 0 on, got others"
+                )
             parts.append(labels.to_numpy().astype(np.int64))
     return np.concatenate(parts)
 
 
 def _encoded(files: Sequence[Path], rows: NDArray[np.int64]) -> Iterator[tuple[int, str, bytes]]:
-    """Give the wanted rows' images in the order of the files, each with its place among ``rows``; the others are not decoded."""
+    """Give the wanted rows' images in the order of the files, each with its place among ``rows``.
+
+    The others are not decoded.
+    """
     places = {int(row): place for place, row in enumerate(rows)}
     first = 0
     for file in files:
@@ -91,7 +110,10 @@ def _encoded(files: Sequence[Path], rows: NDArray[np.int64]) -> Iterator[tuple[i
                 if (place := places.get(first + row)) is None:
                     continue
                 if not content.is_valid:
-                    raise DataError(f"expected the column '{column}' of {file} to hold the images' bytes, got none in row {row}")
+                    raise DataError(
+                        f"expected the column '{column}' of {file} to hold the images' bytes, got none in "
+                        f"row {row}"
+                    )
                 yield place, f"row {row} of {file}", content.as_py()
         first += pyarrow.parquet.read_metadata(file).num_rows
 
@@ -101,7 +123,10 @@ def _image_column(file: Path) -> str:
     for name in ("img", "image"):
         if name in schema.names and pyarrow.types.is_struct(schema.field(name).type):
             return name
-    raise DataError(f"expected {file} to have a column img or image {{bytes, path}}, got columns {', '.join(schema.names)}")
+    raise DataError(
+        f"expected {file} to have a column img or image {{bytes, path}}, got columns "
+        f"{', '.join(schema.names)}"
+    )
 
 
 def _batches(file: Path, columns: list[str]) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
@@ -111,7 +136,10 @@ def _batches(file: Path, columns: list[str]) -> Iterator[tuple[int, pyarrow.Reco
         with pyarrow.parquet.ParquetFile(file) as parquet:
             for column in columns:
                 if column not in parquet.schema_arrow.names:
-                    raise DataError(f"expected {file} to have a column '{column}', got columns {', '.join(parquet.schema_arrow.names)}")
+                    raise DataError(
+                        f"expected {file} to have a column '{column}', got columns "
+                        f"{', '.join(parquet.schema_arrow.names)}"
+                    )
             for batch in parquet.iter_batches(BATCH, columns=columns):
                 yield start, batch
                 start += len(batch)

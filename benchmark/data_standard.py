@@ -1,7 +1,8 @@
 """The two standard sets: scikit-learn's digits, which need no file, and MNIST as torchvision lays it out.
 
-MNIST: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998. Files and layout are torchvision's
-(``ROOT/MNIST/raw``), its loader is not used: it checks no hash and prefers ``MNIST/processed/*.pt`` of old releases, where they lie.
+MNIST: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998. Files
+and layout are torchvision's (``ROOT/MNIST/raw``), its loader is not used: it checks no hash and prefers
+``MNIST/processed/*.pt`` of old releases, where they lie.
 """
 
 import hashlib
@@ -26,7 +27,10 @@ IMAGE_HEADER, LABEL_HEADER = 16, 8  # bytes of an idx file before its values
 
 
 class Digits:
-    """scikit-learn's ``load_digits``: 1 797 images of 8 x 8, values 0 to 16, here scaled to 0 to 255; 1 047 / 250 / 500."""
+    """scikit-learn's ``load_digits``: 1 797 images of 8 x 8, values 0 to 16, here scaled to 0 to 255.
+
+    1 047 / 250 / 500.
+    """
 
     def load(self, split: str, root: Path) -> ImageSet:
         images, y = load_digits(return_X_y=True)
@@ -40,7 +44,10 @@ class Digits:
 
 
 class Mnist:
-    """MNIST: 55 000 train and 5 000 validation images out of the file of 60 000, and its 10 000 test images in their order."""
+    """MNIST: 55 000 train and 5 000 validation images out of the file of 60 000.
+
+    And its 10 000 test images in their order.
+    """
 
     def load(self, split: str, root: Path) -> ImageSet:
         source = "t10k" if split == "test" else "train"
@@ -58,7 +65,9 @@ class Mnist:
                     _download(folder, name)
         except (OSError, RuntimeError) as error:
             cause = str(error).replace("\n", " ")
-            raise DataError(f"cannot fetch MNIST into {folder}: {cause}; another place: --data-root or GMBENCH_DATA") from error
+            raise DataError(
+                f"cannot fetch MNIST into {folder}: {cause}; another place: --data-root or GMBENCH_DATA"
+            ) from error
         for name in MD5:
             self._read(root, name)
         return folder
@@ -69,17 +78,32 @@ class Mnist:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise DataError(f"MNIST not found under {root}: no {name}; fetch it with: gmbench data mnist") from error
+            raise DataError(
+                f"MNIST not found under {root}: no {name}; fetch it with: gmbench data mnist"
+            ) from error
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}; fetch it with: gmbench data mnist") from error
+            raise DataError(
+                f"cannot read {path}: {error.strerror}; fetch it with: gmbench data mnist"
+            ) from error
         if (md5 := _md5(content)) != MD5[name]:
-            raise DataError(f"expected {path} to have md5 {MD5[name]}, got {md5}; fetch it again with: gmbench data mnist")
+            raise DataError(
+                f"expected {path} to have md5 {MD5[name]}, got {md5}; fetch it again with: gmbench data mnist"
+            )
         return np.frombuffer(content, np.uint8)
 
 
-def _select(name: str, split: str, x: NDArray[np.uint8], y: NDArray[np.generic], rows: NDArray[np.int64]) -> ImageSet:
+def _select(
+    name: str, split: str, x: NDArray[np.uint8], y: NDArray[np.generic], rows: NDArray[np.int64]
+) -> ImageSet:
     """Take rows of a source of ten classes; their indices are the ids."""
-    return ImageSet.of(name, split, torch.from_numpy(x[rows]), torch.from_numpy(y[rows].astype(np.int64)), torch.from_numpy(rows), 10)
+    return ImageSet.of(
+        name,
+        split,
+        torch.from_numpy(x[rows]),
+        torch.from_numpy(y[rows].astype(np.int64)),
+        torch.from_numpy(rows),
+        10,
+    )
 
 
 def _download(folder: Path, name: str) -> None:
@@ -92,7 +116,9 @@ def _download(folder: Path, name: str) -> None:
     failures = []
     for mirror in MNIST.mirrors:
         try:
-            download_and_extract_archive(f"{mirror}{archive}", str(folder), md5=dict(MNIST.resources)[archive], remove_finished=True)
+            download_and_extract_archive(
+                f"{mirror}{archive}", str(folder), md5=dict(MNIST.resources)[archive], remove_finished=True
+            )
             return
         except (OSError, RuntimeError) as error:
             failures.append(f"{mirror}: {error}")

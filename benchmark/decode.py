@@ -1,4 +1,7 @@
-"""Image files into one tensor: PNG, JPEG and whatever else Pillow reads, all of one size and 8 bits per channel."""
+"""Image files into one tensor.
+
+PNG, JPEG and whatever else Pillow reads, all of one size and 8 bits per channel.
+"""
 
 import io
 from collections.abc import Iterable
@@ -14,19 +17,31 @@ from .image_set import DataError
 
 __all__ = ["stack_images"]
 
-# What each of Pillow's modes is read as. Those that are missing, e.g. 16 bits, would lose their values in the conversion.
-MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+# What each of Pillow's modes is read as. Those that are missing, e.g. 16 bits, would lose their values in the
+# conversion.
+MODES = {
+    "1": "L",
+    "L": "L",
+    "LA": "L",
+    "P": "RGB",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+}
 
 
 def stack_images(encoded: Iterable[tuple[int, str, bytes | Path]], count: int) -> Tensor:
     """Decode ``count`` images into one tensor, -> (N, C, H, W) uint8.
 
     Args:
-        encoded: Of each image its row in the result, what to call it in an error, and its file or the file's bytes, in any order.
+        encoded: Of each image its row in the result, what to call it in an error, and its file or the file's
+            bytes, in any order.
         count: N; at 0 the result has no C, H and W.
 
     Raises:
-        DataError: An image is unreadable, or differs in size or channels from the first; the message names both.
+        DataError: An image is unreadable, or differs in size or channels from the first; the message names
+            both.
     """
     x: NDArray[np.uint8] | None = None
     first = ""
@@ -35,7 +50,10 @@ def stack_images(encoded: Iterable[tuple[int, str, bytes | Path]], count: int) -
         if x is None:
             x, first = np.empty((count, *image.shape), np.uint8), what
         if image.shape != x.shape[1:]:
-            raise DataError(f"expected all images to be {_size(x.shape[1:])} like {first}, got {_size(image.shape)}: {what}")
+            raise DataError(
+                f"expected all images to be {_size(x.shape[1:])} like {first}, got {_size(image.shape)}: "
+                f"{what}"
+            )
         x[row] = image
     return torch.from_numpy(np.empty((0,), np.uint8) if x is None else x)
 
@@ -45,7 +63,9 @@ def _decode(what: str, content: bytes | Path) -> NDArray[np.uint8]:
     try:
         with Image.open(content if isinstance(content, Path) else io.BytesIO(content)) as image:
             if image.mode not in MODES:
-                raise DataError(f"expected images to have 8 bits per channel, got mode '{image.mode}': {what}")
+                raise DataError(
+                    f"expected images to have 8 bits per channel, got mode '{image.mode}': {what}"
+                )
             pixels = np.asarray(image.convert(MODES[image.mode]))
     # Pillow reports damage as any of these, depending on the format.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,4 +1,7 @@
-"""A defense: a classifier and perhaps a detector of its own, under a name; where it comes from and what it must be."""
+"""A defense: a classifier and perhaps a detector of its own, under a name.
+
+Where it comes from and what it must be.
+"""
 
 import hashlib
 import re
@@ -73,7 +76,8 @@ def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
     """Load a defense by what a command line calls it; this may run its code, `entrant_of_suite` does not.
 
     Args:
-        name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in the zoo or path.
+        name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in
+            the zoo or path.
         shape: Of the suite's images, (C, H, W).
 
     Raises:
@@ -98,7 +102,8 @@ def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
     """
     if name.endswith(".py") or needs_trust(name):
         raise DefenseError(
-            f"expected a suite to name checkpoints or models that {', '.join(HUBS[:-1])} or {HUBS[-1]} lists, got '{name}'; "
+            f"expected a suite to name checkpoints or models that {', '.join(HUBS[:-1])} or {HUBS[-1]} "
+            f"lists, got '{name}'; "
             f"if you trust it, say --defense {name}"
         )
     return entrant_by_name(name, shape)
@@ -144,12 +149,18 @@ def entrant_from_file(path: Path) -> Entrant:
     if build is None:
         raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")
     if not isinstance(defense, Defense):
-        raise DefenseError(f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}")
-    return Entrant(defense.name, defense.name, 0, _fingerprint(defense, path), defense.classifier, defense.detector)
+        raise DefenseError(
+            f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}"
+        )
+    return Entrant(
+        defense.name, defense.name, 0, _fingerprint(defense, path), defense.classifier, defense.detector
+    )
 
 
 def check_names(entrants: Sequence[Entrant]) -> None:
-    """See that every name stands for one entrant and every loss for one recipe: tables pool the models of a loss as its seeds.
+    """See that every name stands for one entrant and every loss for one recipe.
+
+    Tables pool the models of a loss as its seeds.
 
     Raises:
         DefenseError: A name is there twice, or unlike models would be pooled.
@@ -164,9 +175,13 @@ def check_names(entrants: Sequence[Entrant]) -> None:
         if entrant.recipe == other.recipe:
             continue
         if not entrant.recipe or not other.recipe:
-            raise DefenseError(f"expected a defense to be named after no loss of this run, got '{entrant.loss}'; give it another name")
+            raise DefenseError(
+                f"expected a defense to be named after no loss of this run, got '{entrant.loss}'; give it "
+                "another name"
+            )
         raise DefenseError(
-            f"expected the models of one loss to be seeds of one recipe, got {other.name} ({other.recipe}) and {entrant.name} "
+            f"expected the models of one loss to be seeds of one recipe, got {other.name} ({other.recipe}) "
+            f"and {entrant.name} "
             f"({entrant.recipe}); give each recipe its own suite"
         )
 
@@ -182,32 +197,48 @@ def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int)
         classes: K of the data set.
 
     Raises:
-        DefenseError: It is in training mode; or its logits are not (B, K), not finite, change between two calls or depend on the rest of
-            the batch.
+        DefenseError: It is in training mode; or its logits are not (B, K), not finite, change between two
+            calls or depend on the rest of the batch.
     """
     if not isinstance(classifier, Classifier):
-        raise DefenseError(f"expected the classifier of '{name}' to be a gmbench.Classifier, got {type(classifier).__name__}")
+        raise DefenseError(
+            f"expected the classifier of '{name}' to be a gmbench.Classifier, got {type(classifier).__name__}"
+        )
     if any(module.training for module in classifier.modules()):
-        raise DefenseError(f"expected '{name}' to be in evaluation mode, got training mode; call classifier.eval() in build()")
+        raise DefenseError(
+            f"expected '{name}' to be in evaluation mode, got training mode; call classifier.eval() in "
+            "build()"
+        )
     if x.min() < 0 or x.max() > 1:
         raise DefenseError(f"expected images to lie in [0, 1], got [{x.min():.3g}, {x.max():.3g}]")
     try:
         outputs = classifier.outputs(x)
     except RuntimeError as error:
-        raise DefenseError(f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}") from error
+        raise DefenseError(
+            f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}"
+        ) from error
     logits = outputs.logits
     if logits.shape != (len(x), classes):
-        raise DefenseError(f"expected the logits of '{name}' to have the shape {(len(x), classes)}, got {tuple(logits.shape)}")
+        raise DefenseError(
+            f"expected the logits of '{name}' to have the shape {(len(x), classes)}, got "
+            f"{tuple(logits.shape)}"
+        )
     if outputs.features.ndim != 2:
-        raise DefenseError(f"expected the features of '{name}' to have the shape (B, D), got {tuple(outputs.features.shape)}")
+        raise DefenseError(
+            f"expected the features of '{name}' to have the shape (B, D), got {tuple(outputs.features.shape)}"
+        )
     if not logits.isfinite().all():
         raise DefenseError(f"expected the logits of '{name}' to be finite, got NaN or infinity")
     if not torch.equal(logits, classifier.outputs(x).logits):
         raise DefenseError(
-            f"expected '{name}' to give the same logits twice, got different ones: randomised defenses need another protocol"
+            f"expected '{name}' to give the same logits twice, got different ones: randomised defenses need "
+            "another protocol"
         )
     if not torch.allclose(logits[:1], classifier.outputs(x[:1]).logits, rtol=1e-3, atol=1e-3):
-        raise DefenseError(f"expected a logit of '{name}' to depend on its own image alone, got other logits in another batch")
+        raise DefenseError(
+            f"expected a logit of '{name}' to depend on its own image alone, got other logits in another "
+            "batch"
+        )
 
 
 def _fingerprint(defense: Defense, path: Path) -> str:

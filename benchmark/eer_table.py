@@ -1,8 +1,9 @@
 """The `eer` frame: how well each detector tells each attack's images from clean ones, with intervals.
 
-One row per (model, attack, threat model, detector, population), none where the detector has no scores. Negatives are the clean versions of
-the very images that were attacked, misclassified ones included. Positives are their adversarial versions: "all", or the "successful" ones,
-which turned a right prediction into a wrong one. Thresholds come from the clean validation images.
+One row per (model, attack, threat model, detector, population), none where the detector has no scores.
+Negatives are the clean versions of the very images that were attacked, misclassified ones included. Positives
+are their adversarial versions: "all", or the "successful" ones, which turned a right prediction into a wrong
+one. Thresholds come from the clean validation images.
 """
 
 from typing import Any
@@ -21,8 +22,28 @@ FPRS = {1: 0.01, 5: 0.05, 10: 0.1}
 """The false positive rates at which detection is told, by their per cent."""
 
 EER_COLUMNS = (
-    *("model", "loss", "seed", "attack", *Threat._fields, "detector", "population", "images", "adversarials", "success_rate"),
-    *("eer", "eer_low", "eer_high", "auroc", "auroc_low", "auroc_high", *(f"tpr_at_{percent}_fpr" for percent in FPRS), "fpr_at_5"),
+    *(
+        "model",
+        "loss",
+        "seed",
+        "attack",
+        *Threat._fields,
+        "detector",
+        "population",
+        "images",
+        "adversarials",
+        "success_rate",
+    ),
+    *(
+        "eer",
+        "eer_low",
+        "eer_high",
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+        *(f"tpr_at_{percent}_fpr" for percent in FPRS),
+        "fpr_at_5",
+    ),
 )
 
 Row = dict[str, Any]
@@ -31,7 +52,8 @@ Row = dict[str, Any]
 def eer_table(samples: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
     """Compute the `eer` frame from the `samples` frame.
 
-    ``success_rate`` is the share of the attacked images that were right when clean and are wrong now, among those that were right.
+    ``success_rate`` is the share of the attacked images that were right when clean and are wrong now, among
+    those that were right.
 
     Args:
         samples: One row per (model, cell, image).
@@ -42,7 +64,10 @@ def eer_table(samples: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
 
 
 def _model_rows(model: ModelSamples, resamples: int) -> list[Row]:
-    thresholds = {detector: {percent: model.threshold(detector, fpr) for percent, fpr in FPRS.items()} for detector in model.detectors}
+    thresholds = {
+        detector: {percent: model.threshold(detector, fpr) for percent, fpr in FPRS.items()}
+        for detector in model.detectors
+    }
     named = {"model": model.name, "loss": model.loss, "seed": model.seed}
     return [
         {**named, "attack": outcome.attack, **outcome.threat._asdict(), "detector": detector, **row}
@@ -53,13 +78,20 @@ def _model_rows(model: ModelSamples, resamples: int) -> list[Row]:
     ]
 
 
-def _outcome_rows(model: ModelSamples, outcome: Outcome, detector: str, thresholds: dict[int, float], resamples: int) -> list[Row]:
-    clean, adversarial, success = model.clean_scores(detector)[outcome.images], outcome.scores(detector), outcome.success
+def _outcome_rows(
+    model: ModelSamples, outcome: Outcome, detector: str, thresholds: dict[int, float], resamples: int
+) -> list[Row]:
+    clean, adversarial, success = (
+        model.clean_scores(detector)[outcome.images],
+        outcome.scores(detector),
+        outcome.success,
+    )
     right = int(model.clean_correct[outcome.images].sum())
     told = {
         "images": len(clean),
         "success_rate": success.sum() / right if right else np.nan,
-        "fpr_at_5": tpr(clean, thresholds[5]),  # what is rejected of the clean images: the same count over the other population
+        # what is rejected of the clean images: the same count over the other population
+        "fpr_at_5": tpr(clean, thresholds[5]),
     }
     everything = np.ones(len(clean), bool)
     populations = dict(zip(POPULATIONS, (everything, success), strict=True))
@@ -70,8 +102,17 @@ def _outcome_rows(model: ModelSamples, outcome: Outcome, detector: str, threshol
             continue
         scores = adversarial[positive]
         intervals = detection_intervals(clean, adversarial, positive, resamples=resamples)
-        row: Row = {**told, "population": population, "adversarials": len(scores), "eer": eer(clean, scores), "auroc": auroc(clean, scores)}
+        row: Row = {
+            **told,
+            "population": population,
+            "adversarials": len(scores),
+            "eer": eer(clean, scores),
+            "auroc": auroc(clean, scores),
+        }
         for statistic, (low, high) in intervals.items():
             row |= {f"{statistic}_low": low, f"{statistic}_high": high}
-        rows.append(row | {f"tpr_at_{percent}_fpr": tpr(scores, threshold) for percent, threshold in thresholds.items()})
+        rows.append(
+            row
+            | {f"tpr_at_{percent}_fpr": tpr(scores, threshold) for percent, threshold in thresholds.items()}
+        )
     return rows

@@ -1,8 +1,11 @@
-"""What a paper's claim is judged by, and how two losses are compared: by intervals, on the same attacks and images, or not at all.
+"""What a paper's claim is judged by, and how two losses are compared.
 
-Of several trainings of a loss the mean is told and the interval is from the lowest to the highest end of theirs. Where two of them overlap,
-nothing is decided. The interval of one training is of the choice of images alone: how much trainings differ is taken from the losses that
-have several, and a smaller gap decides nothing either. Nor does one in favour of the loss that was trained for more epochs.
+By intervals, on the same attacks and images, or not at all.
+
+Of several trainings of a loss the mean is told and the interval is from the lowest to the highest end of
+theirs. Where two of them overlap, nothing is decided. The interval of one training is of the choice of images
+alone: how much trainings differ is taken from the losses that have several, and a smaller gap decides nothing
+either. Nor does one in favour of the loss that was trained for more epochs.
 """
 
 from collections import defaultdict
@@ -21,7 +24,19 @@ from .share import Share, number
 from .summary import JOINT, NORM, attacks_of, fullest_eps, number_of
 from .tables import failed_checks
 
-__all__ = ["FAILS", "HOLDS", "OPEN", "Accuracy", "Evidence", "Held", "Verdict", "accuracy_of", "decided", "more_accurate", "more_robust"]
+__all__ = [
+    "FAILS",
+    "HOLDS",
+    "OPEN",
+    "Accuracy",
+    "Evidence",
+    "Held",
+    "Verdict",
+    "accuracy_of",
+    "decided",
+    "more_accurate",
+    "more_robust",
+]
 
 _Met = tuple[frozenset[str], int]
 Held = Literal["holds", "does not hold", "not decided"]
@@ -78,7 +93,11 @@ class Evidence:
     def spreads(self) -> dict[str, float]:
         """{model: spread} of the models that have one and a robustness."""
         known = self.robustness.shares if self.robustness else {}
-        return {model.name: model.spread for model in self.features if model.name in known and np.isfinite(model.spread)}
+        return {
+            model.name: model.spread
+            for model in self.features
+            if model.name in known and np.isfinite(model.spread)
+        }
 
 
 @dataclass(frozen=True)
@@ -88,7 +107,8 @@ class Verdict:
     Args:
         measured: In words, with the numbers and the reason.
         held: Whether the claim held here.
-        sides: Of each eps with something in common: 1 where the claim holds, -1 where it fails, 0 where it is not decided.
+        sides: Of each eps with something in common: 1 where the claim holds, -1 where it fails, 0 where it is
+            not decided.
     """
 
     measured: str
@@ -97,7 +117,10 @@ class Verdict:
 
 
 class _Side(NamedTuple):
-    """The trainings of one loss at one eps; ``ceiling`` is the most that an attack can leave, ``failed`` the sanity checks they failed."""
+    """The trainings of one loss at one eps.
+
+    ``ceiling`` is the most that an attack can leave, ``failed`` the sanity checks they failed.
+    """
 
     share: Share
     trainings: int
@@ -108,12 +131,16 @@ class _Side(NamedTuple):
 def accuracy_of(evidence: Evidence, loss: str) -> Share | None:
     """Put the test accuracies of a loss together, or None where no checkpoint has one."""
     own = [one for one in evidence.accuracies if one.loss == loss]
-    rows = pd.DataFrame({"accuracy": one.accuracy, "accuracy_low": one.low, "accuracy_high": one.high} for one in own)
+    rows = pd.DataFrame(
+        {"accuracy": one.accuracy, "accuracy_low": one.low, "accuracy_high": one.high} for one in own
+    )
     return Share.of(rows, "accuracy") if own else None
 
 
 def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
-    """Judge whether a loss has the higher test accuracy, by more than two trainings of one loss differ; None where one of them has none.
+    """Judge whether a loss has the higher test accuracy, by more than two trainings of one loss differ.
+
+    None where one of them has none.
 
     The higher one decides nothing where it was trained for more epochs.
     """
@@ -122,19 +149,25 @@ def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
         return None
     count = {name: sum(one.loss == name for one in evidence.accuracies) for name in (loss, other)}
     epochs = _epochs(evidence, loss, other)
-    texts = [f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name], epochs.get(name))})"
-             for name, share in ((loss, mine), (other, theirs))]  # fmt: skip
+    texts = [
+        f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name], epochs.get(name))})"
+        for name, share in ((loss, mine), (other, theirs))
+    ]
     measured = ", ".join(texts)
     side = int(mine.low > theirs.high) - int(mine.high < theirs.low)
     if not side:
         most = number(theirs.high - mine.low, digits=2)
-        return Verdict(f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN)
+        return Verdict(
+            f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN
+        )
     trainings = defaultdict(list)
     for one in evidence.accuracies:
         trainings[one.loss].append(one.accuracy)
     between = _largest_range(trainings.values())
     if between is not None and abs(mine.mean - theirs.mean) <= between:
-        return Verdict(f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN)
+        return Verdict(
+            f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN
+        )
     if longer := _trained_longer(epochs, loss, other, side):
         return Verdict(f"{measured}: {longer}", OPEN)
     return Verdict(measured, decided([side]))
@@ -146,14 +179,21 @@ def decided(sides: Collection[int]) -> Held:
 
 
 def more_robust(
-    evidence: Evidence, loss: str, other: str, *, access: str = "white-box", awareness: str = "oblivious", column: str = "robust_accuracy"
+    evidence: Evidence,
+    loss: str,
+    other: str,
+    *,
+    access: str = "white-box",
+    awareness: str = "oblivious",
+    column: str = "robust_accuracy",
 ) -> Verdict | None:
     """Judge whether a loss is the more robust one, at every eps at which these two met the most attacks.
 
-    It is where it is at one eps and the other at none; where each is at some, it depends on the eps. An eps decides nothing where both are
-    at the floor (within an image of 0) or at the ceiling (of what they are when clean; with a detector, of 1), where either failed a sanity
-    check, where the intervals overlap, where two trainings of one loss differ by as much as the two losses, or where the higher one was
-    trained for more epochs.
+    It is where it is at one eps and the other at none; where each is at some, it depends on the eps. An eps
+    decides nothing where both are at the floor (within an image of 0) or at the ceiling (of what they are
+    when clean; with a detector, of 1), where either failed a sanity check, where the intervals overlap, where
+    two trainings of one loss differ by as much as the two losses, or where the higher one was trained for
+    more epochs.
 
     Args:
         evidence: What was found.
@@ -168,7 +208,9 @@ def more_robust(
     """
     board = own_rows(evidence.leaderboard, evidence.detectors)
     wanted = {"norm": NORM, "access": access, "awareness": awareness}
-    board = board[np.logical_and.reduce([board[name].astype(str) == value for name, value in wanted.items()])].dropna(subset=[column])
+    board = board[
+        np.logical_and.reduce([board[name].astype(str) == value for name, value in wanted.items()])
+    ].dropna(subset=[column])
     both = board[board["loss"].isin([loss, other])]
     if both["loss"].nunique() < 2:
         return None
@@ -188,8 +230,10 @@ def more_robust(
         if longer := _trained_longer(epochs, loss, other, side):
             side, why = 0, f"{why}, but {longer}"
         sides.append(side)
-        names = [f"{loss_name(name)} {one.share.text()} ({_trainings(one.trainings, epochs.get(name))})"
-                 for name, one in ((loss, mine), (other, theirs))]  # fmt: skip
+        names = [
+            f"{loss_name(name)} {one.share.text()} ({_trainings(one.trainings, epochs.get(name))})"
+            for name, one in ((loss, mine), (other, theirs))
+        ]
         told.append(f"{eps_text(eps)}: {', '.join(names)}: {why}")
     if {1, -1} <= set(sides):
         told.append("it depends on the eps")
@@ -212,11 +256,18 @@ def _compared(mine: _Side, theirs: _Side, images: int, between: float | None) ->
     if between is None:
         return side, f"{word}, one training of each"
     differ = f"trainings of one loss differ by up to {number(between)}"
-    return (side, f"{word}; {differ}") if abs(mine.share.mean - theirs.share.mean) > between else (0, f"{word}, but {differ}")
+    return (
+        (side, f"{word}; {differ}")
+        if abs(mine.share.mean - theirs.share.mean) > between
+        else (0, f"{word}, but {differ}")
+    )
 
 
 def _between_trainings(rows: pd.DataFrame, column: str) -> float | None:
-    """Find by how much the trainings of one loss, of any, that met the same attacks on as many images differ; None without several."""
+    """Find by how much the trainings of one loss, of any, that met the same attacks on as many images differ.
+
+    None without several.
+    """
     groups = defaultdict(list)
     for loss, met, value in zip(rows["loss"].astype(str), _met(rows), rows[column], strict=True):
         groups[loss, met].append(float(value))
@@ -230,7 +281,8 @@ def _largest_range(groups: Collection[Sequence[float]]) -> float | None:
 
 def _side(rows: pd.DataFrame, column: str) -> _Side:
     failed = [check for check in failed_checks(rows) if check != UNCHECKED]
-    if column == JOINT:  # what is wrong but rejected is not lost, so that more may be left than is right when clean
+    # what is wrong but rejected is not lost, so that more may be left than is right when clean
+    if column == JOINT:
         return _Side(Share.of(rows, column), len(rows), 1.0, tuple(failed))
     # No detector has a part in it.
     failed = [check for check in failed if ":" not in check]
@@ -239,7 +291,10 @@ def _side(rows: pd.DataFrame, column: str) -> _Side:
 
 def _met(rows: pd.DataFrame) -> list[_Met]:
     """Tell of each row which attacks were run on how many images."""
-    return [(attacks_of(attacks), int(images)) for attacks, images in zip(rows["attacks"], rows["images"], strict=True)]
+    return [
+        (attacks_of(attacks), int(images))
+        for attacks, images in zip(rows["attacks"], rows["images"], strict=True)
+    ]
 
 
 def _common(mine: pd.DataFrame, theirs: pd.DataFrame) -> _Met | None:
@@ -249,13 +304,22 @@ def _common(mine: pd.DataFrame, theirs: pd.DataFrame) -> _Met | None:
 
 
 def _epochs(evidence: Evidence, *losses: str) -> dict[str, int]:
-    """Give {loss: most epochs of its checkpoints}, or nothing where they are the same or not known of each."""
-    found = {loss: max((one.epochs for one in evidence.accuracies if one.loss == loss), default=0) for loss in losses}
+    """Give {loss: most epochs of its checkpoints}.
+
+    Or nothing where they are the same or not known of each.
+    """
+    found = {
+        loss: max((one.epochs for one in evidence.accuracies if one.loss == loss), default=0)
+        for loss in losses
+    }
     return found if len(set(found.values())) > 1 and all(found.values()) else {}
 
 
 def _trained_longer(epochs: Mapping[str, int], loss: str, other: str, side: int) -> str:
-    """Say that the higher one, the first where ``side`` is 1, the second where it is -1, was trained for longer; empty where it was not."""
+    """Say that the higher one, the first where ``side`` is 1, the second where it is -1.
+
+    Was trained for longer; empty where it was not.
+    """
     longer = side * (epochs.get(loss, 0) - epochs.get(other, 0)) > 0
     return f"{loss_name(loss if side > 0 else other)} was trained for longer" if longer else ""
 

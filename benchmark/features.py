@@ -1,7 +1,9 @@
-"""What the figures of the feature space are drawn from: every model of a plan looks once more at some training, test and attacked images.
+"""What the figures of the feature space are drawn from.
 
-Nothing here attacks: attacked images come from the store. Features and softmax values are no part of samples.parquet, so these figures
-alone need the models.
+Every model of a plan looks once more at some training, test and attacked images.
+
+Nothing here attacks: attacked images come from the store. Features and softmax values are no part of
+samples.parquet, so these figures alone need the models.
 """
 
 from collections.abc import Mapping
@@ -35,7 +37,9 @@ SHOWN_ATTACKS = ("pgd", "fgsm")
 """The first of these that every model with two dimensions met is drawn."""
 
 GRID = 240  # places across and up at which the landscape is computed
-TAIL = 0.2  # share of the landscape in the darkest shade: else corners far from every point would leave one shade for all the others
+# share of the landscape in the darkest shade: else corners far from every point would leave one shade for all
+# the others
+TAIL = 0.2
 
 BATCH = 1000
 
@@ -47,7 +51,8 @@ class ModelFeatures:
     Args:
         name, loss: As in the frames.
         symmetry: Of its class means; None where features are not finite or a class has no training image.
-        spread: Mean variance of the non-true softmax values over the clean test images that it classifies correctly; NaN without any.
+        spread: Mean variance of the non-true softmax values over the clean test images that it classifies
+            correctly; NaN without any.
         plane: Its picture, where its features have two dimensions.
     """
 
@@ -79,8 +84,14 @@ def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> Mo
         return ModelFeatures(entrant.name, entrant.loss, None, spread, None)
     means = class_means(features, train.y, train.classes)
     within, _ = mean_distances(features.double(), train.y, means)
-    plane = _plane(entrant, features, train.y, means, store, shown, plan.device) if features.shape[1] == 2 else None
-    return ModelFeatures(entrant.name, entrant.loss, symmetry(entrant.name, entrant.loss, means.numpy(), within), spread, plane)
+    plane = (
+        _plane(entrant, features, train.y, means, store, shown, plan.device)
+        if features.shape[1] == 2
+        else None
+    )
+    return ModelFeatures(
+        entrant.name, entrant.loss, symmetry(entrant.name, entrant.loss, means.numpy(), within), spread, plane
+    )
 
 
 def _spread(logits: Tensor, y: Tensor) -> float:
@@ -89,9 +100,16 @@ def _spread(logits: Tensor, y: Tensor) -> float:
 
 
 def _shown_cells(plan: Plan, middles: Mapping[str, float]) -> dict[str, Cell]:
-    """Choose the attack whose images are drawn, white-box, at the middle eps, the same for all models of two dimensions, {model: cell}."""
+    """Choose the attack whose images are drawn, white-box, at the middle eps.
+
+    The same for all models of two dimensions, {model: cell}.
+    """
     few = plan.data["test"].images(slice(0, 2))
-    flat = [entrant.name for entrant in plan.entrants if look(entrant.classifier, few, plan.device).features.shape[1] == 2]
+    flat = [
+        entrant.name
+        for entrant in plan.entrants
+        if look(entrant.classifier, few, plan.device).features.shape[1] == 2
+    ]
     met = {name: {cell.label: cell for cell in plan.cells[name] if _is_plain(cell, middles)} for name in flat}
     for attack in SHOWN_ATTACKS:
         for label, cell in met[flat[0]].items() if flat else ():
@@ -102,13 +120,33 @@ def _shown_cells(plan: Plan, middles: Mapping[str, float]) -> dict[str, Cell]:
 
 def _is_plain(cell: Cell, middles: Mapping[str, float]) -> bool:
     threat = cell.threat
-    return threat is not None and (threat.eps, threat.access, threat.awareness) == (middles.get(threat.norm), "white-box", "oblivious")
+    return threat is not None and (threat.eps, threat.access, threat.awareness) == (
+        middles.get(threat.norm),
+        "white-box",
+        "oblivious",
+    )
 
 
-def _plane(entrant: Entrant, features: Tensor, y: Tensor, means: Tensor, store: Store, shown: Cell | None, device: str) -> Plane:
-    """Draw up the picture of one model, with the images that ``shown`` made for it where they are in the store."""
+def _plane(
+    entrant: Entrant,
+    features: Tensor,
+    y: Tensor,
+    means: Tensor,
+    store: Store,
+    shown: Cell | None,
+    device: str,
+) -> Plane:
+    """Draw up the picture of one model.
+
+    With the images that ``shown`` made for it where they are in the store.
+    """
     entry = store.read(shown.description) if shown else None
-    adversarial, true, predicted, attack = np.empty((0, 2), np.float32), np.empty(0, np.int32), np.empty(0, np.int32), ""
+    adversarial, true, predicted, attack = (
+        np.empty((0, 2), np.float32),
+        np.empty(0, np.int32),
+        np.empty(0, np.int32),
+        "",
+    )
     if entry is not None and entry.images is not None and shown is not None and shown.threat is not None:
         table = entry.table[:ATTACKED_IMAGES]
         rows = np.flatnonzero(table["clean_predicted"] == table["label"])
@@ -117,18 +155,36 @@ def _plane(entrant: Entrant, features: Tensor, y: Tensor, means: Tensor, store: 
             true, predicted = (table[name].to_numpy()[rows] for name in ("label", "predicted"))
             attack = f"{shown.label}, {eps_text(shown.threat.eps)}"
     landscape = _landscape(entrant.classifier, window(features.numpy(), adversarial), device)
-    return Plane(_title(entrant), features.numpy(), y.numpy(), means.numpy(), landscape, adversarial, true, predicted, attack)
+    return Plane(
+        _title(entrant),
+        features.numpy(),
+        y.numpy(),
+        means.numpy(),
+        landscape,
+        adversarial,
+        true,
+        predicted,
+        attack,
+    )
 
 
 @torch.no_grad()
 def _landscape(classifier: Classifier, edges: tuple[float, float, float, float], device: str) -> Landscape:
-    """Compute the likelihood, or for a model without mixture the largest softmax value, at the middle of every cell of a grid."""
+    """Compute the likelihood, or for a model without mixture the largest softmax value.
+
+    At the middle of every cell of a grid.
+    """
     left, right, bottom, top = edges
     middles = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
-    up, across = torch.meshgrid(bottom + (top - bottom) * middles, left + (right - left) * middles, indexing="ij")
+    up, across = torch.meshgrid(
+        bottom + (top - bottom) * middles, left + (right - left) * middles, indexing="ij"
+    )
     places = torch.stack([across.flatten(), up.flatten()], 1).float().to(device)
     mixture = getattr(classifier.head, "log_likelihood", None)
-    parts = [functional.softmax(classifier.head(part), 1) if mixture is None else mixture(part) for part in places.split(10 * BATCH)]
+    parts = [
+        functional.softmax(classifier.head(part), 1) if mixture is None else mixture(part)
+        for part in places.split(10 * BATCH)
+    ]
     values = torch.cat(parts).amax(1).cpu().view(GRID, GRID).numpy()
     low = float(np.quantile(values, TAIL)) if mixture is not None else 1 / parts[0].shape[1]
     return Landscape(values, edges, "softmax" if mixture is None else "likelihood", low)

@@ -27,7 +27,9 @@ _BAND = "mean over seeds; band: their range, of a single seed the 95 % interval"
 
 @styled
 def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str) -> Figure:
-    """Draw the EER of each loss with its own detector, a panel per attack that has a finite eps and per family of losses.
+    """Draw the EER of each loss with its own detector.
+
+    A panel per attack that has a finite eps and per family of losses.
 
     Args:
         eer: The table of EERs.
@@ -43,12 +45,23 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
         for loss in losses:
             _curve(axes, rows[rows["loss"] == loss], "eer", loss, list(detectors))
         if rows["eer"].isna().all():
-            axes.text(0.5, 0.5, f"fewer than {FEWEST}\nsucceeded", transform=axes.transAxes, ha="center", va="center", fontsize=7)
+            axes.text(
+                0.5,
+                0.5,
+                f"fewer than {FEWEST}\nsucceeded",
+                transform=axes.transAxes,
+                ha="center",
+                va="center",
+                fontsize=7,
+            )
     for axes, setting, losses in panels:  # those of one attack share their axes
         _limit(axes, setting.rows(table))
         axes.set_ylim(0, max(52, min(axes.get_ylim()[1], 102)))
         _published(axes, setting, losses)
-    lines = [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}") for loss, detector in detectors.items()]
+    lines = [
+        handle(loss, list(detectors), f"{loss_name(loss)}: {detector}")
+        for loss, detector in detectors.items()
+    ]
     lines.append(Line2D([], [], color=GUIDE, linestyle=_DOTS, linewidth=0.9, label="paper (eps not public)"))
     legend(figure, lines)
     headline(figure, f"EER, {population} adversarials ({_BAND})")
@@ -57,20 +70,25 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
 
 @styled
 def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> Figure:
-    """Draw the worst case over the attacks of each threat model: robust accuracy above, joint robust accuracy below.
+    """Draw the worst case over the attacks of each threat model.
+
+    Robust accuracy above, joint robust accuracy below.
 
     Only where the most attacks were run: a point with fewer would stand too high.
 
     Args:
         leaderboard: The leaderboard.
-        detectors: {loss: detector}, see `verification_detectors`; joint robust accuracy counts what that detector rejects as safe.
+        detectors: {loss: detector}, see `verification_detectors`; joint robust accuracy counts what that
+            detector rejects as safe.
     """
     table = most_attacked(_own(leaderboard, detectors), across_eps=True)
     threats = sorted(settings_of(table.assign(attack="")))
     groups = families(list(detectors))
     parts = list(product(("robust_accuracy", "joint_robust_accuracy"), groups.items()))
     left, size = (0.7, 7) if len(groups) > 1 else (0.55, 8)  # a label of two lines
-    figure, panels = grid(len(parts), max(len(threats), 1), (1.2, 1.2), entries=len(detectors), left=left, between=(0.22, 0.25))
+    figure, panels = grid(
+        len(parts), max(len(threats), 1), (1.2, 1.2), entries=len(detectors), left=left, between=(0.22, 0.25)
+    )
     for threat, column in zip(threats, panels.T, strict=False):
         rows = threat.rows(table.assign(attack=""))
         for axes, (statistic, (family, losses)) in zip(column, parts, strict=True):
@@ -83,14 +101,23 @@ def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> 
             axes.set_ylabel(f"{family}\n{statistic.replace('_', ' ')} (%)".lstrip(), fontsize=size)
             axes.label_outer()
         column[0].set_title(f"{threat.norm}\n{threat.access}, {threat.awareness}")
-    legend(figure, [handle(loss, list(detectors), f"{loss_name(loss)}: {detector}") for loss, detector in detectors.items()])
+    legend(
+        figure,
+        [
+            handle(loss, list(detectors), f"{loss_name(loss)}: {detector}")
+            for loss, detector in detectors.items()
+        ],
+    )
     headline(figure, f"Worst case over attacks ({_BAND})")
     return figure
 
 
 @styled
 def accuracy_by_attack_figure(models: Sequence[ModelSamples]) -> Figure:
-    """Draw the accuracy under each attack; where it looks for the smallest perturbation, the share of images that need more than eps."""
+    """Draw the accuracy under each attack.
+
+    Where it looks for the smallest perturbation, the share of images that need more than eps.
+    """
     table = _accuracies(models)
     losses, settings = losses_of(table), settings_of(table)
     figure, panels = _panels(settings, losses, len(losses), "accuracy (%)")
@@ -120,16 +147,28 @@ def _own(frame: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
 def _accuracies(models: Sequence[ModelSamples]) -> pd.DataFrame:
     """Count what is right before and after each attack."""
     rows = [
-        {"model": model.name, "loss": model.loss, "seed": model.seed, "attack": outcome.attack, **outcome.threat._asdict(),
-         "clean_accuracy": model.clean_correct[outcome.images].mean(), "accuracy": outcome.correct[outcome.images].mean()}
+        {
+            "model": model.name,
+            "loss": model.loss,
+            "seed": model.seed,
+            "attack": outcome.attack,
+            **outcome.threat._asdict(),
+            "clean_accuracy": model.clean_correct[outcome.images].mean(),
+            "accuracy": outcome.correct[outcome.images].mean(),
+        }
         for model in models
         for outcome in model.outcomes
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["model", "loss", "seed", *Setting._fields, "eps", "clean_accuracy", "accuracy"])
+    ]
+    return pd.DataFrame(
+        rows, columns=["model", "loss", "seed", *Setting._fields, "eps", "clean_accuracy", "accuracy"]
+    )
 
 
 def _survival(axes: Axes, model: ModelSamples, setting: Setting, losses: Sequence[str]) -> None:
-    """Draw the share of images that are right and need more than eps, up to the largest eps that any needs."""
+    """Draw the share of images that are right and need more than eps.
+
+    Up to the largest eps that any needs.
+    """
     for outcome in setting.outcomes(model):
         if np.isfinite(outcome.threat.eps):
             continue
@@ -137,10 +176,18 @@ def _survival(axes: Axes, model: ModelSamples, setting: Setting, losses: Sequenc
         needed = np.sort(outcome.samples["size"].to_numpy(np.float64)[outcome.success])
         eps = np.linspace(0, needed[-1] if len(needed) else 1, 100)
         left = model.clean_correct[outcome.images].sum() - np.searchsorted(needed, eps, side="right")
-        axes.plot(eps, percent(left / len(outcome.images)), color=line.color, linestyle=line.dashes, linewidth=0.75 * line.width)
+        axes.plot(
+            eps,
+            percent(left / len(outcome.images)),
+            color=line.color,
+            linestyle=line.dashes,
+            linewidth=0.75 * line.width,
+        )
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Sequence[str], start: str | None = None) -> None:
+def _curve(
+    axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Sequence[str], start: str | None = None
+) -> None:
     """Draw the mean over the seeds with a band: their range, or the 95 % interval where there is one seed.
 
     Args:
@@ -161,10 +208,20 @@ def _curve(axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Se
         table = table.assign(low=single[f"{statistic}_low"].min(), high=single[f"{statistic}_high"].max())
     if start:
         seeds = rows.groupby("model", observed=True)[start].first()
-        table = pd.concat([pd.DataFrame({"mean": seeds.mean(), "low": seeds.min(), "high": seeds.max()}, index=[0.0]), table])
+        table = pd.concat(
+            [
+                pd.DataFrame({"mean": seeds.mean(), "low": seeds.min(), "high": seeds.max()}, index=[0.0]),
+                table,
+            ]
+        )
     line, eps = line_of(loss, losses), table.index.to_numpy(np.float64)
     low, high = percent(table["low"]), percent(table["high"])
-    style: dict[str, Any] = {"color": line.color, "linestyle": line.dashes, "linewidth": line.width, "marker": line.marker}
+    style: dict[str, Any] = {
+        "color": line.color,
+        "linestyle": line.dashes,
+        "linewidth": line.width,
+        "marker": line.marker,
+    }
     axes.plot(eps, percent(table["mean"]), markersize=3.5, label=loss, **style)
     if (low < high).any():
         axes.fill_between(eps, low, high, color=line.color, alpha=0.2, linewidth=0)
@@ -175,7 +232,11 @@ def _curve(axes: Axes, rows: pd.DataFrame, statistic: str, loss: str, losses: Se
 def _published(axes: Axes, setting: Setting, losses: Sequence[str]) -> None:
     """Draw the paper's numbers for this attack, in the colours of their losses."""
     for published in PUBLISHED:
-        if published.attack == setting.attack and published.loss in losses and (setting.norm, setting.access) == ("Linf", "white-box"):
+        if (
+            published.attack == setting.attack
+            and published.loss in losses
+            and (setting.norm, setting.access) == ("Linf", "white-box")
+        ):
             value = 100 * published.eer
             axes.axhline(value, color=line_of(published.loss, losses).color, linestyle=_DOTS, linewidth=0.9)
             axes.text(0, value, f"{value:.1f}", fontsize=6, va="bottom")
@@ -184,7 +245,10 @@ def _published(axes: Axes, setting: Setting, losses: Sequence[str]) -> None:
 def _panels(
     settings: Sequence[Setting], losses: Sequence[str], entries: int, label: str
 ) -> tuple[Figure, list[tuple[Axes, Setting, list[str]]]]:
-    """Make a panel per setting or, of many losses, one per family beside each other, -> figure, (panel, setting, losses) of each."""
+    """Make a panel per setting or, of many losses, one per family beside each other, -> figure.
+
+    (panel, setting, losses) of each.
+    """
     groups = families(losses)
     several = len(groups) > 1
     rows, columns = wrap(max(len(settings), 1), _BLOCKS if several else _ACROSS)
@@ -212,11 +276,15 @@ def _panels(
 
 
 def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-    """Let the x axis end behind the largest eps; where an attack has none, behind what was needed. Grey levels are marked as such."""
+    """Let the x axis end behind the largest eps.
+
+    Where an attack has none, behind what was needed. Grey levels are marked as such.
+    """
     sizes = eps_of(rows)
     axes.set_xlim(0, 1.05 * sizes[-1] if sizes and np.isfinite(sizes[-1]) else None)
     levels = [eps_number(eps) for eps in sizes]
     if levels and all("/" in level for level in levels):
-        axes.set_xticks([0, *sizes], ["0", *(level.partition("/")[0] for level in levels[:-1]), levels[-1]])  # there is room for one "/255"
+        # there is room for one "/255"
+        axes.set_xticks([0, *sizes], ["0", *(level.partition("/")[0] for level in levels[:-1]), levels[-1]])
     else:
         axes.locator_params(axis="x", nbins=5)

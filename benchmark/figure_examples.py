@@ -1,4 +1,7 @@
-"""A sheet of example images: clean, adversarial and their difference, with what the classifier says of each."""
+"""A sheet of example images: clean, adversarial and their difference.
+
+With what the classifier says of each.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,40 +50,60 @@ class Examples:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 4 or self.x.shape != self.x_adv.shape or self.x.shape[1] not in (1, 3):
-            raise ValueError(f"expected x and x_adv to be (n, C, H, W) with C 1 or 3, got {self.x.shape} and {self.x_adv.shape}")
+            raise ValueError(
+                f"expected x and x_adv to be (n, C, H, W) with C 1 or 3, got {self.x.shape} and "
+                f"{self.x_adv.shape}"
+            )
         for name in ("label", "clean_predicted", "predicted"):
             if (shape := getattr(self, name).shape) != self.x.shape[:1]:
-                raise ValueError(f"expected {name} to be one class per image, ({len(self.x)},), got shape {shape}")
+                raise ValueError(
+                    f"expected {name} to be one class per image, ({len(self.x)},), got shape {shape}"
+                )
 
 
 @styled
 def examples_figure(examples: Sequence[Examples]) -> Figure:
-    """Draw a row per attack, two columns per image: adversarial and the difference; above them a row wherever the clean images change.
+    """Draw a row per attack, two columns per image: adversarial and the difference.
 
-    A difference is drawn in a map that diverges from white at 0, its ends at the largest change of the attack; the factor by which that
-    amplifies it stands beside the row. Differences of coloured images are means over the channels.
+    Above them a row wherever the clean images change.
+
+    A difference is drawn in a map that diverges from white at 0, its ends at the largest change of the
+    attack; the factor by which that amplifies it stands beside the row. Differences of coloured images are
+    means over the channels.
 
     Args:
         examples: Of one model.
     """
-    rows = [row for place, example in enumerate(examples) for row in _rows(example, examples[place - 1] if place else None)]
+    rows = [
+        row
+        for place, example in enumerate(examples)
+        for row in _rows(example, examples[place - 1] if place else None)
+    ]
     images = max((len(example.x) for example in examples), default=1)
     size = 2 * images * _IMAGE, _IMAGE
-    figure, panels = grid(max(len(rows), 1), 1, size, left=1.1, right=0.1, head=0.35, foot=0.2, between=(0, 0.15))
+    figure, panels = grid(
+        max(len(rows), 1), 1, size, left=1.1, right=0.1, head=0.35, foot=0.2, between=(0, 0.15)
+    )
     for axes in panels[:, 0]:
         axes.set(xlim=(0, 2 * images), ylim=(1, 0))
         axes.set_axis_off()
     for axes, row in zip(panels[:, 0], rows, strict=False):
         _draw(axes, *row)
-    headline(figure, f"{examples[0].model}: true class → predicted class".removeprefix(": ") if examples else "")
+    headline(
+        figure, f"{examples[0].model}: true class → predicted class".removeprefix(": ") if examples else ""
+    )
     return figure
 
 
-Row = tuple[str, Colors, Colors | None, list[str]]  # what stands beside it, images, differences, what stands below each image
+# what stands beside it, images, differences, what stands below each image
+Row = tuple[str, Colors, Colors | None, list[str]]
 
 
 def _rows(example: Examples, before: Examples | None) -> list[Row]:
-    """Make the row of an attack, after that of its clean images where they are not those of the attack before."""
+    """Make the row of an attack, after that of its clean images.
+
+    Where they are not those of the attack before.
+    """
     change = (example.x_adv - example.x).mean(1)
     size = np.abs(example.x_adv - example.x).max(initial=0)
     told = f"difference times {1 / size:.2g}" if size else "no difference"

@@ -1,9 +1,12 @@
-"""The picture that the papers are known for: features of two dimensions, a colour per class, and where adversarial images lie in them.
+"""The picture that the papers are known for.
 
-As in the L-GM paper (arXiv 1803.02988) and the GM paper (arXiv 2011.09066), with two things more: behind the points what the model itself
-says of every place, and before them the features of images that an attack fooled it with. Colours are those of Petroff, "Accessible color
-sequences for data visualization", arXiv 2107.02270, ten that people with any colour vision can tell apart; a digit at each class's mean
-says the same without colours.
+Features of two dimensions, a colour per class, and where adversarial images lie in them.
+
+As in the L-GM paper (arXiv 1803.02988) and the GM paper (arXiv 2011.09066), with two things more: behind the
+points what the model itself says of every place, and before them the features of images that an attack fooled
+it with. Colours are those of Petroff, "Accessible color sequences for data visualization", arXiv 2107.02270,
+ten that people with any colour vision can tell apart; a digit at each class's mean says the same without
+colours.
 """
 
 from collections.abc import Sequence
@@ -23,7 +26,18 @@ from .figure_style import GUIDE, grid, headline, hide, legend, styled, wrap
 
 __all__ = ["COLORS", "Landscape", "Plane", "features_figure", "window"]
 
-COLORS = ("#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300", "#B9AC70", "#717581", "#92DADD")
+COLORS = (
+    "#3F90DA",
+    "#FFA90E",
+    "#BD1F01",
+    "#94A4A2",
+    "#832DB6",
+    "#A96B59",
+    "#E76300",
+    "#B9AC70",
+    "#717581",
+    "#92DADD",
+)
 """Of the classes, in order; an eleventh class has the colour of the first."""
 
 POINTS = 5000
@@ -49,7 +63,8 @@ class Landscape:
     Args:
         values: On a grid, (R, C), row 0 lowest.
         window: The grid's left, right, bottom and top edge.
-        kind: "likelihood", max_k log p(f | k), or "softmax", max_k of the softmax, for a model without mixture.
+        kind: "likelihood", max_k log p(f | k), or "softmax", max_k of the softmax, for a model without
+            mixture.
         low: What is this low or lower has the darkest shade.
     """
 
@@ -89,9 +104,15 @@ class Plane:
         for name in ("features", "means", "adversarial"):
             if (shape := getattr(self, name).shape)[1:] != (2,):
                 raise ValueError(f"expected {name} to have two dimensions, (N, 2), got shape {shape}")
-        for name, of in (("labels", "features"), ("adversarial_labels", "adversarial"), ("predicted", "adversarial")):
+        for name, of in (
+            ("labels", "features"),
+            ("adversarial_labels", "adversarial"),
+            ("predicted", "adversarial"),
+        ):
             if (shape := getattr(self, name).shape) != (expected := getattr(self, of).shape[:1]):
-                raise ValueError(f"expected {name} to be one class for each of {of}, {expected}, got shape {shape}")
+                raise ValueError(
+                    f"expected {name} to be one class for each of {of}, {expected}, got shape {shape}"
+                )
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
@@ -100,7 +121,10 @@ class Plane:
 
 
 def window(*points: Array) -> tuple[float, float, float, float]:
-    """Find the square that holds all points with a margin, (N, 2), ... -> left, right, bottom, top; in it distances can be compared."""
+    """Find the square that holds all points with a margin, (N, 2), ... -> left, right, bottom, top.
+
+    In it distances can be compared.
+    """
     every = np.concatenate(points).astype(np.float64)
     low, high = every.min(0), every.max(0)
     middle, half = (low + high) / 2, max(0.55 * float((high - low).max()), 1e-6)
@@ -109,7 +133,9 @@ def window(*points: Array) -> tuple[float, float, float, float]:
 
 @styled
 def features_figure(planes: Sequence[Plane]) -> Figure:
-    """Draw a panel per model: the landscape, training images as points, fooling images as crosses in the colour of their true class.
+    """Draw a panel per model: the landscape, training images as points.
+
+    Fooling images as crosses in the colour of their true class.
 
     Attacked images that did not fool the model are not drawn; the title counts them.
 
@@ -125,7 +151,16 @@ def features_figure(planes: Sequence[Plane]) -> Figure:
         spec = axes.get_subplotspec()
         axes.set(xlabel="feature 1", ylabel="feature 2" if spec is None or spec.is_first_col() else "")
     points = Line2D([], [], linestyle="", marker="o", color=GUIDE, markersize=2, label="training image")
-    crosses = Line2D([], [], linestyle="", marker="X", color=GUIDE, markeredgecolor="black", markeredgewidth=0.5, markersize=5)
+    crosses = Line2D(
+        [],
+        [],
+        linestyle="",
+        marker="X",
+        color=GUIDE,
+        markeredgecolor="black",
+        markeredgewidth=0.5,
+        markersize=5,
+    )
     crosses.set_label("image that fooled it, in the colour of its true class")
     legend(figure, [points, crosses])
     headline(figure, "Features, a colour and a digit for each class")
@@ -136,17 +171,44 @@ def _panel(axes: Axes, plane: Plane) -> None:
     sight = plane.landscape.window if plane.landscape else window(plane.features, plane.adversarial)
     if plane.landscape:
         _landscape(axes, plane.landscape)
-    rows = np.unique(np.linspace(0, len(plane.features) - 1, min(POINTS, len(plane.features))).round().astype(int))
+    rows = np.unique(
+        np.linspace(0, len(plane.features) - 1, min(POINTS, len(plane.features))).round().astype(int)
+    )
     # Rasterised: five thousand points of an SVG are half a megabyte.
     drawn, colors = plane.features[rows], _PALETTE[plane.labels[rows] % len(COLORS)]
-    axes.scatter(drawn[:, 0], drawn[:, 1], s=2, c=colors, linewidths=0, rasterized=True, zorder=1, label="training images")
+    axes.scatter(
+        drawn[:, 0],
+        drawn[:, 1],
+        s=2,
+        c=colors,
+        linewidths=0,
+        rasterized=True,
+        zorder=1,
+        label="training images",
+    )
     fooled = plane.adversarial[plane.fooled]
     colors = _PALETTE[plane.adversarial_labels[plane.fooled] % len(COLORS)]
-    marks: dict[str, Any] = {"marker": "X", "edgecolors": "black", "linewidths": 0.35, "zorder": 2, "label": "fooled"}
+    marks: dict[str, Any] = {
+        "marker": "X",
+        "edgecolors": "black",
+        "linewidths": 0.35,
+        "zorder": 2,
+        "label": "fooled",
+    }
     axes.scatter(fooled[:, 0], fooled[:, 1], s=12, c=colors, **marks)
     for label, mean in enumerate(plane.means):
         outline = [withStroke(linewidth=2, foreground="white")]
-        axes.text(mean[0], mean[1], str(label), ha="center", va="center", fontsize=9, fontweight="bold", path_effects=outline, zorder=3)
+        axes.text(
+            mean[0],
+            mean[1],
+            str(label),
+            ha="center",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            path_effects=outline,
+            zorder=3,
+        )
     count = f"\n{plane.attack}: {plane.fooled.sum()} of {len(plane.fooled)} fooled it" if plane.attack else ""
     axes.set_title(plane.title + count)
     axes.set(xlim=sight[:2], ylim=sight[2:], aspect="equal")
@@ -157,7 +219,15 @@ def _panel(axes: Axes, plane: Plane) -> None:
 def _landscape(axes: Axes, landscape: Landscape) -> None:
     high = float(landscape.values.max())
     limits = Normalize(min(landscape.low, high - 1e-6), high)
-    axes.imshow(landscape.values, cmap=_SHADES, norm=limits, extent=landscape.window, origin="lower", interpolation="none", zorder=0)
+    axes.imshow(
+        landscape.values,
+        cmap=_SHADES,
+        norm=limits,
+        extent=landscape.window,
+        origin="lower",
+        interpolation="none",
+        zorder=0,
+    )
     place = axes.inset_axes((0, -0.24, 1, 0.035))
     figure = axes.get_figure(root=True)
     assert figure is not None

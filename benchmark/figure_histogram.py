@@ -1,4 +1,7 @@
-"""Histograms of the score of clean and of adversarial images, as in the L-GM paper: is an attacked image less likely than a clean one?"""
+"""Histograms of the score of clean and of adversarial images, as in the L-GM paper.
+
+Is an attacked image less likely than a clean one?
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +20,9 @@ from .setting import eps_text, loss_name, middle_eps
 __all__ = ["histogram_figure"]
 
 _BINS = 30
-_TAIL = 1  # percent of the images at each end, drawn in the outermost bins: one image far away would leave one bin for all others
+# percent of the images at each end, drawn in the outermost bins: one image far away would leave one bin for
+# all others
+_TAIL = 1
 _CLEAN, _SUCCESSFUL = "#999999", "#D55E00"
 _AXES = {
     "likelihood": "log-likelihood (nats)",
@@ -29,7 +34,9 @@ _AXES = {
 
 @styled
 def histogram_figure(models: Sequence[ModelSamples], loss: str, detectors: Mapping[str, str]) -> Figure:
-    """Draw the scores of the first seed of ``loss``, a panel per attack, at the eps where most attacks were run.
+    """Draw the scores of the first seed of ``loss``, a panel per attack.
+
+    At the eps where most attacks were run.
 
     The axis is minus the score: suspicious images lie on the left, as unlikely ones do in the paper.
 
@@ -51,7 +58,9 @@ def histogram_figure(models: Sequence[ModelSamples], loss: str, detectors: Mappi
     flat = list(panels.ravel())
     hide(flat[len(outcomes) :])
     for axes, outcome in zip(flat, outcomes, strict=False):
-        _panel(axes, -model.clean_scores(detector)[outcome.images], -outcome.scores(detector), outcome.success)
+        _panel(
+            axes, -model.clean_scores(detector)[outcome.images], -outcome.scores(detector), outcome.success
+        )
         axes.set_title(_title(outcome))
         axes.set_xlabel(_AXES.get(detector, f"minus {detector} score"))
     for axes in panels[:, 0]:
@@ -69,10 +78,13 @@ def histogram_figure(models: Sequence[ModelSamples], loss: str, detectors: Mappi
 def _title(outcome: Outcome) -> str:
     threat = outcome.threat
     succeeded = f"{outcome.success.sum()} of {len(outcome.success)} succeeded"
-    return f"{outcome.attack}, {eps_text(threat.eps)}\n{threat.norm}, {threat.access}, {threat.awareness}\n{succeeded}"
+    attacker = f"{threat.norm}, {threat.access}, {threat.awareness}"
+    return f"{outcome.attack}, {eps_text(threat.eps)}\n{attacker}\n{succeeded}"
 
 
-def _panel(axes: Axes, clean: NDArray[np.float64], adversarial: NDArray[np.float64], success: NDArray[np.bool_]) -> None:
+def _panel(
+    axes: Axes, clean: NDArray[np.float64], adversarial: NDArray[np.float64], success: NDArray[np.bool_]
+) -> None:
     pooled = np.concatenate([clean, adversarial])
     low, high = np.percentile(pooled[np.isfinite(pooled)], [_TAIL, 100 - _TAIL])
     bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
@@ -83,5 +95,10 @@ def _panel(axes: Axes, clean: NDArray[np.float64], adversarial: NDArray[np.float
     )
     for scores, style in populations:
         if len(scores):
-            axes.hist(np.clip(scores, bins[0], bins[-1]), bins=list(bins), weights=np.full(len(scores), 100 / len(scores)), **style)
+            axes.hist(
+                np.clip(scores, bins[0], bins[-1]),
+                bins=list(bins),
+                weights=np.full(len(scores), 100 / len(scores)),
+                **style,
+            )
     axes.locator_params(nbins=4)

@@ -1,8 +1,11 @@
-"""How symmetric a feature space is: the angles between every two class means, and their distances in units of the width of a class.
+"""How symmetric a feature space is.
 
-Source of the question: the GM-loss paper, arXiv 2011.09066, whose "symmetric feature space" has all class means equally far from each
-other. K such points are the vertices of a simplex, seen from their centre acos(-1 / (K - 1)) apart: 96.4 degrees for ten classes. That
-takes K - 1 dimensions; in fewer, two-dimensional features say, no loss can reach it.
+The angles between every two class means, and their distances in units of the width of a class.
+
+Source of the question: the GM-loss paper, arXiv 2011.09066, whose "symmetric feature space" has all class
+means equally far from each other. K such points are the vertices of a simplex, seen from their centre acos(-1
+/ (K - 1)) apart: 96.4 degrees for ten classes. That takes K - 1 dimensions; in fewer, two-dimensional
+features say, no loss can reach it.
 """
 
 from collections.abc import Sequence
@@ -39,8 +42,10 @@ class Symmetry:
         name, loss: Of the model.
         dimensions: D.
         classes: K.
-        angles: Between the means of every two classes, seen from the centre of all, in degrees, (K (K - 1) / 2,).
-        ratios: Distances between the means of every two classes, divided by the mean distance of an image to the mean of its own class.
+        angles: Between the means of every two classes, seen from the centre of all, in degrees, (K (K - 1) /
+            2,).
+        ratios: Distances between the means of every two classes, divided by the mean distance of an image to
+            the mean of its own class.
     """
 
     name: str
@@ -73,7 +78,9 @@ def simplex_angle(classes: int) -> float:
 
 @styled
 def means_figure(models: Sequence[Symmetry]) -> Figure:
-    """Draw a row per model: a tick for every two classes at their angle and at their distance, a marker at the mean, the range in figures.
+    """Draw a row per model: a tick for every two classes at their angle and at their distance.
+
+    A marker at the mean, the range in figures.
 
     Args:
         models: In order; all of one data set.
@@ -83,7 +90,10 @@ def means_figure(models: Sequence[Symmetry]) -> Figure:
     height = _ROW * max(len(models), 1) + 0.1
     names = [f"{model.name} ({model.dimensions}-D)" for model in models]
     # hinted, text is drawn a little wider than its path
-    longest = max(TextPath((0, 0), name, size=mpl.rcParams["ytick.labelsize"]).get_extents().width / 72 for name in names)
+    longest = max(
+        TextPath((0, 0), name, size=mpl.rcParams["ytick.labelsize"]).get_extents().width / 72
+        for name in names
+    )
     options = {"left": max(1.65, 1.05 * longest + 0.12), "right": 0.95, "head": 0.6, "foot": 0.5}
     figure, panels = grid(1, 2, (_PANEL, height), entries=3, between=(1.05, 0), **options)
     for axes, statistic, unit in zip(panels[0], ("angles", "ratios"), (".0f", ".1f"), strict=True):
@@ -92,7 +102,9 @@ def means_figure(models: Sequence[Symmetry]) -> Figure:
         axes.tick_params(axis="y", length=0)
         for row, model in enumerate(models):
             _row(axes, row, getattr(model, statistic), model.loss, losses, unit)
-        axes.text(1.03, 1.02, "min / mean / max", transform=axes.transAxes, fontsize=6, va="bottom", color=GUIDE)
+        axes.text(
+            1.03, 1.02, "min / mean / max", transform=axes.transAxes, fontsize=6, va="bottom", color=GUIDE
+        )
     left, right = panels[0]
     left.axvline(simplex, color=GUIDE, linestyle="--", linewidth=0.9, zorder=0)
     left.set_yticks(range(len(models)), names)
@@ -105,7 +117,9 @@ def means_figure(models: Sequence[Symmetry]) -> Figure:
     right.set(xlabel="mean distance to the own mean = 1", title="distance between two class means")
     _log_axis(right, np.concatenate([np.zeros(0), *(model.ratios for model in models)]))
     pair = Line2D([], [], linestyle="", marker="|", color="black", markersize=7, label="two classes")
-    mean = Line2D([], [], linestyle="", marker="o", color="black", markerfacecolor="white", label="mean over all pairs")
+    mean = Line2D(
+        [], [], linestyle="", marker="o", color="black", markerfacecolor="white", label="mean over all pairs"
+    )
     guide = Line2D([], [], linestyle="--", color=GUIDE, linewidth=0.9, label=f"simplex: {simplex:.1f}°")
     legend(figure, [pair, mean, guide])
     headline(figure, "Class means of the training images' features")
@@ -113,7 +127,10 @@ def means_figure(models: Sequence[Symmetry]) -> Figure:
 
 
 def _log_axis(axes: Axes, values: Array) -> None:
-    """Scale the x axis by the logarithm, with figures at 1, 2, 5, 10, ... and wide enough to hold one of them."""
+    """Scale the x axis by the logarithm, with figures at 1, 2, 5, 10, .
+
+    And wide enough to hold one of them.
+    """
     known = values[np.isfinite(values) & (values > 0)]
     low, high = (known.min(), known.max()) if len(known) else (1.0, 1.0)
     widen = max(1.2, 2 / (high / low) ** 0.5)
@@ -130,7 +147,15 @@ def _row(axes: Axes, row: int, values: Array, loss: str, losses: Sequence[str], 
         return
     drawn = finite if len(finite) <= _MARKS else np.quantile(finite, np.linspace(0, 1, _MARKS))
     color, _, marker, _ = line_of(loss, losses)
-    axes.plot(drawn, np.full(len(drawn), row), linestyle="", marker="|", color=color, markersize=6, markeredgewidth=0.6)
+    axes.plot(
+        drawn,
+        np.full(len(drawn), row),
+        linestyle="",
+        marker="|",
+        color=color,
+        markersize=6,
+        markeredgewidth=0.6,
+    )
     axes.plot(finite.mean(), row, marker=marker, color=color, markerfacecolor="white", zorder=3)
     figures = " / ".join(format(value, unit) for value in (finite[0], finite.mean(), finite[-1]))
     axes.text(1.03, row, figures, transform=axes.get_yaxis_transform(), fontsize=6, va="center")

@@ -1,10 +1,13 @@
-"""Does the spread of the non-true softmax values decide robustness? The claim of the DR-softmax paper, arXiv 2303.12363, over a suite.
+"""Does the spread of the non-true softmax values decide robustness? The claim of the DR-softmax paper.
+
+arXiv 2303.12363, over a suite.
 
 The spread of one image is the variance of the softmax values of the K - 1 classes that are not the true one,
-1 / (K - 1) sum_{k != y} (s_k - mean_{j != y} s_j)^2; that of a model is its mean over clean test images that are classified correctly. The
-claim is a negative rank correlation with robust accuracy. Spearman's, with ties at their mean rank. Trainings of one loss are no
-independent models, so the interval is a percentile bootstrap over the losses, each with all its models: Field and Welsh, "Bootstrapping
-clustered data", JRSS B 69(3), 2007. Losses that train adversarially are drawn hollow and have no part in it: that is why they are robust.
+1 / (K - 1) sum_{k != y} (s_k - mean_{j != y} s_j)^2; that of a model is its mean over clean test images that
+are classified correctly. The claim is a negative rank correlation with robust accuracy. Spearman's, with ties
+at their mean rank. Trainings of one loss are no independent models, so the interval is a percentile bootstrap
+over the losses, each with all its models: Field and Welsh, "Bootstrapping clustered data", JRSS B 69(3),
+2007. Losses that train adversarially are drawn hollow and have no part in it: that is why they are robust.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,14 +49,16 @@ FEWEST_LOSSES = 6
 FEWEST_MODELS = 4
 """Of fewer models nothing is drawn: any three points lie in one of six orders."""
 
-_SMALLEST = 1e-9  # what is smaller, or 0 because every softmax value but one underflowed, is drawn here, lest it squeeze the others
+# what is smaller, or 0 because every softmax value but one underflowed, is drawn here, lest it squeeze the
+# others
+_SMALLEST = 1e-9
 _RESAMPLES = 10_000
 
 Array = NDArray[np.float64]
 
 
 class Correlation(NamedTuple):
-    """Spearman's rank correlation with its 95 % interval, which is NaN for fewer than `FEWEST_LOSSES` losses."""
+    """Spearman's rank correlation with its 95 % interval; NaN for fewer than `FEWEST_LOSSES` losses."""
 
     rho: float
     low: float
@@ -87,37 +92,52 @@ class Robustness:
     shares: Mapping[str, tuple[float, float, float]]
 
     def ranked(self, model: str) -> float:
-        """Give the share of a model, 0 where its interval reaches down to less than one image: those are ties, whose order is chance."""
+        """Give the share of a model, 0 where its interval reaches down to less than one image.
+
+        Those are ties, whose order is chance.
+        """
         share, low, _ = self.shares[model]
         return 0.0 if low * self.images < 1 else share
 
 
 def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
-    """Compute the worst case per image over the white-box attacks that all models met, and over what else the threat model permits.
+    """Compute the worst case per image over the white-box attacks that all models met.
 
-    A costly attack that only some of the models met would make these look weaker than the others. Who knows the detector is left out. Linf
-    counts where it was run, else the first norm. Of several eps those count at which they met the most attacks, since weak attacks leave
-    what looks like robustness, and of these the one at which robust accuracy differs the most between the models of the correlation, by its
+    And over what else the threat model permits.
+
+    A costly attack that only some of the models met would make these look weaker than the others. Who knows
+    the detector is left out. Linf counts where it was run, else the first norm. Of several eps those count at
+    which they met the most attacks, since weak attacks leave what looks like robustness, and of these the one
+    at which robust accuracy differs the most between the models of the correlation, by its
     standard deviation: at the floor or the ceiling there is no order to find.
 
     Returns:
         None where there is no such attack.
     """
     runs = {outcome.threat for model in models for outcome in model.outcomes}
-    threats = sorted(threat for threat in runs if np.isfinite(threat.eps) and threat[2:] == ("white-box", "oblivious"))
-    threats = [threat for threat in threats if threat.norm == "Linf"] or [threat for threat in threats if threat.norm == threats[0].norm]
+    threats = sorted(
+        threat for threat in runs if np.isfinite(threat.eps) and threat[2:] == ("white-box", "oblivious")
+    )
+    threats = [threat for threat in threats if threat.norm == "Linf"] or [
+        threat for threat in threats if threat.norm == threats[0].norm
+    ]
     found = [robustness for threat in threats if (robustness := _robustness(models, threat))]
     counted = [model.name for model in models if model.loss not in ADVERSARIALLY_TRAINED]
 
     def most_attacked_and_apart(robustness: Robustness) -> tuple[int, float]:
-        return len(robustness.attacks), float(np.std([robustness.shares[name][0] for name in counted] or [0.0]))
+        return len(robustness.attacks), float(
+            np.std([robustness.shares[name][0] for name in counted] or [0.0])
+        )
 
     return max(found, key=most_attacked_and_apart, default=None)
 
 
 def _robustness(models: Sequence[ModelSamples], threat: Threat) -> Robustness | None:
     """Compute it under one threat model; None where no attack of it was met by all."""
-    met = [{(outcome.attack, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)} for model in models]
+    met = [
+        {(outcome.attack, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)}
+        for model in models
+    ]
     shared = set.intersection(*met)
     if not any(other == threat for _, other in shared):
         return None
@@ -128,37 +148,61 @@ def _robustness(models: Sequence[ModelSamples], threat: Threat) -> Robustness | 
         robust = model.robust(outcomes)[ran]
         shares[model.name] = (float(robust.mean()), *proportion_interval(robust))
         images = int(ran.sum())
-    attacks = tuple(dict.fromkeys(outcome.attack for outcome in models[0].outcomes if (outcome.attack, outcome.threat) in shared))
+    attacks = tuple(
+        dict.fromkeys(
+            outcome.attack for outcome in models[0].outcomes if (outcome.attack, outcome.threat) in shared
+        )
+    )
     return Robustness(threat, attacks, images, shares)
 
 
 def spearman(x: Array, y: Array, times: Array) -> Array:
-    """Compute Spearman's rank correlation of values that are there so many times, (N,), (N,), (..., N) -> (...).
+    """Compute Spearman's rank correlation of values that are there so many times.
+
+    (N,), (N,), (..., N) -> (...).
 
     NaN where all of x or all of y are alike.
     """
     ranked = (_ranks(x, times), _ranks(y, times))
-    across, up = (ranks - (times * ranks).sum(-1, keepdims=True) / times.sum(-1, keepdims=True) for ranks in ranked)
+    across, up = (
+        ranks - (times * ranks).sum(-1, keepdims=True) / times.sum(-1, keepdims=True) for ranks in ranked
+    )
     with np.errstate(invalid="ignore"):
-        return np.asarray((times * across * up).sum(-1) / np.sqrt((times * across**2).sum(-1) * (times * up**2).sum(-1)))
+        return np.asarray(
+            (times * across * up).sum(-1) / np.sqrt((times * across**2).sum(-1) * (times * up**2).sum(-1))
+        )
 
 
-def rank_correlation(x: Array, y: Array, losses: Sequence[str], *, resamples: int = _RESAMPLES, seed: int = 0) -> Correlation:
-    """Compute Spearman's rank correlation over N models and its percentile interval over resampled losses, (N,), (N,), N names."""
+def rank_correlation(
+    x: Array, y: Array, losses: Sequence[str], *, resamples: int = _RESAMPLES, seed: int = 0
+) -> Correlation:
+    """Compute Spearman's rank correlation over N models, (N,), (N,), N names.
+
+    Its interval is of percentiles over resampled losses.
+    """
     known, loss = np.unique(np.array(losses, dtype=str), return_inverse=True)
     rho, low, high = float(spearman(x, y, np.ones(len(x)))), np.nan, np.nan
     if len(known) >= FEWEST_LOSSES:
-        times = np.random.default_rng(seed).multinomial(len(known), np.full(len(known), 1 / len(known)), resamples).astype(np.float64)
+        times = (
+            np.random.default_rng(seed)
+            .multinomial(len(known), np.full(len(known), 1 / len(known)), resamples)
+            .astype(np.float64)
+        )
         drawn = spearman(x, y, times[:, loss])
         drawn = drawn[~np.isnan(drawn)]  # one loss many times over may have no order
         low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
     return Correlation(rho, float(low), float(high), len(x), len(known))
 
 
-def spread_correlation(spreads: Mapping[str, float], losses: Mapping[str, str], robustness: Robustness) -> Correlation:
+def spread_correlation(
+    spreads: Mapping[str, float], losses: Mapping[str, str], robustness: Robustness
+) -> Correlation:
     """Correlate what `spread_figure` draws, over the models that are not adversarially trained."""
     names = [name for name in spreads if losses[name] not in ADVERSARIALLY_TRAINED]
-    across, up = (np.array(values, dtype=np.float64) for values in ([spreads[n] for n in names], [robustness.ranked(n) for n in names]))
+    across, up = (
+        np.array(values, dtype=np.float64)
+        for values in ([spreads[n] for n in names], [robustness.ranked(n) for n in names])
+    )
     return rank_correlation(across, up, [losses[name] for name in names])
 
 
@@ -176,7 +220,7 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
     threat = robustness.threat
     told = [
         "Spread of the non-true softmax values and robust accuracy",
-        f"{threat.norm}, {eps_text(threat.eps)}, {threat.access}, {threat.awareness}, {robustness.images} images",
+        ", ".join([threat.norm, eps_text(threat.eps), *threat[2:], f"{robustness.images} images"]),
         *wrap(f"worst case of {', '.join(robustness.attacks)}", 75, break_on_hyphens=False),
     ]
     if ADVERSARIALLY_TRAINED & set(known):
@@ -196,9 +240,12 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
         ylim=(-3, 103),
     )
     placed = np.maximum(list(spreads.values()), _SMALLEST)
-    left, right = 10 ** np.floor(np.log10(placed.min() / 1.2)), 10 ** np.ceil(np.log10(placed.max() * 1.2))  # two figures at least
+    # two figures at least
+    left, right = 10 ** np.floor(np.log10(placed.min() / 1.2)), 10 ** np.ceil(np.log10(placed.max() * 1.2))
     axes.set_xlim(max(left, _SMALLEST / 3), right)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{'≤ ' if value <= _SMALLEST else ''}1e{np.log10(value):.0f}"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{'≤ ' if value <= _SMALLEST else ''}1e{np.log10(value):.0f}")
+    )
     axes.xaxis.set_minor_formatter(NullFormatter())
     headline(figure, "\n".join(told))
     legend(figure, [Line2D([], [], label=loss_name(loss), **_mark(loss, known)) for loss in known])
@@ -216,5 +263,8 @@ def _mark(loss: str, known: Sequence[str]) -> dict[str, Any]:
 
 def _ranks(values: Array, times: Array) -> Array:
     """Rank values that are there so many times from 1, ties at their mean, (N,), (..., N) -> (..., N)."""
-    smaller, alike = (np.asarray(relation, np.float64) for relation in (values < values[:, None], values == values[:, None]))  # (N, N)
+    # Each of N by N.
+    smaller, alike = (
+        np.asarray(relation, np.float64) for relation in (values < values[:, None], values == values[:, None])
+    )
     return np.asarray(times @ smaller.T + (times @ alike.T + 1) / 2)

@@ -53,7 +53,8 @@ _STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a label of a suite may hold a $
 }
 _LINE, _NARROWEST = 0.18, 3.4  # inches: a line of the legend, one column of a paper
-# Places in an SVG, to a hundredth of a point: six digits more are a third of the bytes and nothing that can be seen.
+# Places in an SVG, to a hundredth of a point: six digits more are a third of the bytes and nothing that can
+# be seen.
 _PLACES, _LONG = re.compile(r' (?:d|x|y)="[^"]+"'), re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -126,7 +127,9 @@ def headline(figure: Figure, text: str) -> None:
 def legend(figure: Figure, lines: Sequence[Artist]) -> None:
     """Put a legend below all panels, in the room that `grid` left for as many entries."""
     columns = _legend_columns(figure.get_figwidth())
-    figure.legend(handles=lines, loc="lower center", ncols=min(columns, len(lines)), frameon=False, borderaxespad=0.3)
+    figure.legend(
+        handles=lines, loc="lower center", ncols=min(columns, len(lines)), frameon=False, borderaxespad=0.3
+    )
 
 
 def _legend_columns(width: float) -> int:
@@ -137,7 +140,15 @@ def handle(loss: str, losses: Sequence[str], label: str | None = None, face: str
     """Make a legend's line for ``loss``, its marker filled with ``face`` or else with its own colour."""
     line = line_of(loss, losses)
     filled: dict[str, Any] = {"color": line.color, "markerfacecolor": face or line.color}
-    return Line2D([], [], linestyle=line.dashes, linewidth=line.width, marker=line.marker, label=label or loss_name(loss), **filled)
+    return Line2D(
+        [],
+        [],
+        linestyle=line.dashes,
+        linewidth=line.width,
+        marker=line.marker,
+        label=label or loss_name(loss),
+        **filled,
+    )
 
 
 def hide(axes: Sequence[Axes]) -> None:
@@ -147,7 +158,10 @@ def hide(axes: Sequence[Axes]) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write ``path``.png and ``path``.svg without a date or a version in them, the same bytes for the same figure, -> the PNG."""
+    """Write ``path``.png and ``path``.svg without a date or a version in them.
+
+    The same bytes for the same figure, -> the PNG.
+    """
     # with_suffix would cut a label such as eps0.1
     png, svg = (path.with_name(path.name + suffix) for suffix in (".png", ".svg"))
     with matplotlib.style.context(["default", _STYLE]):

@@ -1,6 +1,7 @@
 """One split of one data set in memory, and what every source of such splits is.
 
-Splits are by id and never move: detectors are fitted on train, thresholds are set on validation, results are told on test.
+Splits are by id and never move: detectors are fitted on train, thresholds are set on validation, results are
+told on test.
 """
 
 import hashlib
@@ -33,7 +34,8 @@ class ImageSet:
         split: "train", "validation" or "test".
         x: Images, (N, C, H, W) uint8, 0 to 255: a quarter of the memory of floats.
         y: Classes, (N,) int64.
-        ids: Stable id of each image in its source, e.g. its index in the file, (N,) int64. Splits of one source share none.
+        ids: Stable id of each image in its source, e.g. its index in the file, (N,) int64. Splits of one
+            source share none.
         classes: K, the same in every split.
         checksum: sha256 over the bytes of x and y, hexadecimal.
     """
@@ -54,7 +56,10 @@ class ImageSet:
             DataError: The split is empty.
         """
         if len(x) == 0:
-            raise DataError(f"expected the {split} split of '{name}' to have images, got none; the data set is too small to be split")
+            raise DataError(
+                f"expected the {split} split of '{name}' to have images, got none; the data set is too small "
+                "to be split"
+            )
         return cls(name, split, x, y, ids, classes, _checksum(x, y))
 
     def images(self, rows: slice | Tensor = slice(None)) -> Tensor:
@@ -62,7 +67,9 @@ class ImageSet:
         return self.x[rows].float().div_(255)
 
     def head(self, n: int) -> "ImageSet":
-        """Give the first ``n`` samples, or all where there are fewer; the checksum becomes that of what is left.
+        """Give the first ``n`` samples, or all where there are fewer.
+
+        The checksum becomes that of what is left.
 
         Raises:
             ValueError: n is below 1.
@@ -106,7 +113,8 @@ DATASETS: Registry[Source] = Registry("data set")
 def shuffled_parts(n: int, *sizes: int) -> list[NDArray[np.int64]]:
     """Cut one fixed permutation of n rows into parts of these sizes and the rest.
 
-    Rows stay in the order of the permutation, so that the head of any part is itself a uniform sample of the source.
+    Rows stay in the order of the permutation, so that the head of any part is itself a uniform sample of the
+    source.
     """
     # RandomState and not default_rng: only the former's stream is frozen for all future releases of NumPy.
     order = np.random.RandomState(SPLIT_SEED).permutation(n).astype(np.int64)

@@ -12,7 +12,8 @@ from ..models.classifier import Classifier, Outputs
 
 __all__ = ["Cheat", "check_proposal", "judge"]
 
-TOLERANCE = 1e-5  # relative, plus 1e-6: what float32 rounding adds to a norm, far below the 1/255 of a grey level
+# relative, plus 1e-6: what float32 rounding adds to a norm, far below the 1/255 of a grey level
+TOLERANCE = 1e-5
 
 
 class Cheat(RuntimeError):
@@ -27,12 +28,16 @@ def check_proposal(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> None:
     """
     if not isinstance(x_adv, Tensor) or x_adv.shape != x.shape or x_adv.dtype != x.dtype:
         got = f"{tuple(x_adv.shape)} {x_adv.dtype}" if isinstance(x_adv, Tensor) else type(x_adv).__name__
-        raise Cheat(f"expected adversarial images to be {tuple(x.shape)} {x.dtype} like the images, got {got}")
+        raise Cheat(
+            f"expected adversarial images to be {tuple(x.shape)} {x.dtype} like the images, got {got}"
+        )
     if not x_adv.isfinite().all():
         broken = int((~x_adv.flatten(1).isfinite()).any(1).sum())
         raise Cheat(f"expected adversarial images to be finite, got NaN or infinity in {broken} of {len(x)}")
     if x_adv.min() < 0 or x_adv.max() > 1:
-        raise Cheat(f"expected adversarial images to lie in [0, 1], got [{x_adv.min():.6g}, {x_adv.max():.6g}]")
+        raise Cheat(
+            f"expected adversarial images to lie in [0, 1], got [{x_adv.min():.6g}, {x_adv.max():.6g}]"
+        )
     size = NORMS[threat.norm].size(x_adv - x).max().item()
     if size > threat.eps * (1 + TOLERANCE) + 1e-6:
         raise Cheat(f"expected perturbations of {threat.norm} norm at most {threat.eps:g}, got {size:.6g}")

@@ -1,9 +1,10 @@
 """The `leaderboard` frame: what is left of each model and detector under each threat model.
 
-One row per (model, threat model, detector). What counts is the worst case per image over every attack that the threat model *permits*
-(`Threat.permits`): same norm and eps; with the detector known also what needs no such knowledge; with gradients also transfer and queries.
-An image counts over the attacks that were run on it, noise among them. Source of "wrong and accepted": Carlini et al., "On evaluating
-adversarial robustness", arXiv 1902.06705, section 5.
+One row per (model, threat model, detector). What counts is the worst case per image over every attack that
+the threat model *permits* (`Threat.permits`): same norm and eps; with the detector known also what needs no
+such knowledge; with gradients also transfer and queries. An image counts over the attacks that were run on
+it, noise among them. Source of "wrong and accepted": Carlini et al., "On evaluating adversarial robustness",
+arXiv 1902.06705, section 5.
 """
 
 from collections import defaultdict
@@ -27,13 +28,23 @@ NO_DETECTOR = ""
 """Stands for the detector of a model that has none: it has a robust accuracy all the same."""
 
 FEWEST = 10
-"""From so many successes on an attack counts in the worst detection of successes: of one or two images the EER may be anything."""
+"""From so many successes on an attack counts in the worst detection of successes.
+
+Of one or two images the EER may be anything.
+"""
 
 LEADERBOARD_COLUMNS = (
     *("model", "loss", "seed", *Threat._fields, "detector", "images", "clean_accuracy", "attacks"),
     *("robust_accuracy", "robust_accuracy_low", "robust_accuracy_high"),
     *("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"),
-    *("eer_all", "eer_successful", "auroc_all", "auroc_successful", "tpr_at_5_fpr_successful", "worst_attack"),
+    *(
+        "eer_all",
+        "eer_successful",
+        "auroc_all",
+        "auroc_successful",
+        "tpr_at_5_fpr_successful",
+        "worst_attack",
+    ),
     *("mean_size", "forwards", "backwards", "verdict"),
 )
 
@@ -43,11 +54,12 @@ Row = dict[str, Any]
 def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
     """Compute the `leaderboard` frame, best joint robust accuracy first under each threat model.
 
-    ``images`` and all accuracies are of the test images that every attack of the very threat model was run on, see `fully_attacked`; what
-    else it permits counts where it was run. ``mean_size`` is over the successes of all permitted attacks; ``forwards`` and ``backwards``
-    are each attack's mean per image, added up. EER, AUROC and TPR are the worst of the permitted attacks, each by itself, noise left out:
-    it is no attack, and no detector need see it; for successes only attacks with `FEWEST` of them count. ``worst_attack`` gave
-    ``eer_successful``.
+    ``images`` and all accuracies are of the test images that every attack of the very threat model was run
+    on, see `fully_attacked`; what else it permits counts where it was run. ``mean_size`` is over the
+    successes of all permitted attacks; ``forwards`` and ``backwards`` are each attack's mean per image, added
+    up. EER, AUROC and TPR are the worst of the permitted attacks, each by itself, noise left out: it is no
+    attack, and no detector need see it; for successes only attacks with `FEWEST` of them count.
+    ``worst_attack`` gave ``eer_successful``.
 
     Args:
         samples: One row per (model, cell, image).
@@ -66,17 +78,29 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
             permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
             shared = _threat_row(model, threat, permitted)
             for detector in model.detectors or (NO_DETECTOR,):
-                judged = [row for row in detection[model.name, detector] if threat.permits(_threat(row)) and row.attack != NOISE]
+                judged = [
+                    row
+                    for row in detection[model.name, detector]
+                    if threat.permits(_threat(row)) and row.attack != NOISE
+                ]
                 verdict = {"detector": detector, "verdict": _verdict(verdicts[model.name], detector)}
-                rows.append({**shared, **_joint(model, threat, permitted, detector), **_worst(judged), **verdict})
+                rows.append(
+                    {**shared, **_joint(model, threat, permitted, detector), **_worst(judged), **verdict}
+                )
     frame = pd.DataFrame(rows, columns=list(LEADERBOARD_COLUMNS))
     ascending = [True] * len(Threat._fields) + [False, True, True]
-    return frame.sort_values([*Threat._fields, "joint_robust_accuracy", "model", "detector"], ascending=ascending, ignore_index=True)
+    return frame.sort_values(
+        [*Threat._fields, "joint_robust_accuracy", "model", "detector"],
+        ascending=ascending,
+        ignore_index=True,
+    )
 
 
 def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome]) -> Row:
     ran = fully_attacked(model, threat)
-    sizes = np.concatenate([outcome.samples["size"].to_numpy(np.float64)[outcome.success] for outcome in permitted])
+    sizes = np.concatenate(
+        [outcome.samples["size"].to_numpy(np.float64)[outcome.success] for outcome in permitted]
+    )
     return {
         "model": model.name,
         "loss": model.loss,
@@ -94,7 +118,10 @@ def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome
 
 def _joint(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome], detector: str) -> Row:
     """Count an image as lost if it is wrong and accepted, clean or under any permitted attack."""
-    unknown = dict.fromkeys(("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"), np.nan)
+    unknown = dict.fromkeys(
+        ("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"),
+        np.nan,
+    )
     if any(detector not in outcome.detectors for outcome in permitted):
         return unknown
     threshold = model.threshold(detector, FPR)
@@ -123,7 +150,7 @@ def _worst(judged: Sequence[Any]) -> Row:
 
 
 def _verdict(checks: Sequence[tuple[str, bool]], detector: str) -> str:
-    """Join the failed checks; one that is named "check:detector" speaks of the rows of that detector alone."""
+    """Join the failed checks; "check:detector" speaks of the rows of that detector alone."""
     told = [(check, passed) for check, passed in checks if ":" not in check or check.endswith(f":{detector}")]
     return "; ".join(check for check, passed in told if not passed) or ("ok" if told else UNCHECKED)
 

@@ -1,4 +1,7 @@
-"""A look of a model at images: features, logits and likelihood, without gradients. Whatever attacks nothing gets its outputs here."""
+"""A look of a model at images: features, logits and likelihood, without gradients.
+
+Whatever attacks nothing gets its outputs here.
+"""
 
 from collections.abc import Callable
 
@@ -18,7 +21,11 @@ def look(classifier: Classifier, x: Tensor, device: str | torch.device) -> Outpu
 
 
 def look_at_all(
-    classifier: Classifier, images: ImageSet, batch: int, device: str | torch.device, report: Callable[[int], None] = lambda _: None
+    classifier: Classifier,
+    images: ImageSet,
+    batch: int,
+    device: str | torch.device,
+    report: Callable[[int], None] = lambda _: None,
 ) -> Outputs:
     """Compute the outputs of a whole split, on ``device``.
 
@@ -35,6 +42,8 @@ def look_at_all(
     parts = []
     for first in range(0, len(images), batch):
         part = look(classifier, images.images(slice(first, first + batch)), device)
-        parts.append(Outputs(part.x.new_empty(len(part.x), 0), part.features, part.logits, part.log_likelihood))
+        parts.append(
+            Outputs(part.x.new_empty(len(part.x), 0), part.features, part.logits, part.log_likelihood)
+        )
         report(len(part.x))
     return Outputs.cat(parts)

@@ -1,12 +1,14 @@
 """What the scores say: ROC curves, AUROC, equal error rates, thresholds and the intervals around them.
 
-Pure functions, numpy in and numbers out. One convention: a score is **higher = more suspicious**, clean images are the negatives,
-adversarial ones the positives, every result is a fraction in [0, 1]. Only the order of the scores matters, so every magnitude and both
-infinities are fine; ties count half; NaN is a ValueError. An empty population (no attack succeeded, say) has no AUROC: NaN, never 0.
+Pure functions, numpy in and numbers out. One convention: a score is **higher = more suspicious**, clean
+images are the negatives, adversarial ones the positives, every result is a fraction in [0, 1]. Only the order
+of the scores matters, so every magnitude and both infinities are fine; ties count half; NaN is a ValueError.
+An empty population (no attack succeeded, say) has no AUROC: NaN, never 0.
 
-EER: where FPR = FNR, interpolated linearly between the two operating points around it (scikit-learn's ``roc_curve`` with
-``drop_intermediate=False``). Their intervals: percentile bootstrap, Efron and Tibshirani, "An introduction to the bootstrap", 1993,
-chapter 13, over images and not over scores, because the clean and the adversarial score of one image are not independent. A share of
+EER: where FPR = FNR, interpolated linearly between the two operating points around it (scikit-learn's
+``roc_curve`` with ``drop_intermediate=False``). Their intervals: percentile bootstrap, Efron and Tibshirani,
+"An introduction to the bootstrap", 1993, chapter 13, over images and not over scores, because the clean and
+the adversarial score of one image are not independent. A share of
 images has a Wilson interval: none at all of N images are no proof of 0, and a bootstrap would say so.
 """
 
@@ -18,13 +20,24 @@ from numpy.typing import NDArray
 
 from ..models.measurements import wilson_interval
 
-__all__ = ["Roc", "auroc", "detection_intervals", "eer", "proportion_interval", "roc", "threshold_at_fpr", "tpr", "worst_case"]
+__all__ = [
+    "Roc",
+    "auroc",
+    "detection_intervals",
+    "eer",
+    "proportion_interval",
+    "roc",
+    "threshold_at_fpr",
+    "tpr",
+    "worst_case",
+]
 
 Scores = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
 
 _STATISTICS = ("auroc", "eer")
-_CHUNK = 2**17  # weights handled at once: 1 MB for each of a few arrays, which stay in cache at any number of images
+# weights handled at once: 1 MB for each of a few arrays, which stay in cache at any number of images
+_CHUNK = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +46,8 @@ class Roc:
 
     Args:
         fpr, tpr: Shares of the clean and of the adversarial images rejected, (T,); NaN where there are none.
-        thresholds: (T,), falling from inf, which rejects nothing; the others reject scores **>=** them, as in scikit-learn.
+        thresholds: (T,), falling from inf, which rejects nothing; the others reject scores **>=** them, as in
+            scikit-learn.
     """
 
     fpr: NDArray[np.float64]
@@ -54,20 +68,28 @@ def roc(clean: Scores, adversarial: Scores) -> Roc:
 
 
 def auroc(clean: Scores, adversarial: Scores) -> float:
-    """Compute the chance that an adversarial score exceeds a clean one, ties counting half, (N,), (M,) -> scalar."""
+    """Compute the chance that an adversarial score exceeds a clean one, ties counting half.
+
+    (N,), (M,) -> scalar.
+    """
     return float(_auroc(*_operating_points(clean, adversarial)[1:]))
 
 
 def eer(clean: Scores, adversarial: Scores) -> float:
-    """Compute the equal error rate, (N,), (M,) -> scalar: 0 for perfect separation, .5 for constant scores, 1 for the wrong sign."""
+    """Compute the equal error rate.
+
+    (N,), (M,) -> scalar: 0 for perfect separation, .5 for constant scores, 1 for the wrong sign.
+    """
     return float(_eer(*_operating_points(clean, adversarial)[1:]))
 
 
 def threshold_at_fpr(clean_validation: Scores, fpr: float) -> float:
-    """Find the smallest threshold that rejects at most ``fpr`` of the clean validation images, (N,) -> scalar.
+    """Find the smallest threshold that rejects at most ``fpr`` of the clean validation images.
 
-    An image is rejected if its score is **>** the threshold, which is one of the scores. Tied images are accepted or rejected together,
-    so with ties the share rejected can be well below ``fpr``, never above it.
+    (N,) -> scalar.
+
+    An image is rejected if its score is **>** the threshold, which is one of the scores. Tied images are
+    accepted or rejected together, so with ties the share rejected can be well below ``fpr``, never above it.
 
     Args:
         clean_validation: Scores of held-out clean images; never the test data's.
@@ -84,7 +106,10 @@ def threshold_at_fpr(clean_validation: Scores, fpr: float) -> float:
 
 
 def tpr(adversarial: Scores, threshold: float) -> float:
-    """Compute the share of the adversarial images that is rejected, i.e. scores > ``threshold``, (M,) -> scalar."""
+    """Compute the share of the adversarial images that is rejected, i.e. scores > ``threshold``.
+
+    (M,) -> scalar.
+    """
     scores = _checked("adversarial", adversarial)
     return float(np.mean(scores > threshold)) if len(scores) and not np.isnan(threshold) else np.nan
 
@@ -92,24 +117,32 @@ def tpr(adversarial: Scores, threshold: float) -> float:
 def detection_intervals(
     clean: Scores, adversarial: Scores, positive: NDArray[np.bool_], *, resamples: int = 500, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Compute the 95 % intervals of AUROC and EER from the same resamples, (N,), (N,), (N,) -> {"auroc": (low, high), "eer": (low, high)}.
+    """Compute the 95 % intervals of AUROC and EER from the same resamples.
 
-    A resample is N images with replacement, each with both its scores; one that holds no positive has no AUROC and is left out.
+    (N,), (N,), (N,) -> {"auroc": (low, high), "eer": (low, high)}.
+
+    A resample is N images with replacement, each with both its scores; one that holds no positive has no
+    AUROC and is left out.
 
     Args:
         clean: Scores of the N clean images, each a negative.
         adversarial: Scores of their adversarial versions, in the same order.
-        positive: Which adversarial versions are in the population: all, or the successful ones. The scores of the others are not read.
+        positive: Which adversarial versions are in the population: all, or the successful ones. The scores of
+            the others are not read.
         resamples: How many.
         seed: Of the draws.
     """
     if not clean.shape == adversarial.shape == positive.shape:
-        raise ValueError(f"expected clean, adversarial, positive to match, got {clean.shape}, {adversarial.shape}, {positive.shape}")
+        raise ValueError(
+            f"expected clean, adversarial, positive to match, got {clean.shape}, {adversarial.shape}, "
+            f"{positive.shape}"
+        )
     images = np.flatnonzero(_flags("positive", positive, 1))
     _, false, true = _operating_points(clean, adversarial[images])
     if not len(images):
         return dict.fromkeys(_STATISTICS, (np.nan, np.nan))
-    # Sorted once for all resamples: where k scores reach a threshold, their weight is the sum of the first k, after the 0 in column 0.
+    # Sorted once for all resamples: where k scores reach a threshold, their weight is the sum of the first k,
+    # after the 0 in column 0.
     negatives = np.append(0, 1 + np.argsort(clean)[::-1])
     positives = np.append(0, 1 + images[np.argsort(adversarial[images])[::-1]])
     rng, rows = np.random.default_rng(seed), max(1, _CHUNK // len(false))
@@ -122,15 +155,24 @@ def detection_intervals(
 
 
 def proportion_interval(values: NDArray[np.bool_]) -> tuple[float, float]:
-    """Compute the 95 % Wilson interval of a share of images (robust accuracy, say), (N,) -> low, high; NaN where there are none."""
+    """Compute the 95 % Wilson interval of a share of images (robust accuracy, say).
+
+    (N,) -> low, high; NaN where there are none.
+    """
     values = _flags("values", values, 1)
     return wilson_interval(int(values.sum()), len(values)) if len(values) else (np.nan, np.nan)
 
 
 def worst_case(correct: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which images withstand every attack, (A, N) -> (N,); the clean predictions are a row too, as an attack may fail."""
+    """Tell which images withstand every attack.
+
+    (A, N) -> (N,); the clean predictions are a row too, as an attack may fail.
+    """
     if not len(correct := _flags("correct", correct, 2)):
-        raise ValueError("expected correct to have at least one attack, got none: without any, every image would count as robust")
+        raise ValueError(
+            "expected correct to have at least one attack, got none: without any, every image would count as "
+            "robust"
+        )
     return np.asarray(correct.all(axis=0))
 
 
@@ -145,31 +187,47 @@ def _checked(name: str, scores: Scores) -> NDArray[np.float64]:
 
 def _flags(name: str, values: NDArray[np.bool_], dimensions: int) -> NDArray[np.bool_]:
     if values.dtype != np.bool_ or values.ndim != dimensions:
-        raise TypeError(f"expected {name} to be a {dimensions}-D array of bool, got a {values.ndim}-D array of {values.dtype}")
+        raise TypeError(
+            f"expected {name} to be a {dimensions}-D array of bool, got a {values.ndim}-D array of "
+            f"{values.dtype}"
+        )
     return values
 
 
 def _operating_points(clean: Scores, adversarial: Scores) -> tuple[NDArray[np.float64], Counts, Counts]:
-    """Count the clean and the adversarial scores >= each distinct score, falling, after a first point that rejects nothing; (T,) each."""
+    """Count the clean and the adversarial scores >= each distinct score, falling.
+
+    After a first point that rejects nothing; (T,) each.
+    """
     populations = _checked("clean", clean), _checked("adversarial", adversarial)
     thresholds = np.unique(np.concatenate(populations))[::-1]
-    false, true = (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left") for scores in populations)
+    false, true = (
+        len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left") for scores in populations
+    )
     return np.append(np.inf, thresholds), np.append(0, false), np.append(0, true)
 
 
 def _auroc(false: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
-    """Integrate by trapezia, (..., T), (..., T) -> (...), exact for counts; NaN where a population is empty."""
+    """Integrate by trapezia, (..., T), (..., T) -> (...), exact for counts.
+
+    NaN where a population is empty.
+    """
     twice = ((true[..., 1:] + true[..., :-1]) * np.diff(false)).sum(-1)
     with np.errstate(invalid="ignore"):
         return np.asarray(twice / (2 * false[..., -1] * true[..., -1]))
 
 
 def _eer(false: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
-    """Find where FPR = FNR, (..., T), (..., T) -> (...), counts or shares; NaN where a population is empty."""
+    """Find where FPR = FNR, (..., T), (..., T) -> (...), counts or shares.
+
+    NaN where a population is empty.
+    """
     negatives, positives = false[..., -1:], true[..., -1:]
-    # (FPR - FNR) times the sizes of both populations, which rises along the curve; in counts it is an exact integer.
+    # (FPR - FNR) times the sizes of both populations, which rises along the curve; in counts it is an exact
+    # integer.
     balance = false * positives + true * negatives - negatives * positives
-    after = np.argmax(balance >= 0, axis=-1, keepdims=True)  # 0, hence 0 / 0 below, only where a population is empty
+    # 0, hence 0 / 0 below, only where a population is empty
+    after = np.argmax(balance >= 0, axis=-1, keepdims=True)
     low, high = (np.take_along_axis(false, point, -1) for point in (after - 1, after))
     before, beyond = (np.take_along_axis(balance, point, -1) for point in (after - 1, after))
     with np.errstate(invalid="ignore"):
@@ -177,7 +235,10 @@ def _eer(false: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _resample(rng: np.random.Generator, rows: int, n: int) -> Counts:
-    """Draw n of n images and count each, (R, 1 + N), column 0 is 0: ``rng.multinomial``'s distribution in a third of its time."""
+    """Draw n of n images and count each, (R, 1 + N), column 0 is 0.
+
+    ``rng.multinomial``'s distribution in a third of its time.
+    """
     draws = rng.integers(1, n + 1, size=(rows, n)) + (n + 1) * np.arange(rows)[:, None]
     return np.bincount(draws.ravel(), minlength=rows * (n + 1)).reshape(rows, n + 1)
 

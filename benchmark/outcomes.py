@@ -1,6 +1,7 @@
 """The `samples` frame, one model at a time, as arrays over its test images: what tables and checks read.
 
-`samples` has one row per (model, cell, image); `eer_table`, `leaderboard` and `run_checks` are pure functions of it. An `Outcome` is a cell
+`samples` has one row per (model, cell, image); `eer_table`, `leaderboard` and `run_checks` are pure functions
+of it. An `Outcome` is a cell
 with an attack: its rows, and what they say of each of the model's test images.
 """
 
@@ -14,7 +15,18 @@ from numpy.typing import NDArray
 
 from .metrics import threshold_at_fpr, worst_case
 
-__all__ = ["CLEAN", "NOISE", "Flags", "ModelSamples", "Outcome", "Threat", "attacked", "detectors_of", "fully_attacked", "models_of"]
+__all__ = [
+    "CLEAN",
+    "NOISE",
+    "Flags",
+    "ModelSamples",
+    "Outcome",
+    "Threat",
+    "attacked",
+    "detectors_of",
+    "fully_attacked",
+    "models_of",
+]
 
 CLEAN = "clean"
 """The label of the unattacked images."""
@@ -38,8 +50,8 @@ class Threat(NamedTuple):
     def permits(self, other: "Threat") -> bool:
         """Tell whether an attacker of this threat model may run an attack made under ``other``.
 
-        Same norm, same eps. Who knows the detector may behave as if not; who has gradients may use a surrogate or queries instead; who sees
-        logits sees labels.
+        Same norm, same eps. Who knows the detector may behave as if not; who has gradients may use a
+        surrogate or queries instead; who sees logits sees labels.
         """
         grants = {"white-box": {"white-box", "transfer", "query", "decision"}, "query": {"query", "decision"}}
         return (
@@ -59,7 +71,8 @@ class Outcome:
         images: Which of the model's N test images were attacked, (M,), places in `ModelSamples.clean`.
         samples: Their rows of the frame, in the same order, M rows.
         ran: Whether each test image was attacked, (N,).
-        correct: Whether each test image is classified correctly under attack, (N,); True where it was not attacked.
+        correct: Whether each test image is classified correctly under attack, (N,); True where it was not
+            attacked.
         detectors: Those that scored it.
     """
 
@@ -111,12 +124,18 @@ class ModelSamples:
         return _scores(self.clean, detector)
 
     def threshold(self, detector: str, fpr: float) -> float:
-        """Find the threshold that rejects at most ``fpr`` of the validation images; NaN where none were scored."""
+        """Find the threshold that rejects at most ``fpr`` of the validation images.
+
+        NaN where none were scored.
+        """
         scores = _scores(self.validation, detector)
         return np.nan if np.isnan(scores).any() else threshold_at_fpr(scores, fpr)
 
     def robust(self, outcomes: Iterable[Outcome]) -> Flags:
-        """Tell which test images are classified correctly, clean and under every one of these attacks that was run on them, (N,)."""
+        """Tell which test images are classified correctly.
+
+        Clean and under every one of these attacks that was run on them, (N,).
+        """
         return worst_case(np.stack([self.clean_correct, *(outcome.correct for outcome in outcomes)]))
 
 
@@ -131,8 +150,8 @@ def attacked(model: ModelSamples, outcomes: Iterable[Outcome]) -> Flags:
 def fully_attacked(model: ModelSamples, threat: Threat) -> Flags:
     """Tell which test images every attack of this very threat model was run on, (N,).
 
-    A worst case is told over these alone: an image that the strong attack skipped would count as one that withstood it. What else the
-    threat model permits may have met some of them only.
+    A worst case is told over these alone: an image that the strong attack skipped would count as one that
+    withstood it. What else the threat model permits may have met some of them only.
     """
     ran = np.ones(len(model.clean), bool)
     for outcome in model.outcomes:
@@ -147,18 +166,26 @@ def detectors_of(samples: pd.DataFrame) -> list[str]:
 
 
 def models_of(samples: pd.DataFrame) -> list[ModelSamples]:
-    """Split the frame into its models, by name; one whose clean test images were not run cannot be judged and is left out.
+    """Split the frame into its models, by name.
+
+    One whose clean test images were not run cannot be judged and is left out.
 
     The order of the frame's rows does not matter.
 
     Raises:
-        ValueError: A sample is there twice, an attacked image has no clean row, or a detector scored some images of a cell and not others.
+        ValueError: A sample is there twice, an attacked image has no clean row, or a detector scored some
+            images of a cell and not others.
     """
     key = ["model", "split", "attack", *Threat._fields, "id"]
     if twice := int(samples.duplicated(key).sum()):
-        raise ValueError(f"expected one row per model, cell and image, got {twice} more; were two runs put together?")
+        raise ValueError(
+            f"expected one row per model, cell and image, got {twice} more; were two runs put together?"
+        )
     judged = samples[(samples["split"] == "test") & (samples["attack"] == CLEAN)]["model"].unique()
-    return [_model(str(name), rows) for name, rows in samples[samples["model"].isin(judged)].groupby("model", observed=True)]
+    return [
+        _model(str(name), rows)
+        for name, rows in samples[samples["model"].isin(judged)].groupby("model", observed=True)
+    ]
 
 
 def _model(name: str, rows: pd.DataFrame) -> ModelSamples:
@@ -170,17 +197,30 @@ def _model(name: str, rows: pd.DataFrame) -> ModelSamples:
     outcomes = []
     for _, part in unclean.groupby(["attack", *Threat._fields], observed=True):
         first = part.iloc[0]
-        attack, norm, access, awareness = (str(first[name]) for name in ("attack", "norm", "access", "awareness"))
+        attack, norm, access, awareness = (
+            str(first[name]) for name in ("attack", "norm", "access", "awareness")
+        )
         threat = Threat(norm, float(first["eps"]), access, awareness)
         images = ids.get_indexer(pd.Index(part["id"]))
         if missing := int((images < 0).sum()):
-            raise ValueError(f"expected every attacked image to have a clean row, got {missing} of {name} under {attack} without one")
+            raise ValueError(
+                f"expected every attacked image to have a clean row, got {missing} of {name} under {attack} "
+                "without one"
+            )
         ran, correct = np.zeros(len(clean), bool), np.ones(len(clean), bool)
         ran[images] = True
         correct[images] = part["predicted"] == part["label"]
         outcomes.append(Outcome(attack, threat, images, part, ran, correct, _scored(part)))
     first = rows.iloc[0]
-    return ModelSamples(name, str(first["loss"]), int(first["seed"]), clean, rows[~test & unattacked], tuple(outcomes), _scored(clean))
+    return ModelSamples(
+        name,
+        str(first["loss"]),
+        int(first["seed"]),
+        clean,
+        rows[~test & unattacked],
+        tuple(outcomes),
+        _scored(clean),
+    )
 
 
 def _scored(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -190,7 +230,10 @@ def _scored(rows: pd.DataFrame) -> tuple[str, ...]:
         missing = int(rows[SCORE + name].isna().sum())
         if 0 < missing < len(rows):
             cell = f"{rows['model'].iloc[0]} under {rows['attack'].iloc[0]}"
-            raise ValueError(f"expected {SCORE}{name} to be NaN in all rows of a cell or in none, got {missing} of {len(rows)} for {cell}")
+            raise ValueError(
+                f"expected {SCORE}{name} to be NaN in all rows of a cell or in none, got {missing} of "
+                f"{len(rows)} for {cell}"
+            )
     return tuple(name for name in names if rows[SCORE + name].notna().any())
 
 

@@ -1,8 +1,9 @@
 """The paper's figures: the verification EERs that the L-GM paper states, beside what was measured.
 
-Wan, Zhong, Li, Chen, CVPR 2018, arXiv 1803.02988: an equal error rate of 3.1 % for L-GM, 10.2 % for the center loss, 37.7 % for softmax,
-and 4.3 % for L-GM where the FGSM examples were made to raise the likelihood. Data set, eps, softmax score and the choice of samples are not
-public; what stands behind a measured number is this suite's choice and is said beside it.
+Wan, Zhong, Li, Chen, CVPR 2018, arXiv 1803.02988: an equal error rate of 3.1 % for L-GM, 10.2 % for the
+center loss, 37.7 % for softmax, and 4.3 % for L-GM where the FGSM examples were made to raise the likelihood.
+Data set, eps, softmax score and the choice of samples are not public; what stands behind a measured number is
+this suite's choice and is said beside it.
 """
 
 from dataclasses import dataclass
@@ -51,11 +52,16 @@ PUBLISHED = (
 )
 _ORDER = tuple(published for published in PUBLISHED if published.attack == "fgsm")
 _NOT_PUBLIC = (
-    "The paper (Wan et al., CVPR 2018) states these equal error rates without its data set, eps, softmax score and choice of samples, which"
-    " are not public. Here: the data and the eps of this suite; white-box attacks in Linf; the predicted class's likelihood or centre; for"
-    " softmax the maximum softmax probability; negatives are the clean versions of all attacked images; positives *all* adversarial images,"
-    " or the *successful* ones. In per cent, mean over the training seeds, [low, high] from the lowest to the highest end of their 95 %"
-    " intervals over the images; few: a seed has too few adversarial images for an EER. Nothing was tuned to meet a number."
+    "The paper (Wan et al., CVPR 2018) states these equal error rates without its data set, eps, softmax "
+    "score and choice of samples, which"
+    " are not public. Here: the data and the eps of this suite; white-box attacks in Linf; the predicted "
+    "class's likelihood or centre; for"
+    " softmax the maximum softmax probability; negatives are the clean versions of all attacked images; "
+    "positives *all* adversarial images,"
+    " or the *successful* ones. In per cent, mean over the training seeds, [low, high] from the lowest to "
+    "the highest end of their 95 %"
+    " intervals over the images; few: a seed has too few adversarial images for an EER. Nothing was tuned to "
+    "meet a number."
 )
 
 
@@ -69,18 +75,37 @@ def paper_table(eer: pd.DataFrame) -> pd.DataFrame:
         attack, loss, population, eps, seeds, measured (mean; NaN where a seed has no EER), published.
     """
     rows = [
-        (published.attack, published.loss, population, eps, len(values), values.mean(skipna=False), published.eer)
+        (
+            published.attack,
+            published.loss,
+            population,
+            eps,
+            len(values),
+            values.mean(skipna=False),
+            published.eer,
+        )
         for published in PUBLISHED
         for population in POPULATIONS
         for eps, values in measured(eer, published, population).groupby("eps")["eer"]
     ]
-    return pd.DataFrame(rows, columns=["attack", "loss", "population", "eps", "seeds", "measured", "published"])
+    return pd.DataFrame(
+        rows, columns=["attack", "loss", "population", "eps", "seeds", "measured", "published"]
+    )
 
 
 def measured(eer: pd.DataFrame, published: Published, population: str) -> pd.DataFrame:
-    """Select the rows that stand beside a number of the paper, a row per training and eps; an EER of too few images is NaN."""
-    wanted = {"attack": published.attack, "loss": published.loss, "detector": published.detector, "population": population,
-              "norm": "Linf", "access": "white-box"}  # fmt: skip
+    """Select the rows that stand beside a number of the paper, a row per training and eps.
+
+    An EER of too few images is NaN.
+    """
+    wanted = {
+        "attack": published.attack,
+        "loss": published.loss,
+        "detector": published.detector,
+        "population": population,
+        "norm": "Linf",
+        "access": "white-box",
+    }
     return reliable(eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])])
 
 
@@ -99,19 +124,32 @@ def met_table(eer: pd.DataFrame) -> pd.DataFrame:
         eps, means = part["eps"].to_numpy(np.float64), part["measured"].to_numpy(np.float64)
         gap = means - part["published"].to_numpy(np.float64)
         crossings = _crossings(eps, gap)
-        rows.append((attack, loss, population, part["published"].iloc[0], crossings, _in_words(eps, gap, means, crossings)))
+        rows.append(
+            (
+                attack,
+                loss,
+                population,
+                part["published"].iloc[0],
+                crossings,
+                _in_words(eps, gap, means, crossings),
+            )
+        )
     return pd.DataFrame(rows, columns=["attack", "loss", "population", "published", "eps", "met"])
 
 
 def order_table(eer: pd.DataFrame) -> pd.DataFrame:
-    """Check the paper's order, L-GM < center < softmax, a row per population and eps at which all three were measured.
+    """Check the paper's order, L-GM < center < softmax.
+
+    A row per population and eps at which all three were measured.
 
     Returns:
         population, eps, lgm, center, softmax (mean EERs), holds.
     """
     losses = [published.loss for published in _ORDER]
     table = paper_table(eer)
-    table = table[table["attack"] == "fgsm"].pivot_table(index=["population", "eps"], columns="loss", values="measured")
+    table = table[table["attack"] == "fgsm"].pivot_table(
+        index=["population", "eps"], columns="loss", values="measured"
+    )
     table = table.reindex(columns=losses).dropna().reset_index()
     return table.assign(holds=(table["lgm"] < table["center"]) & (table["center"] < table["softmax"]))
 
@@ -126,11 +164,20 @@ def paper_markdown(eer: pd.DataFrame) -> str:
         columns = [published for published in PUBLISHED if published.attack == attack]
         parts += [f"### {attack}", markdown(_comparison(eer, columns))]
     lines = [
-        {"attack": row["attack"], "loss": loss_name(row["loss"]), "adversarials": row["population"], "paper (%)": number(row["published"]),
-         "met": row["met"]}
+        {
+            "attack": row["attack"],
+            "loss": loss_name(row["loss"]),
+            "adversarials": row["population"],
+            "paper (%)": number(row["published"]),
+            "met": row["met"],
+        }
         for _, row in met_table(eer).iterrows()
-    ]  # fmt: skip
-    parts += ["### At which eps each number is met", "Linear between the eps that were measured.", markdown(lines)]
+    ]
+    parts += [
+        "### At which eps each number is met",
+        "Linear between the eps that were measured.",
+        markdown(lines),
+    ]
     if len(order := order_table(eer)):
         parts += [
             "### The order of the means: L-GM < center < softmax",
@@ -143,19 +190,32 @@ def paper_markdown(eer: pd.DataFrame) -> str:
 def _comparison(eer: pd.DataFrame, columns: list[Published]) -> list[dict[str, str]]:
     lines = []
     for population in POPULATIONS:
-        paper = {f"{loss_name(published.loss)}: {published.score}": f"**{number(published.eer)}**" for published in columns}
+        paper = {
+            f"{loss_name(published.loss)}: {published.score}": f"**{number(published.eer)}**"
+            for published in columns
+        }
         lines.append({"adversarials": "paper", "eps": "not public", **paper})
-        own = {title: measured(eer, published, population) for title, published in zip(paper, columns, strict=True)}
+        own = {
+            title: measured(eer, published, population)
+            for title, published in zip(paper, columns, strict=True)
+        }
         for eps in sorted({float(eps) for rows in own.values() for eps in rows["eps"]}):
             cells = {title: rows[rows["eps"] == eps] for title, rows in own.items()}
-            texts = {title: Share.of(rows, "eer").text() if len(rows) else "not run" for title, rows in cells.items()}
+            texts = {
+                title: Share.of(rows, "eer").text() if len(rows) else "not run"
+                for title, rows in cells.items()
+            }
             lines.append({"adversarials": population, "eps": eps_number(eps), **texts})
     return lines
 
 
 def _crossings(eps: Floats, gap: Floats) -> list[float]:
     exact = [float(e) for e, g in zip(eps, gap, strict=True) if g == 0]
-    between = [float(e0 + (e1 - e0) * g0 / (g0 - g1)) for (e0, g0), (e1, g1) in pairwise(zip(eps, gap, strict=True)) if g0 * g1 < 0]
+    between = [
+        float(e0 + (e1 - e0) * g0 / (g0 - g1))
+        for (e0, g0), (e1, g1) in pairwise(zip(eps, gap, strict=True))
+        if g0 * g1 < 0
+    ]
     return sorted(exact + between)
 
 
@@ -164,12 +224,15 @@ def _in_words(eps: Floats, gap: Floats, means: Floats, crossings: list[float]) -
         return "at eps " + ", ".join(f"{value:.3g}" for value in crossings)
     nearest = int(np.abs(gap).argmin())
     side = "above" if gap[0] > 0 else "below"
-    return f"{side} the paper's at every eps, nearest {number(float(means[nearest]))} % at eps {eps_number(float(eps[nearest]))}"
+    closest = f"{number(float(means[nearest]))} % at eps {eps_number(float(eps[nearest]))}"
+    return f"{side} the paper's at every eps, nearest {closest}"
 
 
 def _order_line(row: "pd.Series[Any]") -> dict[str, str]:
     wrong = [(a, b) for a, b in pairwise([published.loss for published in _ORDER]) if not row[a] < row[b]]
-    verdict = "; ".join(f"{loss_name(a)} {number(row[a])} is not below {loss_name(b)} {number(row[b])}" for a, b in wrong)
+    verdict = "; ".join(
+        f"{loss_name(a)} {number(row[a])} is not below {loss_name(b)} {number(row[b])}" for a, b in wrong
+    )
     values = {f"{loss_name(published.loss)} (%)": number(row[published.loss]) for published in _ORDER}
     return {
         "adversarials": row["population"],

@@ -1,6 +1,9 @@
-"""Is gmbench fast? PGD and CW beside a bare loop of passes, torchattacks, foolbox and adv-lib, in one run on one machine: `make perf`.
+"""Is gmbench fast? PGD and CW beside a bare loop of passes, torchattacks, foolbox and adv-lib.
 
-Contenders take turns; a table tells their median wall times. Those depend on the machine and its load, ratios hardly do: aims are ratios.
+In one run on one machine: `make perf`.
+
+Contenders take turns; a table tells their median wall times. Those depend on the machine and its load, ratios
+hardly do: aims are ratios.
 """
 
 import statistics
@@ -51,7 +54,9 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="Images under attack, in one batch.")] = 200,
     repeats: Annotated[int, typer.Option(min=1, help="Turns of each PGD, seconds each.")] = 5,
     cw_repeats: Annotated[int, typer.Option(min=1, help="Turns of each CW, minutes each.")] = 1,
-    data_root: Annotated[Path | None, typer.Option(help="Where the data are; else GMBENCH_DATA, else your cache folder.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Where the data are; else GMBENCH_DATA, else your cache folder.")
+    ] = None,
 ) -> None:
     """Time PGD and CW beside other libraries' on MNIST, print the ratios, and time the default suite."""
     console = Console(highlight=False)
@@ -63,17 +68,25 @@ def main(
         raise typer.Exit(1) from None
     classifier.requires_grad_(False)
     x, y = test.images(), test.y
-    console.print(f"{MODEL}, {len(x)} test images in one batch, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    console.print(
+        f"{MODEL}, {len(x)} test images in one batch, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}"
+    )
     for package, module in PACKAGES.items():
         if find_spec(module) is None:
             console.print(f"{package} not installed: make perf installs it")
     console.print(pgd_table(take_turns(pgd_contenders(classifier, x, y), repeats, console), classifier, y))
-    console.print(cw_table(take_turns(cw_contenders(classifier, x, y), cw_repeats, console), classifier, x, y))
+    console.print(
+        cw_table(take_turns(cw_contenders(classifier, x, y), cw_repeats, console), classifier, x, y)
+    )
     console.print(runs_table())
 
 
 def take_turns(contenders: dict[str, Contender], repeats: int, console: Console) -> dict[str, Timing]:
-    """Run every contender ``repeats`` times, in turns, so that a busy minute of the machine hits all of them."""
+    """Run every contender ``repeats`` times, in turns.
+
+    So that a busy minute of the machine hits all of them.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     results: dict[str, Tensor] = {}
     with Progress(console=console, transient=True) as progress:
@@ -98,7 +111,9 @@ def pgd_contenders(classifier: Classifier, x: Tensor, y: Tensor) -> dict[str, Co
     if find_spec("torchattacks"):
         import torchattacks
 
-        contenders["torchattacks"] = lambda: torchattacks.PGD(classifier, eps=EPS, alpha=STEP, steps=STEPS)(x, y)
+        contenders["torchattacks"] = lambda: torchattacks.PGD(classifier, eps=EPS, alpha=STEP, steps=STEPS)(
+            x, y
+        )
     if find_spec("foolbox"):
         import foolbox
 
@@ -120,7 +135,9 @@ def cw_contenders(classifier: Classifier, x: Tensor, y: Tensor) -> dict[str, Con
     if find_spec("adv_lib"):
         from adv_lib.attacks import carlini_wagner_l2
 
-        contenders["adv-lib"] = lambda: carlini_wagner_l2(classifier, x, y, binary_search_steps=SEARCHES, max_iterations=CW_STEPS)
+        contenders["adv-lib"] = lambda: carlini_wagner_l2(
+            classifier, x, y, binary_search_steps=SEARCHES, max_iterations=CW_STEPS
+        )
     return contenders
 
 
@@ -152,10 +169,16 @@ def bare_loop(classifier: Classifier, x: Tensor, memory_format: torch.memory_for
 def pgd_table(timings: dict[str, Timing], classifier: Classifier, y: Tensor) -> Table:
     """Compare wall times; of the bare loops the better one counts."""
     title = f"PGD, Linf {EPS}, {STEPS} steps; ratio: time of {OURS} / time"
-    table = Table("", "seconds", "success", f"ratio (<= 1.05 to the better {BARE}, < 1 to a library)", title=title)
+    table = Table(
+        "", "seconds", "success", f"ratio (<= 1.05 to the better {BARE}, < 1 to a library)", title=title
+    )
     best = min((name for name in timings if name.startswith(BARE)), key=lambda name: timings[name].seconds)
     for name, (seconds, x_adv) in timings.items():
-        cells = [name, f"{seconds:.2f}", "" if name.startswith(BARE) else f"{fooled(classifier, x_adv, y).float().mean():.1%}"]
+        cells = [
+            name,
+            f"{seconds:.2f}",
+            "" if name.startswith(BARE) else f"{fooled(classifier, x_adv, y).float().mean():.1%}",
+        ]
         ratio = timings[OURS].seconds / seconds
         if name == best:
             cells.append(met(ratio, ratio <= 1.05))
@@ -170,15 +193,31 @@ def pgd_table(timings: dict[str, Timing], classifier: Classifier, y: Tensor) -> 
 def cw_table(timings: dict[str, Timing], classifier: Classifier, x: Tensor, y: Tensor) -> Table:
     """Compare wall times, successes, and the mean norms of the images that both fooled."""
     title = f"CW, smallest L2; ratios: time of {OURS} / time, its mean L2 / mean L2 where both fooled"
-    table = Table("", "seconds", "success", "mean L2", "time ratio (<= 0.5)", "L2 ratio (<= 1.05), fooling as many", title=title)
+    table = Table(
+        "",
+        "seconds",
+        "success",
+        "mean L2",
+        "time ratio (<= 0.5)",
+        "L2 ratio (<= 1.05), fooling as many",
+        title=title,
+    )
     fools = {name: fooled(classifier, timing.x_adv, y) for name, timing in timings.items()}
     for name, (seconds, x_adv) in timings.items():
         size, our_size = (NORMS["L2"].size(images - x) for images in (x_adv, timings[OURS].x_adv))
-        cells = [name, f"{seconds:.1f}", f"{fools[name].float().mean():.1%}", f"{size[fools[name]].mean():.3f}"]
+        cells = [
+            name,
+            f"{seconds:.1f}",
+            f"{fools[name].float().mean():.1%}",
+            f"{size[fools[name]].mean():.3f}",
+        ]
         if name != OURS:
             both = fools[name] & fools[OURS]
             as_many = bool(fools[OURS].sum() >= fools[name].sum())
-            time_ratio, size_ratio = timings[OURS].seconds / seconds, float(our_size[both].mean() / size[both].mean())
+            time_ratio, size_ratio = (
+                timings[OURS].seconds / seconds,
+                float(our_size[both].mean() / size[both].mean()),
+            )
             cells += [met(time_ratio, time_ratio <= 0.5), met(size_ratio, size_ratio <= 1.05 and as_many)]
         table.add_row(*cells)
     return table

@@ -1,7 +1,11 @@
-"""The README of a suite's results: the first page that a reader sees, with the tables, the figures and what is wrong with them.
+"""The README of a suite's results.
 
-The summary and the papers' claims come first. The leaderboard of every eps and attacker, some hundred rows where a suite has many losses,
-is folded below them: it is what the summary can be checked by, on the same page, and leaderboard.md has every detector beside it.
+The first page that a reader sees, with the tables, the figures and what is wrong with them.
+
+The summary and the papers' claims come first. The leaderboard of every eps and attacker, some hundred rows
+where a suite has many losses,
+is folded below them: it is what the summary can be checked by, on the same page, and leaderboard.md has every
+detector beside it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +33,16 @@ _FILES = {
     "figures/": "the other figures, PNG and SVG",
 }
 _LEADERBOARD = (
-    "Worst case per image over every attack that the threat model permits, on the images that each attack of that very threat model was"
-    " run on. **Robust accuracy**: right, clean and attacked. **Joint robust accuracy**: wrong *and* accepted counts as lost, with the"
-    " detector's threshold at 5 % FPR on clean validation images; **FPR** is what that rejects of the clean test images. **EER**: the worst"
-    " over the attacks; few: no attack has enough successes for one. In per cent, mean over the training seeds that met the most attacks;"
-    " [low, high] of robust accuracies from the lowest to the highest end of their 95 % intervals, of all else the seeds' range. Each loss"
+    "Worst case per image over every attack that the threat model permits, on the images that each attack of "
+    "that very threat model was"
+    " run on. **Robust accuracy**: right, clean and attacked. **Joint robust accuracy**: wrong *and* "
+    "accepted counts as lost, with the"
+    " detector's threshold at 5 % FPR on clean validation images; **FPR** is what that rejects of the clean "
+    "test images. **EER**: the worst"
+    " over the attacks; few: no attack has enough successes for one. In per cent, mean over the training "
+    "seeds that met the most attacks;"
+    " [low, high] of robust accuracies from the lowest to the highest end of their 95 % intervals, of all "
+    "else the seeds' range. Each loss"
     " with its own detector here; [leaderboard.md](leaderboard.md) has all."
 )
 
@@ -64,7 +73,8 @@ def readme(
 
     Args:
         title: The suite's name.
-        evidence: The tables, with the detector of each loss that is shown here, and what else the papers' claims are judged by.
+        evidence: The tables, with the detector of each loss that is shown here, and what else the papers'
+            claims are judged by.
         checks: A row per model and check.
         figures: In order.
         facts: {what: value}, a table at the end.
@@ -89,7 +99,10 @@ def readme(
     for section in dict.fromkeys(shown.section for shown in figures):
         parts.append(f"## {section}")
         parts += [f"![{shown.caption}]({shown.path})" for shown in figures if shown.section == section]
-    parts += ["## Files", markdown([{"file": f"[{name}]({name})", "holds": text} for name, text in _FILES.items()])]
+    parts += [
+        "## Files",
+        markdown([{"file": f"[{name}]({name})", "holds": text} for name, text in _FILES.items()]),
+    ]
     if facts:
         parts += ["## Facts", markdown([{"what": name, "value": value} for name, value in facts.items()])]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -102,5 +115,9 @@ def _checks(checks: pd.DataFrame) -> str:
     failed = checks[~checks["passed"].astype(bool)]
     if failed.empty:
         return f"All {len(checks)} sanity checks passed."
-    lines = [{"model": str(row.model), "check": str(row.check), "found": str(row.detail)} for row in failed.itertuples(index=False)]
-    return f"{len(failed)} of {len(checks)} sanity checks **failed**; the numbers they speak of are not to be trusted.\n\n{markdown(lines)}"
+    lines = [
+        {"model": str(row.model), "check": str(row.check), "found": str(row.detail)}
+        for row in failed.itertuples(index=False)
+    ]
+    told = f"{len(failed)} of {len(checks)} sanity checks **failed**"
+    return f"{told}; the numbers they speak of are not to be trusted.\n\n{markdown(lines)}"

@@ -1,4 +1,7 @@
-"""The published outputs of a suite: tables, figures, samples and a README that shows them, the same bytes from the same frames."""
+"""The published outputs of a suite.
+
+Tables, figures, samples and a README that shows them, the same bytes from the same frames.
+"""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,10 +87,14 @@ def write_report(
             (building / part).mkdir(parents=True)
         models = models_of(samples)
         detectors = verification_detectors(models)
-        evidence = Evidence(eer, leaderboard, detectors, accuracies, features, shared_robustness(models) if features else None)
+        evidence = Evidence(
+            eer, leaderboard, detectors, accuracies, features, shared_robustness(models) if features else None
+        )
         shown = [
             Shown(section, caption, save(figure, building / name).relative_to(building).as_posix())
-            for section, caption, name, figure in chain(_figures(models, evidence, examples), _feature_figures(evidence))
+            for section, caption, name, figure in chain(
+                _figures(models, evidence, examples), _feature_figures(evidence)
+            )
         ]
         _write_tables(building, samples, eer, leaderboard)
         text = readme(title, evidence=evidence, checks=checks, figures=shown, facts=facts)
@@ -103,7 +110,10 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise FileExistsError(f"expected {folder} to be a folder, got a file")
     if foreign := sorted(entry.name for entry in folder.iterdir() if entry.name not in _ENTRIES):
-        raise FileExistsError(f"expected {folder} to be new or an earlier report, which is replaced, got one with {', '.join(foreign[:3])}")
+        raise FileExistsError(
+            f"expected {folder} to be new or an earlier report, which is replaced, got one with "
+            f"{', '.join(foreign[:3])}"
+        )
 
 
 def _replace(folder: Path, building: Path) -> None:
@@ -122,12 +132,23 @@ def _replace(folder: Path, building: Path) -> None:
 
 
 def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:
-    csv: dict[str, Any] = {"index": False, "float_format": _DIGITS, "lineterminator": "\n", "encoding": "utf-8"}
+    csv: dict[str, Any] = {
+        "index": False,
+        "float_format": _DIGITS,
+        "lineterminator": "\n",
+        "encoding": "utf-8",
+    }
     _ordered(eer, EER_COLUMNS).to_csv(folder / "eer.csv", **csv)
     _ordered(leaderboard, LEADERBOARD_COLUMNS).to_csv(folder / "leaderboard.csv", **csv)
-    for name, text in (("eer.md", eer_markdown(eer)), ("eer.tex", eer_latex(eer)), ("leaderboard.md", leaderboard_markdown(leaderboard))):
+    for name, text in (
+        ("eer.md", eer_markdown(eer)),
+        ("eer.tex", eer_latex(eer)),
+        ("leaderboard.md", leaderboard_markdown(leaderboard)),
+    ):
         (folder / name).write_text(text, encoding="utf-8")
-    single = [column for column in samples.columns if column in ("size", "margin") or column.startswith("score_")]
+    single = [
+        column for column in samples.columns if column in ("size", "margin") or column.startswith("score_")
+    ]
     small: dict[str, Any] = dict.fromkeys(_TEXT, "category") | dict.fromkeys(single, "float32")
     # Scores hardly repeat: split into their bytes they take a third less than in a dictionary.
     repeated = [column for column in samples.columns if column not in single]
@@ -147,23 +168,50 @@ def _ordered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return frame[[*columns, *(column for column in frame.columns if column not in columns)]]
 
 
-def _figures(models: Sequence[ModelSamples], evidence: Evidence, examples: Sequence[Examples]) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(
+    models: Sequence[ModelSamples], evidence: Evidence, examples: Sequence[Examples]
+) -> Iterator[tuple[str, str, str, Figure]]:
     """Draw one figure after the other, -> section of the README, caption, path without suffix, figure."""
     eer, detectors = evidence.eer, evidence.detectors
     for setting in settings_of(eer):
         yield "ROC curves", setting.title, f"roc/{setting.slug}", roc_figure(models, setting, detectors)
     for loss in detectors:
         caption = f"Clean and adversarial scores of {loss_name(loss)}"
-        yield "Histograms", caption, f"figures/histogram-{slug(loss)}", histogram_figure(models, loss, detectors)
+        yield (
+            "Histograms",
+            caption,
+            f"figures/histogram-{slug(loss)}",
+            histogram_figure(models, loss, detectors),
+        )
     if np.isfinite(eer["eps"]).any():
         for population in POPULATIONS:
             figure = eer_figure(eer, detectors, population)
-            yield "EER against eps", f"EER against eps, {population} adversarials", f"figures/eer-{population}", figure
-        yield "Accuracy", "Worst case of each threat model", "figures/accuracy", accuracy_figure(evidence.leaderboard, detectors)
-    yield "Accuracy", "Accuracy under each attack", "figures/accuracy-by-attack", accuracy_by_attack_figure(models)
+            yield (
+                "EER against eps",
+                f"EER against eps, {population} adversarials",
+                f"figures/eer-{population}",
+                figure,
+            )
+        yield (
+            "Accuracy",
+            "Worst case of each threat model",
+            "figures/accuracy",
+            accuracy_figure(evidence.leaderboard, detectors),
+        )
+    yield (
+        "Accuracy",
+        "Accuracy under each attack",
+        "figures/accuracy-by-attack",
+        accuracy_by_attack_figure(models),
+    )
     for population in POPULATIONS:
         figure = heatmap_figure(eer, middle_eps(models), population)
-        yield "Detectors", f"EER of every detector, {population} adversarials", f"figures/detectors-{population}", figure
+        yield (
+            "Detectors",
+            f"EER of every detector, {population} adversarials",
+            f"figures/detectors-{population}",
+            figure,
+        )
     for model in dict.fromkeys(example.model for example in examples):
         own = [example for example in examples if example.model == model]
         name = "-".join(part for part in ("figures/examples", slug(model)) if part)
@@ -171,12 +219,25 @@ def _figures(models: Sequence[ModelSamples], evidence: Evidence, examples: Seque
 
 
 def _feature_figures(evidence: Evidence) -> Iterator[tuple[str, str, str, Figure]]:
-    """Draw the feature space, as `_figures` does, as far as the models of the suite have something to show."""
+    """Draw the feature space, as `_figures` does.
+
+    As far as the models of the suite have something to show.
+    """
     features, spreads = evidence.features, evidence.spreads
     if planes := [model.plane for model in features if model.plane]:
-        yield "Feature space", "Features of two dimensions, clean and attacked", "figures/features", features_figure(planes)
+        yield (
+            "Feature space",
+            "Features of two dimensions, clean and attacked",
+            "figures/features",
+            features_figure(planes),
+        )
     if symmetries := [model.symmetry for model in features if model.symmetry]:
-        yield "Feature space", "Angles and distances between the class means", "figures/means", means_figure(symmetries)
+        yield (
+            "Feature space",
+            "Angles and distances between the class means",
+            "figures/means",
+            means_figure(symmetries),
+        )
     if evidence.robustness and len(spreads) >= FEWEST_MODELS:
         caption = "Spread of the non-true softmax values against robust accuracy"
         figure = spread_figure(spreads, {model.name: model.loss for model in features}, evidence.robustness)

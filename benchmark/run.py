@@ -19,9 +19,20 @@ from .scoring import detectors_for, score_cells, score_description
 from .store import Entry, Store
 from .suite import Suite, plan_cells
 
-__all__ = ["Failure", "Listener", "Plan", "Silent", "Summary", "estimate_seconds", "make_plan", "pick_device", "run_plan"]
+__all__ = [
+    "Failure",
+    "Listener",
+    "Plan",
+    "Silent",
+    "Summary",
+    "estimate_seconds",
+    "make_plan",
+    "pick_device",
+    "run_plan",
+]
 
-BACKWARD = 1  # cost of a backward pass in forward passes, where weights are frozen; for progress and estimates only
+# cost of a backward pass in forward passes, where weights are frozen; for progress and estimates only
+BACKWARD = 1
 
 
 class Listener(Protocol):
@@ -98,11 +109,15 @@ def pick_device(name: str) -> str:
     if name.split(":", maxsplit=1)[0] not in ("cpu", "cuda"):
         raise ValueError(f"expected --device to be auto, cpu or cuda, got '{name}'")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("expected --device cuda to have a GPU that torch can use, got none; use --device cpu")
+        raise ValueError(
+            "expected --device cuda to have a GPU that torch can use, got none; use --device cpu"
+        )
     return name
 
 
-def make_plan(suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path | None = None, device: str = "cpu") -> Plan:
+def make_plan(
+    suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path | None = None, device: str = "cpu"
+) -> Plan:
     """Load data and models, check them, and list the cells; computes no attack.
 
     Args:
@@ -114,7 +129,8 @@ def make_plan(suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path |
     Raises:
         CheckpointError: A model is missing or damaged.
         DataError: The data are missing or damaged.
-        DefenseError: A user's defense cannot be judged, the suite names code, or unlike models would be pooled as seeds of one loss.
+        DefenseError: A user's defense cannot be judged, the suite names code, or unlike models would be
+            pooled as seeds of one loss.
         ForeignError: Another's model cannot be had, read or used.
     """
     data = {split: load_data(suite.data, split, root) for split in SPLITS}
@@ -134,13 +150,18 @@ def make_plan(suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path |
         entrants,
         surrogate,
         MappingProxyType(data),
-        {entrant.name: plan_cells(suite, entrant, surrogate, data["test"], data["validation"], device) for entrant in entrants},
+        {
+            entrant.name: plan_cells(suite, entrant, surrogate, data["test"], data["validation"], device)
+            for entrant in entrants
+        },
         {entrant.name: detectors_for(suite.detectors, entrant, data["test"], device) for entrant in entrants},
     )
 
 
 def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summary:
-    """Compute what the store lacks, cell by cell, each stored as soon as it is done; a failed cell stops no other.
+    """Compute what the store lacks, cell by cell, each stored as soon as it is done.
+
+    A failed cell stops no other.
 
     Raises:
         StoreError: The store cannot be written to.
@@ -170,7 +191,9 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
                 device=plan.device,
                 report=listener.advance,
             )
-            failed_detectors += [Failure(f"{entrant.name} / detector {name}", why) for name, why in broken.items()]
+            failed_detectors += [
+                Failure(f"{entrant.name} / detector {name}", why) for name, why in broken.items()
+            ]
     total = sum(map(len, plan.cells.values()))
     return Summary(len(missing) - len(failed_cells), total - len(missing), (*failed_cells, *failed_detectors))
 
@@ -184,7 +207,10 @@ def work_of(cell: Cell) -> float:
 
 
 def estimate_seconds(plan: Plan, store: Store) -> dict[str, float]:
-    """Estimate what the missing cells and scores of each entrant will take, from the measured speed of one batch."""
+    """Estimate what the missing cells and scores of each entrant will take.
+
+    From the measured speed of one batch.
+    """
     return {
         entrant.name: _seconds_per_forward(plan, entrant)
         * (
@@ -208,14 +234,18 @@ def _make(plan: Plan, entrant: Entrant, cell: Cell, store: Store, listener: List
             device=plan.device,
             report=_differences(lambda images: listener.advance(images * share)),
         )
-    except Exception as error:  # noqa: BLE001 - another's attack or model may raise anything; the other cells go on
+    # Another's attack or model may raise anything; the other cells go on
+    except Exception as error:  # noqa: BLE001
         return Failure(str(cell), f"{type(error).__name__}: {error}")
     store.write(entry)
     return None
 
 
 def _proposed(plan: Plan, cell: Cell, store: Store) -> Entry | None:
-    """Find what a transfer attack proposed against another model: the surrogate decides that, whoever is to be fooled."""
+    """Find what a transfer attack proposed against another model.
+
+    The surrogate decides that, whoever is to be fooled.
+    """
     if cell.surrogate is None:
         return None
     twins = (replace(cell, fingerprint=other.fingerprint) for other in plan.entrants)

@@ -1,4 +1,7 @@
-"""The per-sample table: every cell of every entrant with every score, one row per (model, cell, image); all else is computed from it."""
+"""The per-sample table: every cell of every entrant with every score, one row per (model, cell, image).
+
+All else is computed from it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +36,8 @@ def samples_frame(plan: Plan, store: Store) -> pd.DataFrame:
         part
         for entrant in plan.entrants
         for cell in plan.cells[entrant.name]
-        if (part := _cell_frame(entrant, cell, plan.detectors[entrant.name], store, plan.data["train"])) is not None
+        if (part := _cell_frame(entrant, cell, plan.detectors[entrant.name], store, plan.data["train"]))
+        is not None
     ]
     applicable = {name for detectors in plan.detectors.values() for name in detectors}
     scores = [f"score_{name}" for name in (*plan.suite.detectors, OWN) if name in applicable]
@@ -41,7 +45,9 @@ def samples_frame(plan: Plan, store: Store) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(NAMES, "category") | dict.fromkeys(scores, "float32"))
 
 
-def _cell_frame(entrant: Entrant, cell: Cell, detectors: Mapping[str, Detector], store: Store, train: ImageSet) -> pd.DataFrame | None:
+def _cell_frame(
+    entrant: Entrant, cell: Cell, detectors: Mapping[str, Detector], store: Store, train: ImageSet
+) -> pd.DataFrame | None:
     entry = store.read(cell.description)
     if entry is None:
         return None

@@ -1,4 +1,7 @@
-"""Scores: every detector over the clean and the attacked images of every cell, one forward pass for all of them."""
+"""Scores: every detector over the clean and the attacked images of every cell.
+
+One forward pass for all of them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +26,9 @@ OWN = "own"
 BATCH = 1000
 
 
-def detectors_for(names: Sequence[str], entrant: Entrant, images: ImageSet, device: str = "cpu") -> dict[str, Detector]:
+def detectors_for(
+    names: Sequence[str], entrant: Entrant, images: ImageSet, device: str = "cpu"
+) -> dict[str, Detector]:
     """Build the detectors that apply to an entrant, unfitted: the named ones, then its own as `OWN`."""
     few = look(entrant.classifier, images.images(slice(0, 2)), device)
     detectors = {name: DETECTORS.build(name) for name in names}
@@ -55,7 +60,9 @@ def score_cells(
     device: str = "cpu",
     report: Callable[[int], None] = lambda _: None,
 ) -> dict[str, str]:
-    """Fill the store with the scores of an entrant's finished cells; fits the detectors on ``train`` if anything is missing.
+    """Fill the store with the scores of an entrant's finished cells.
+
+    Fits the detectors on ``train`` if anything is missing.
 
     Args:
         entrant: On ``device``.
@@ -71,7 +78,14 @@ def score_cells(
         The detectors that failed, with the reason.
     """
     missing = [
-        (cell, [name for name, detector in detectors.items() if not store.sound(score_description(cell, name, detector, train))])
+        (
+            cell,
+            [
+                name
+                for name, detector in detectors.items()
+                if not store.sound(score_description(cell, name, detector, train))
+            ],
+        )
         for cell in cells
     ]
     wanted = {name for _, names in missing for name in names}
@@ -109,7 +123,9 @@ def _score(detector: Detector, outputs: Outputs) -> Tensor:
     if scores.shape != (len(outputs.logits),):
         raise ValueError(f"expected scores of shape {(len(outputs.logits),)}, got {tuple(scores.shape)}")
     if scores.isnan().any():
-        raise ValueError(f"expected scores to be numbers, got NaN for {int(scores.isnan().sum())} of {len(scores)} images")
+        raise ValueError(
+            f"expected scores to be numbers, got NaN for {int(scores.isnan().sum())} of {len(scores)} images"
+        )
     return scores.float().cpu()
 
 

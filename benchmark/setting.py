@@ -1,4 +1,7 @@
-"""An attack under a threat model, whatever its eps: what one panel of a figure or one section of a table shows."""
+"""An attack under a threat model, whatever its eps.
+
+What one panel of a figure or one section of a table shows.
+"""
 
 import re
 from collections import Counter
@@ -98,7 +101,10 @@ def settings_of(frame: pd.DataFrame) -> list[Setting]:
 
 
 def eps_of(frame: pd.DataFrame) -> list[float]:
-    """List the eps of a frame, rising; infinity, the attack that looks for the smallest perturbation, comes last."""
+    """List the eps of a frame, rising.
+
+    Infinity, the attack that looks for the smallest perturbation, comes last.
+    """
     return sorted(float(eps) for eps in frame["eps"].unique())
 
 
@@ -108,7 +114,9 @@ def eps_text(eps: float) -> str:
 
 
 def eps_number(eps: float) -> str:
-    """Write an eps without its name: 0.1 as it is, and what takes more than three digits but is a number of grey levels as such.
+    """Write an eps without its name.
+
+    0.1 as it is, and what takes more than three digits but is a number of grey levels as such.
 
     Example:
         >>> eps_number(0.2), eps_number(8 / 255), eps_number(0.12345), eps_number(float("inf"))
@@ -121,8 +129,16 @@ def eps_number(eps: float) -> str:
 
 
 def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:
-    """Find for each norm the eps at which most attacks were run, {norm: eps}; of several the middle one, of two in the middle the lower."""
-    runs = {(outcome.attack, outcome.threat) for model in models for outcome in model.outcomes if np.isfinite(outcome.threat.eps)}
+    """Find for each norm the eps at which most attacks were run, {norm: eps}.
+
+    Of several the middle one, of two in the middle the lower.
+    """
+    runs = {
+        (outcome.attack, outcome.threat)
+        for model in models
+        for outcome in model.outcomes
+        if np.isfinite(outcome.threat.eps)
+    }
     counts = Counter((threat.norm, threat.eps) for _, threat in runs)
     most: dict[str, list[float]] = {}
     for (norm, eps), count in sorted(counts.items()):
@@ -132,28 +148,45 @@ def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:
 
 
 def reliable(eer: pd.DataFrame) -> pd.DataFrame:
-    """Make the EER of fewer than `FEWEST` adversarial images NaN: that of one or two may be anything. `few` says so in a table."""
+    """Make the EER of fewer than `FEWEST` adversarial images NaN: that of one or two may be anything.
+
+    `few` says so in a table.
+    """
     return eer.assign(eer=eer["eer"].where(eer["adversarials"] >= FEWEST))
 
 
 def most_attacked(leaderboard: pd.DataFrame, *, across_eps: bool = False) -> pd.DataFrame:
-    """Keep, of each loss and threat model, the seeds that met the most attacks: a mean over seeds must be over the same attacks.
+    """Keep, of each loss and threat model, the seeds that met the most attacks.
+
+    A mean over seeds must be over the same attacks.
 
     Args:
         leaderboard: The leaderboard.
-        across_eps: Whether to keep only the eps at which the most attacks were run, too: so must a curve over eps.
+        across_eps: Whether to keep only the eps at which the most attacks were run, too: so must a curve over
+            eps.
     """
     attacks = leaderboard["attacks"].astype(str).str.count(";")
     same = ["loss", "norm", "access", "awareness"] + ([] if across_eps else ["eps"])
-    return leaderboard[attacks == attacks.groupby([leaderboard[name].astype(str) for name in same]).transform("max")]
+    return leaderboard[
+        attacks == attacks.groupby([leaderboard[name].astype(str) for name in same]).transform("max")
+    ]
 
 
 def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
-    """Select one row per model and threat model, that of the loss's detector; any of a loss that has none, without what speaks of it."""
+    """Select one row per model and threat model, that of the loss's detector.
+
+    Any of a loss that has none, without what speaks of it.
+    """
     loss, detector = leaderboard["loss"].astype(str), leaderboard["detector"].astype(str)
     own = leaderboard[detector == loss.map(dict(detectors))]
-    without = leaderboard[~loss.isin(list(detectors))].drop_duplicates(["model", "norm", "eps", "access", "awareness"])
-    return pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)]) if len(without) else own
+    without = leaderboard[~loss.isin(list(detectors))].drop_duplicates(
+        ["model", "norm", "eps", "access", "awareness"]
+    )
+    return (
+        pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)])
+        if len(without)
+        else own
+    )
 
 
 def losses_of(frame: pd.DataFrame) -> list[str]:
@@ -169,11 +202,15 @@ def loss_name(loss: str) -> str:
 def verification_detectors(models: Sequence[ModelSamples]) -> dict[str, str]:
     """Choose for each loss the detector that its paper verifies inputs with, {loss: detector}.
 
-    L-GM: the likelihood under the predicted class. Center loss: the same score, which is the distance to that class's centre. Softmax: the
-    maximum softmax probability; the paper's score is not public. Others: the detector that a defense brings, else the likelihood where the
-    model has one, else MSP, else the first that applies. A loss to which no detector applies is left out.
+    L-GM: the likelihood under the predicted class. Center loss: the same score, which is the distance to that
+    class's centre. Softmax: the maximum softmax probability; the paper's score is not public. Others: the
+    detector that a defense brings, else the likelihood where the model has one, else MSP, else the first that
+    applies. A loss to which no detector applies is left out.
     """
-    applies = {loss: [model.detectors for model in models if model.loss == loss] for loss in {model.loss for model in models}}
+    applies = {
+        loss: [model.detectors for model in models if model.loss == loss]
+        for loss in {model.loss for model in models}
+    }
     chosen = {}
     for loss in _paper_first(applies):
         common = [name for name in applies[loss][0] if all(name in other for other in applies[loss])]

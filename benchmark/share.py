@@ -1,4 +1,7 @@
-"""A number of several trainings in words: their mean, and in brackets the interval of all (`Share`) or only the range (`mean_range`)."""
+"""A number of several trainings in words.
+
+Their mean, and in brackets the interval of all (`Share`) or only the range (`mean_range`).
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,7 +16,10 @@ FEW = "few"
 
 
 class Share(NamedTuple):
-    """A share over the trainings of a loss: mean, and from the lowest to the highest end of their intervals."""
+    """A share over the trainings of a loss.
+
+    Mean, and from the lowest to the highest end of their intervals.
+    """
 
     mean: float
     low: float
@@ -22,7 +28,11 @@ class Share(NamedTuple):
     @classmethod
     def of(cls, rows: pd.DataFrame, column: str) -> "Share":
         """Put trainings together, a row each; NaN where one has none, lest it be of the others alone."""
-        return cls(float(rows[column].mean(skipna=False)), float(rows[f"{column}_low"].min()), float(rows[f"{column}_high"].max()))
+        return cls(
+            float(rows[column].mean(skipna=False)),
+            float(rows[f"{column}_low"].min()),
+            float(rows[f"{column}_high"].max()),
+        )
 
     def text(self, digits: int = 1, missing: str = FEW) -> str:
         """Write it in per cent: "76.3 [73.6, 78.9]"."""
@@ -36,7 +46,10 @@ def number(value: float, scale: float = 100, digits: int = 1, missing: str = FEW
 
 
 def mean_range(values: Iterable[float], scale: float = 100, digits: int = 1, missing: str = FEW) -> str:
-    """Write the mean over seeds and, where there are several, their range: "3.1 [2.9, 3.4]"; seeds without a value are counted."""
+    """Write the mean over seeds and, where there are several, their range: "3.1 [2.9, 3.4]".
+
+    Seeds without a value are counted.
+    """
     every = np.asarray(list(values), dtype=np.float64)
     told = every[~np.isnan(every)]
     if not len(told):

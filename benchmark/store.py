@@ -1,8 +1,8 @@
 """The store: a folder of finished work, each piece under the hash of its description.
 
-An entry is a folder ``KEY[:2]/KEY`` with ``entry.json`` (description, facts, checksums of the other files), ``table.parquet`` and perhaps
-``images.safetensors``. It is written under a temporary name, synced to disk and renamed, so it is there whole or not at all; a damaged one
-is found by its checksum and made again.
+An entry is a folder ``KEY[:2]/KEY`` with ``entry.json`` (description, facts, checksums of the other files),
+``table.parquet`` and perhaps ``images.safetensors``. It is written under a temporary name, synced to disk and
+renamed, so it is there whole or not at all; a damaged one is found by its checksum and made again.
 """
 
 import errno
@@ -50,7 +50,10 @@ class Entry:
 
 
 def store_root(option: Path | None = None) -> Path:
-    """Tell where the store lies: the option, else the environment's GMBENCH_STORE, else the user's cache folder."""
+    """Tell where the store lies: the option, else the environment's GMBENCH_STORE.
+
+    Else the user's cache folder.
+    """
     if option is not None:
         return option.expanduser()
     if from_environment := os.environ.get("GMBENCH_STORE"):
@@ -98,7 +101,10 @@ class Store:
         return True
 
     def head(self, description: Mapping[str, Any]) -> dict[str, Any]:
-        """Read an entry's facts and its files' checksums, not the files; nothing where there is none or it is damaged."""
+        """Read an entry's facts and its files' checksums, not the files.
+
+        Nothing where there is none or it is damaged.
+        """
         try:
             head: dict[str, Any] = json.loads((self.path(key_of(description)) / "entry.json").read_text())
             return {"facts": head["facts"], "files": head["files"]}
@@ -112,8 +118,14 @@ class Store:
             StoreError: There is none, or it is damaged.
         """
         head, files = self._verified(key)
-        images = safetensors.torch.load(files["images.safetensors"])["images"] if "images.safetensors" in files else None
-        return Entry(head["description"], pd.read_parquet(BytesIO(files["table.parquet"])), images, head["facts"])
+        images = (
+            safetensors.torch.load(files["images.safetensors"])["images"]
+            if "images.safetensors" in files
+            else None
+        )
+        return Entry(
+            head["description"], pd.read_parquet(BytesIO(files["table.parquet"])), images, head["facts"]
+        )
 
     def _verified(self, key: str) -> tuple[dict[str, Any], dict[str, bytes]]:
         """Read an entry's files as they are, after their checksums and the key were verified."""
@@ -127,7 +139,9 @@ class Store:
         except FileNotFoundError as error:
             raise StoreError(f"no entry {key[:12]} in the store at {self.root}") from error
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise StoreError(f"the store's entry {key[:12]} is damaged ({type(error).__name__}); it will be made again") from error
+            raise StoreError(
+                f"the store's entry {key[:12]} is damaged ({type(error).__name__}); it will be made again"
+            ) from error
         if not sound or "table.parquet" not in files:
             raise StoreError(f"the store's entry {key[:12]} is damaged (checksum); it will be made again")
         return head, files
@@ -155,9 +169,12 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
             if error.errno == errno.ENOSPC:
                 raise StoreError(
-                    f"no space left on the disk of the store at {self.root}; finished cells are kept: free some and run again"
+                    f"no space left on the disk of the store at {self.root}; finished cells are kept: free "
+                    "some and run again"
                 ) from None
-            raise StoreError(f"expected the store at {self.root} to be writable, got: {error.strerror}") from None
+            raise StoreError(
+                f"expected the store at {self.root} to be writable, got: {error.strerror}"
+            ) from None
 
     def keys(self) -> list[str]:
         """List all entries."""
@@ -172,7 +189,8 @@ class Store:
         matches = [key for key in self.keys() if key.startswith(prefix)]
         if len(matches) != 1:
             raise StoreError(
-                f"expected '{prefix}' to begin exactly one key of the store at {self.root}, got {len(matches)}; see: gmbench show"
+                f"expected '{prefix}' to begin exactly one key of the store at {self.root}, got "
+                f"{len(matches)}; see: gmbench show"
             )
         return self.read_key(matches[0])
 
@@ -187,12 +205,17 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             file = (self.root / "lock").open("a")
         except OSError as error:
-            raise StoreError(f"expected the store at {self.root} to be writable, got: {error.strerror}") from None
+            raise StoreError(
+                f"expected the store at {self.root} to be writable, got: {error.strerror}"
+            ) from None
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise StoreError(f"another run uses the store at {self.root}; wait for it, or give this one its own with --store") from None
+                raise StoreError(
+                    f"another run uses the store at {self.root}; wait for it, or give this one its own with "
+                    "--store"
+                ) from None
             yield
 
     def _check_space(self, entry: Entry) -> None:

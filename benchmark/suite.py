@@ -1,7 +1,9 @@
-"""A suite: which models meet which attacks under which threat models, scored by which detectors; one versioned TOML file.
+"""A suite: which models meet which attacks under which threat models, scored by which detectors.
 
-``benchmark/suites/NAME.toml`` holds ours; a path to any other TOML file works as well. A suite's name carries a version: when its numbers
-change, so does the name.
+One versioned TOML file.
+
+``benchmark/suites/NAME.toml`` holds ours; a path to any other TOML file works as well. A suite's name carries
+a version: when its numbers change, so does the name.
 """
 
 import math
@@ -32,7 +34,10 @@ SUFFICES = {
     "query": ("white-box", "query"),
     "decision": ("white-box", "query", "decision"),
 }
-"""What an attack needs -> the access under which it can run; a transfer attack has its gradients from the surrogate."""
+"""What an attack needs -> the access under which it can run.
+
+A transfer attack has its gradients from the surrogate.
+"""
 
 
 def _size(value: Any) -> Any:
@@ -57,7 +62,8 @@ class AttackPlan(BaseModel):
         attack: Name in the registry.
         options: The attack's fields.
         norm: Of the perturbation.
-        eps: Its sizes in input units, numbers or fractions such as "8/255"; [inf] where the attack is to find the smallest.
+        eps: Its sizes in input units, numbers or fractions such as "8/255"; [inf] where the attack is to find
+            the smallest.
         access: What the attack may ask of the model.
         awareness: What it knows of the detector.
         models: Patterns of the names of the models that it meets.
@@ -128,7 +134,8 @@ def load_suite(name: str) -> Suite:
     """Read a suite by name or path.
 
     Raises:
-        SuiteError: No such suite, no valid TOML, a key that is misspelt, missing or out of range, or a combination that cannot be run.
+        SuiteError: No such suite, no valid TOML, a key that is misspelt, missing or out of range, or a
+            combination that cannot be run.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -183,7 +190,14 @@ def narrow(
     )
 
 
-def plan_cells(suite: Suite, entrant: Entrant, surrogate: Entrant | None, test: ImageSet, validation: ImageSet, device: str) -> list[Cell]:
+def plan_cells(
+    suite: Suite,
+    entrant: Entrant,
+    surrogate: Entrant | None,
+    test: ImageSet,
+    validation: ImageSet,
+    device: str,
+) -> list[Cell]:
     """List an entrant's cells: the clean validation and test images, then every attack at every size.
 
     Args:
@@ -195,7 +209,13 @@ def plan_cells(suite: Suite, entrant: Entrant, surrogate: Entrant | None, test: 
         device: Where it will be computed.
     """
 
-    def cell(images: ImageSet, samples: int, label: str, plan: AttackPlan | None = None, threat: ThreatModel | None = None) -> Cell:
+    def cell(
+        images: ImageSet,
+        samples: int,
+        label: str,
+        plan: AttackPlan | None = None,
+        threat: ThreatModel | None = None,
+    ) -> Cell:
         transfer = surrogate is not None and threat is not None and threat.access == "transfer"
         return Cell(
             model=entrant.name,
@@ -227,14 +247,18 @@ def _plan(entry: dict[str, Any], place: int) -> AttackPlan:
     try:
         return AttackPlan(**entry)
     except ValidationError as error:
-        raise ValueError(f"attack {entry.get('label', f'number {place}')}: {explain(error, AttackPlan)}") from None
+        raise ValueError(
+            f"attack {entry.get('label', f'number {place}')}: {explain(error, AttackPlan)}"
+        ) from None
 
 
 def _check(suite: Suite) -> None:
     """Find now what would otherwise fail in the middle of a run."""
     labels = [plan.label for plan in suite.attacks]
     if twice := {label for label in labels if labels.count(label) > 1} | ({"clean"} & set(labels)):
-        raise ValueError(f"expected every attack's label to be its own, and none 'clean', got {', '.join(sorted(twice))}")
+        raise ValueError(
+            f"expected every attack's label to be its own, and none 'clean', got {', '.join(sorted(twice))}"
+        )
     for name in suite.detectors:
         DETECTORS.build(name)
     for plan in suite.attacks:
@@ -243,12 +267,19 @@ def _check(suite: Suite) -> None:
             check_known(f"norm of attack '{plan.attack}'", threat.norm, attack.norms)
             if math.isinf(threat.eps) and not attack.minimises:
                 raise ValueError(
-                    f"expected eps of attack '{plan.label}' to be finite: '{plan.attack}' does not look for the smallest perturbation"
+                    f"expected eps of attack '{plan.label}' to be finite: '{plan.attack}' does not look for "
+                    "the smallest perturbation"
                 )
             if threat.access not in SUFFICES[attack.access]:
-                raise ValueError(f"attack '{plan.label}' needs {attack.access} access, which the threat model ({threat}) does not grant")
+                raise ValueError(
+                    f"attack '{plan.label}' needs {attack.access} access, which the threat model ({threat}) "
+                    "does not grant"
+                )
             if threat.access == "transfer" and suite.surrogate is None:
-                raise ValueError(f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the suite")
+                raise ValueError(
+                    f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the "
+                    "suite"
+                )
 
 
 def _fitting(kind: str, patterns: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """The tables for people: Markdown for the report, LaTeX for a paper.
 
-Percentages with one decimal; a number is the mean over the training seeds. [low, high] is, of what is compared with the papers, a `Share`,
-from the lowest to the highest end of the seeds' intervals; of all else the range over the seeds. Never NaN: "n/a" where a detector does not
-apply, "few" where too few images are there to measure it on, and a line below the title that says so.
+Percentages with one decimal; a number is the mean over the training seeds. [low, high] is, of what is
+compared with the papers, a `Share`, from the lowest to the highest end of the seeds' intervals; of all else
+the range over the seeds. Never NaN: "n/a" where a detector does not apply, "few" where too few images are
+there to measure it on, and a line below the title that says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +14,45 @@ import pandas as pd
 
 from .eer_table import POPULATIONS
 from .leaderboard import FEWEST
-from .setting import Setting, eps_number, eps_of, eps_text, loss_name, losses_of, most_attacked, own_rows, reliable, settings_of
+from .setting import (
+    Setting,
+    eps_number,
+    eps_of,
+    eps_text,
+    loss_name,
+    losses_of,
+    most_attacked,
+    own_rows,
+    reliable,
+    settings_of,
+)
 from .share import FEW, Share, mean_range, number
 
-__all__ = ["eer_latex", "eer_markdown", "failed_checks", "headline_markdown", "leaderboard_markdown", "markdown"]
+__all__ = [
+    "eer_latex",
+    "eer_markdown",
+    "failed_checks",
+    "headline_markdown",
+    "leaderboard_markdown",
+    "markdown",
+]
 
 _HOW_TO_READ = (
-    "In per cent, mean over the training seeds, [low, high] over them. Negatives are the clean versions of the attacked images; positives"
-    " are *all* their adversarial versions, or the *successful* ones, which turned a right prediction into a wrong one."
+    "In per cent, mean over the training seeds, [low, high] over them. Negatives are the clean versions of "
+    "the attacked images; positives"
+    " are *all* their adversarial versions, or the *successful* ones, which turned a right prediction into a "
+    "wrong one."
 )
 _NO_MIXTURE = "the classifier states no likelihood"
-_REASONS = {"likelihood": _NO_MIXTURE, "mixture": _NO_MIXTURE, "own": "the defense brings no detector of its own"}
+_REASONS = {
+    "likelihood": _NO_MIXTURE,
+    "mixture": _NO_MIXTURE,
+    "own": "the defense brings no detector of its own",
+}
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
-_LATEX = str.maketrans(_SPECIAL | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
+_LATEX = str.maketrans(
+    _SPECIAL | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 _THREAT = ["norm", "eps", "access", "awareness"]
 _SHARES = {
     "clean_accuracy": "clean accuracy",
@@ -35,11 +62,15 @@ _SHARES = {
     "eer_all": "EER, all",
     "eer_successful": "EER, successful",
 }
-_MISSING = dict.fromkeys(("joint_robust_accuracy", "fpr_at_5"), "n/a")  # where there are no validation images to set a threshold on
+# where there are no validation images to set a threshold on
+_MISSING = dict.fromkeys(("joint_robust_accuracy", "fpr_at_5"), "n/a")
 
 
 def eer_markdown(eer: pd.DataFrame) -> str:
-    """Write every EER: a section per attack, a table per eps, a row per loss and population, a column per detector."""
+    """Write every EER: a section per attack, a table per eps, a row per loss and population.
+
+    A column per detector.
+    """
     eer, detectors = reliable(eer), _detectors(eer)
     present = _present(eer)
     parts = ["# Equal error rates", _HOW_TO_READ, *_notes(eer, detectors)]
@@ -59,15 +90,25 @@ def eer_latex(eer: pd.DataFrame) -> str:
         "% EER in per cent, mean over the training seeds: all / successful adversarials.",
         *(f"% {note}" for note in _notes(eer, detectors)),
     ]
-    return "\n".join([*head, *(_latex_table(setting, setting.rows(eer), detectors) for setting in settings_of(eer))]) + "\n"
+    return (
+        "\n".join(
+            [*head, *(_latex_table(setting, setting.rows(eer), detectors) for setting in settings_of(eer))]
+        )
+        + "\n"
+    )
 
 
 def leaderboard_markdown(leaderboard: pd.DataFrame) -> str:
-    """Write a table per threat model with every detector, seeds together, the best joint robust accuracy first."""
+    """Write a table per threat model with every detector, seeds together.
+
+    The best joint robust accuracy first.
+    """
     parts = ["# Leaderboard"]
     for threat, rows in leaderboard.groupby(_THREAT, observed=True, sort=True):
         norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
-        attacks = ", ".join(dict.fromkeys(attack for row in rows["attacks"].astype(str) for attack in row.split(";")))
+        attacks = ", ".join(
+            dict.fromkeys(attack for row in rows["attacks"].astype(str) for attack in row.split(";"))
+        )
         parts += [f"## {norm}, {eps_text(eps)}, {access}, {awareness}", f"Attacks: {attacks}."]
         parts.append(markdown([_shares(part) | _costs(part) | _verdict(part) for part in _best_first(rows)]))
     return "\n\n".join(parts) + "\n"
@@ -81,7 +122,9 @@ def headline_markdown(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -
         detectors: {loss: detector}, see `verification_detectors`.
     """
     lines = []
-    for threat, rows in most_attacked(own_rows(leaderboard, detectors)).groupby(_THREAT, observed=True, sort=True):
+    for threat, rows in most_attacked(own_rows(leaderboard, detectors)).groupby(
+        _THREAT, observed=True, sort=True
+    ):
         norm, eps, access, awareness = cast(tuple[str, float, str, str], threat)
         named = {"norm": norm, "eps": eps_number(eps), "attacker": f"{access}, {awareness}"}
         lines += [named | _shares(part) | _verdict(part) for part in _best_first(rows)]
@@ -97,7 +140,10 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def failed_checks(rows: pd.DataFrame) -> list[str]:
-    """Name the sanity checks that any of these rows of the leaderboard failed, `UNCHECKED` where one was not checked."""
+    """Name the sanity checks that any of these rows of the leaderboard failed.
+
+    `UNCHECKED` where one was not checked.
+    """
     parts = [part for verdict in rows["verdict"].astype(str) for part in verdict.split("; ")]
     return list(dict.fromkeys(part for part in parts if part != "ok"))
 
@@ -109,14 +155,20 @@ def _detectors(eer: pd.DataFrame) -> list[str]:
 def _notes(eer: pd.DataFrame, detectors: Sequence[str]) -> list[str]:
     """Say why cells hold no number."""
     present = _present(eer)
-    lacking = {detector: [loss_name(loss) for loss in losses_of(eer) if (loss, detector) not in present] for detector in detectors}
+    lacking = {
+        detector: [loss_name(loss) for loss in losses_of(eer) if (loss, detector) not in present]
+        for detector in detectors
+    }
     notes = [
-        f"n/a: {detector} does not apply to {', '.join(losses)}: {_REASONS.get(detector, 'it gives no score there')}."
+        f"n/a: {detector} does not apply to {', '.join(losses)}: "
+        f"{_REASONS.get(detector, 'it gives no score there')}."
         for detector, losses in lacking.items()
         if losses
     ]
     if eer["eer"].isna().any():
-        notes.append(f"{FEW}: fewer than {FEWEST} adversarials, too few for an EER; eer.csv tells it and its interval.")
+        notes.append(
+            f"{FEW}: fewer than {FEWEST} adversarials, too few for an EER; eer.csv tells it and its interval."
+        )
     return notes
 
 
@@ -127,10 +179,15 @@ def _present(eer: pd.DataFrame) -> set[tuple[str, str]]:
 
 def _by_seed(rows: pd.DataFrame) -> dict[tuple[Any, ...], list[float]]:
     """Collect the EERs of the seeds, {(eps, loss, detector, population): EERs}."""
-    return {key: list(values) for key, values in rows.groupby(["eps", "loss", "detector", "population"], observed=True)["eer"]}
+    return {
+        key: list(values)
+        for key, values in rows.groupby(["eps", "loss", "detector", "population"], observed=True)["eer"]
+    }
 
 
-def _eer_cells(rows: pd.DataFrame, eps: float, detectors: Sequence[str], present: set[tuple[str, str]]) -> list[dict[str, str]]:
+def _eer_cells(
+    rows: pd.DataFrame, eps: float, detectors: Sequence[str], present: set[tuple[str, str]]
+) -> list[dict[str, str]]:
     rows = rows[rows["eps"] == eps]
     success = rows.drop_duplicates("model").groupby("loss", observed=True)["success_rate"]
     rates = {str(loss): mean_range(values, missing="n/a") for loss, values in success}
@@ -140,8 +197,16 @@ def _eer_cells(rows: pd.DataFrame, eps: float, detectors: Sequence[str], present
         for population in POPULATIONS:
             eers = {detector: measured.get((eps, loss, detector, population)) for detector in detectors}
             line = {"loss": loss_name(loss), "adversarials": population, "success (%)": rates[loss]}
-            missing = {detector: "not run" if (loss, detector) in present else "n/a" for detector in detectors}
-            table.append(line | {detector: mean_range(values) if values else missing[detector] for detector, values in eers.items()})
+            missing = {
+                detector: "not run" if (loss, detector) in present else "n/a" for detector in detectors
+            }
+            table.append(
+                line
+                | {
+                    detector: mean_range(values) if values else missing[detector]
+                    for detector, values in eers.items()
+                }
+            )
     return table
 
 
@@ -159,8 +224,14 @@ def _latex_table(setting: Setting, rows: pd.DataFrame, detectors: Sequence[str])
         lines.append(r"\midrule")
         for place, loss in enumerate(losses_of(rows[rows["eps"] == eps])):
             size = "" if place else eps_number(eps)
-            both = [[measured.get((eps, loss, detector, population)) for population in POPULATIONS] for detector in detectors]
-            cells = [" / ".join(number(float(np.mean(values))) for values in pair if values) or "n/a" for pair in both]
+            both = [
+                [measured.get((eps, loss, detector, population)) for population in POPULATIONS]
+                for detector in detectors
+            ]
+            cells = [
+                " / ".join(number(float(np.mean(values))) for values in pair if values) or "n/a"
+                for pair in both
+            ]
             lines.append(" & ".join([size, _escape(loss_name(loss)), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
@@ -175,7 +246,10 @@ def _best_first(rows: pd.DataFrame) -> list[pd.DataFrame]:
     Those that met more attacks come first, then the best mean joint robust accuracy, those without one last.
     """
     parts = [part for _, part in rows.groupby(["loss", "detector", "attacks"], observed=True, sort=True)]
-    return sorted(parts, key=lambda part: (-_attacks(part), -np.nan_to_num(part["joint_robust_accuracy"].mean(), nan=-1)))
+    return sorted(
+        parts,
+        key=lambda part: (-_attacks(part), -np.nan_to_num(part["joint_robust_accuracy"].mean(), nan=-1)),
+    )
 
 
 def _attacks(rows: pd.DataFrame) -> int:
@@ -193,8 +267,17 @@ def _shares(rows: pd.DataFrame) -> dict[str, str]:
     for column, title in _SHARES.items():
         missing = _MISSING.get(column, FEW)
         has_ends = f"{column}_low" in rows
-        line[f"{title} (%)"] = Share.of(rows, column).text(missing=missing) if has_ends else mean_range(rows[column], missing=missing)
-    return line | {"worst attack": ", ".join(dict.fromkeys(attack for attack in rows["worst_attack"].astype(str) if attack)) or FEW}
+        line[f"{title} (%)"] = (
+            Share.of(rows, column).text(missing=missing)
+            if has_ends
+            else mean_range(rows[column], missing=missing)
+        )
+    return line | {
+        "worst attack": ", ".join(
+            dict.fromkeys(attack for attack in rows["worst_attack"].astype(str) if attack)
+        )
+        or FEW
+    }
 
 
 def _seeds(rows: pd.DataFrame) -> str:
@@ -203,7 +286,9 @@ def _seeds(rows: pd.DataFrame) -> str:
 
 def _costs(rows: pd.DataFrame) -> dict[str, str]:
     size = {"mean size": mean_range(rows["mean_size"], scale=1, digits=3, missing="none")}
-    return size | {f"{column} an image": mean_range(rows[column], scale=1) for column in ("forwards", "backwards")}
+    return size | {
+        f"{column} an image": mean_range(rows[column], scale=1) for column in ("forwards", "backwards")
+    }
 
 
 def _verdict(rows: pd.DataFrame) -> dict[str, str]:

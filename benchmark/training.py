@@ -26,7 +26,8 @@ def train_checkpoint(
 ) -> Card:
     """Train ``recipe`` with ``seed`` and write RECIPE-sSEED.safetensors and its card into ``folder``.
 
-    A killed training continues after its last finished epoch: the state lies beside the checkpoint until that is written.
+    A killed training continues after its last finished epoch: the state lies beside the checkpoint until that
+    is written.
 
     Args:
         recipe: What to train and how.
@@ -39,12 +40,17 @@ def train_checkpoint(
     Raises:
         DataError: The data are missing or damaged.
         Diverged: The loss became NaN or infinite.
-        ValueError: What was trained cannot be measured (a class has no training image, say); the checkpoint is written nevertheless.
+        ValueError: What was trained cannot be measured (a class has no training image, say); the checkpoint
+            is written nevertheless.
     """
     name = f"{recipe.name}-s{seed}"
-    train_set, validation, test = (load_data(recipe.data, split, root) for split in ("train", "validation", "test"))
+    train_set, validation, test = (
+        load_data(recipe.data, split, root) for split in ("train", "validation", "test")
+    )
     state = folder / f".{name}.state"
-    trained = train(recipe, train_set.x, train_set.y, train_set.classes, seed, device=device, state=state, report=report)
+    trained = train(
+        recipe, train_set.x, train_set.y, train_set.classes, seed, device=device, state=state, report=report
+    )
     classifier = trained.classifier
     channels, height, width = train_set.x.shape[1:]
     outputs = outputs_for(classifier, test)
@@ -72,5 +78,9 @@ def train_checkpoint(
 
 def describe_machine(device: str) -> str:
     """Tell the device and the versions that made a result."""
-    what = torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    what = (
+        torch.cuda.get_device_name()
+        if device.startswith("cuda")
+        else f"{torch.get_num_threads()} CPU threads, {platform.machine()}"
+    )
     return f"{what}, Python {platform.python_version()}, torch {torch.__version__}"

@@ -1,7 +1,8 @@
 """The zoo: its checkpoints measured, verified and listed. `LIST` says which recipes and seeds belong to it.
 
-A card's accuracy is recomputed from the weights and the test split. Up to `TOLERANCE` images may come out otherwise: another machine's
-kernels round otherwise, which can turn an image that lies on a decision boundary, and nothing but such an image.
+A card's accuracy is recomputed from the weights and the test split. Up to `TOLERANCE` images may come out
+otherwise: another machine's kernels round otherwise, which can turn an image that lies on a decision
+boundary, and nothing but such an image.
 """
 
 import tomllib
@@ -73,12 +74,18 @@ class Verdict:
             return f"{self.name}: {self.problem}"
         if self.recorded == self.found:
             return f"{self.name}: equal, {self.found} of {self.of} right"
-        judged = f"within the {TOLERANCE} images that another machine's rounding may turn" if self.holds else "differs"
+        judged = (
+            f"within the {TOLERANCE} images that another machine's rounding may turn"
+            if self.holds
+            else "differs"
+        )
         return f"{self.name}: {judged}, {self.found} of {self.of} right, {self.recorded} by its card"
 
 
 def verify(name: str, folder: Path = ZOO, root: Path | None = None, device: str = "cpu") -> Verdict:
-    """Recompute a checkpoint's test accuracy and compare it with its card; damage and missing data are part of the verdict.
+    """Recompute a checkpoint's test accuracy and compare it with its card.
+
+    Damage and missing data are part of the verdict.
 
     Args:
         name: Of a checkpoint in ``folder``.
@@ -98,14 +105,16 @@ def measure_checkpoint(name: str, folder: Path = ZOO, root: Path | None = None, 
     """Give a checkpoint's card with its measurements made anew; the accuracies stay those of the training.
 
     Raises:
-        CheckpointError: The checkpoint is missing or damaged, its accuracy is not the card's, or the data are not those of its training.
+        CheckpointError: The checkpoint is missing or damaged, its accuracy is not the card's, or the data are
+            not those of its training.
         DataError: The data are missing or damaged.
     """
     classifier, card = load_checkpoint(name, folder)
     train, test = (_split(card.data, split, root) for split in ("train", "test"))
     if train.checksum != card.data_checksum:
         raise CheckpointError(
-            f"expected the training images of '{card.data}' to have the sha256 {card.data_checksum[:12]} of {card.name}'s card, "
+            f"expected the training images of '{card.data}' to have the sha256 {card.data_checksum[:12]} of "
+            f"{card.name}'s card, "
             f"got {train.checksum[:12]}"
         )
     outputs = outputs_for(classifier.to(device), test)
@@ -113,7 +122,9 @@ def measure_checkpoint(name: str, folder: Path = ZOO, root: Path | None = None, 
     if not verdict.holds:
         raise CheckpointError(str(verdict))
     measurements = measured(classifier, train, test, outputs)
-    return card.model_copy(update={"measurements": measurements, "note": card.note or NOTES.get(card.data, "")})
+    return card.model_copy(
+        update={"measurements": measurements, "note": card.note or NOTES.get(card.data, "")}
+    )
 
 
 def refresh(name: str, folder: Path = ZOO, root: Path | None = None, device: str = "cpu") -> Card:
@@ -124,7 +135,10 @@ def refresh(name: str, folder: Path = ZOO, root: Path | None = None, device: str
 
 
 def outputs_for(classifier: Classifier, images: ImageSet) -> Outputs:
-    """Compute the outputs of a split on the classifier's device and bring them to the CPU; x is empty, see `look_at_all`."""
+    """Compute the outputs of a split on the classifier's device and bring them to the CPU.
+
+    x is empty, see `look_at_all`.
+    """
     return look_at_all(classifier, images, BATCH, next(classifier.parameters()).device).cpu()
 
 
@@ -170,7 +184,9 @@ def listed(path: Path = LIST) -> list[tuple[str, int]]:
         raise ValueError(f"{path.name} is no valid TOML: {error}") from None
     for recipe, seeds in wanted.items():
         if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
-            raise ValueError(f"expected '{recipe}' in {path.name} to be a list of seeds such as [0, 1, 2], got {seeds!r}")
+            raise ValueError(
+                f"expected '{recipe}' in {path.name} to be a list of seeds such as [0, 1, 2], got {seeds!r}"
+            )
     return [(recipe, seed) for recipe, seeds in wanted.items() for seed in seeds]
 
 
@@ -184,6 +200,7 @@ def _verdict(card: Card, right: int, of: int) -> Verdict:
     return Verdict(card.name, round(card.test_accuracy * of), right, of)
 
 
-@lru_cache(maxsize=2)  # one data set: checkpoints come sorted by theirs, and decoding images takes longer than classifying them
+# one data set: checkpoints come sorted by theirs, and decoding images takes longer than classifying them
+@lru_cache(maxsize=2)
 def _split(data: str, split: str, root: Path | None) -> ImageSet:
     return load_data(data, split, root)

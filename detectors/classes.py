@@ -1,4 +1,7 @@
-"""What detectors that keep one density per class share: the training features by class, and the score under the predicted class."""
+"""What detectors that keep one density per class share.
+
+The training features by class, and the score under the predicted class.
+"""
 
 from collections.abc import Callable
 
@@ -26,7 +29,10 @@ def class_features(outputs: Outputs, y: Tensor, at_least: int = 1) -> list[Tenso
     groups = [features[y.to(features.device) == k] for k in range(outputs.logits.shape[1])]
     for k, group in enumerate(groups):
         if len(group) < at_least:
-            raise ValueError(f"expected the training samples of each class to be at least {at_least}, got {len(group)} of class {k}")
+            raise ValueError(
+                f"expected the training samples of each class to be at least {at_least}, got {len(group)} of "
+                f"class {k}"
+            )
     return groups
 
 

@@ -1,7 +1,9 @@
-"""What every detector is: a dataclass that learns from the training split and scores what a classifier says about new images.
+"""What every detector is: a dataclass that learns from the training split and scores new images.
 
-The habits are scikit-learn's: the constructor takes the configuration and nothing else, ``fit`` learns and returns the detector, what is
-learned stands in fields whose names end in an underscore.
+It reads what a classifier says about them.
+
+The habits are scikit-learn's: the constructor takes the configuration and nothing else, ``fit`` learns and
+returns the detector, what is learned stands in fields whose names end in an underscore.
 """
 
 from abc import ABC, abstractmethod
@@ -25,8 +27,9 @@ DETECTORS: Registry["Detector"] = Registry("detector")
 class Detector(ABC):
     """Scores images: the higher, the more suspicious.
 
-    Subclasses are dataclasses and implement `score`, and `learn` if there is anything to learn. What is learned stands in fields with
-    ``init=False``, ``repr=False`` and ``compare=False``; all other fields are the configuration.
+    Subclasses are dataclasses and implement `score`, and `learn` if there is anything to learn. What is
+    learned stands in fields with ``init=False``, ``repr=False`` and ``compare=False``; all other fields are
+    the configuration.
 
     Attributes:
         differentiable: Whether `score` passes gradients to what the outputs were computed from.
@@ -41,7 +44,8 @@ class Detector(ABC):
         """Learn from the training split and return the detector; a second call forgets the first.
 
         Args:
-            outputs: What the classifier says about the clean training images, N of them; its images are not read and may be empty, (N, 0).
+            outputs: What the classifier says about the clean training images, N of them; its images are not
+                read and may be empty, (N, 0).
             y: Their true classes, (N,).
 
         Raises:
@@ -62,13 +66,17 @@ class Detector(ABC):
         return self
 
     def learn(self, outputs: Outputs, y: Tensor) -> None:  # noqa: B027 - a detector need not learn
-        """Learn from the training split, whose shapes have been checked; by default nothing, and `score` needs no `fit`."""
+        """Learn from the training split, whose shapes have been checked.
+
+        By default nothing, and `score` needs no `fit`.
+        """
 
     @abstractmethod
     def score(self, outputs: Outputs) -> Tensor:
         """Score each sample by itself, (B, D), (B, K) -> (B,): the higher, the more suspicious.
 
-        Scores are finite for finite outputs, have the dtype of the features, and do not depend on the rest of the batch.
+        Scores are finite for finite outputs, have the dtype of the features, and do not depend on the rest of
+        the batch.
 
         Raises:
             NotFittedError: The detector learns and has not been fitted.
@@ -86,10 +94,13 @@ class Detector(ABC):
     def check_fitted(self, outputs: Outputs) -> None:
         """Raise unless the detector was fitted to outputs like these."""
         if self.fitted_on_ is None:
-            raise NotFittedError(f"expected {self!r} to be fitted; call fit(outputs, y) with the training split first")
+            raise NotFittedError(
+                f"expected {self!r} to be fitted; call fit(outputs, y) with the training split first"
+            )
         got = (outputs.features.shape[1], outputs.logits.shape[1])
         if got != self.fitted_on_:
             features, classes = self.fitted_on_
             raise ValueError(
-                f"expected {features} features and {classes} classes as in fit, got {got[0]} and {got[1]}; fit it to this classifier"
+                f"expected {features} features and {classes} classes as in fit, got {got[0]} and {got[1]}; "
+                "fit it to this classifier"
             )

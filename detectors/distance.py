@@ -1,7 +1,8 @@
 """The distance to the predicted class's centre: the verification of the center loss, for every model.
 
-The center loss (Wen, Zhang, Li, Qiao, ECCV 2016) is verified by the distance to a centre that it has learned; `likelihood` scores so.
-Here the centre is the mean of the class's training features, the same for models that learn centres and for those that do not.
+The center loss (Wen, Zhang, Li, Qiao, ECCV 2016) is verified by the distance to a centre that it has learned;
+`likelihood` scores so. Here the centre is the mean of the class's training features, the same for models that
+learn centres and for those that do not.
 """
 
 from dataclasses import dataclass, field
@@ -32,5 +33,7 @@ class Distance(Detector):
 
     def score(self, outputs: Outputs) -> Tensor:
         self.check_fitted(outputs)
-        distances: Tensor = torch.linalg.vector_norm(outputs.features.double() - self.means_[outputs.predicted], dim=1)
+        distances: Tensor = torch.linalg.vector_norm(
+            outputs.features.double() - self.means_[outputs.predicted], dim=1
+        )
         return distances.to(outputs.features.dtype)

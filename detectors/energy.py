@@ -1,8 +1,8 @@
 """The free energy of the logits.
 
-Liu, Wang, Owens, Li, "Energy-based out-of-distribution detection", NeurIPS 2020, arXiv 2010.03759, equation 4 at the temperature 1 that
-the paper recommends; no fine-tuning. Where the logits are the log-likelihoods of a Gaussian mixture (L-GM), the energy is -log p(f) and
-equals `mixture`.
+Liu, Wang, Owens, Li, "Energy-based out-of-distribution detection", NeurIPS 2020, arXiv 2010.03759, equation 4
+at the temperature 1 that the paper recommends; no fine-tuning. Where the logits are the log-likelihoods of a
+Gaussian mixture (L-GM), the energy is -log p(f) and equals `mixture`.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,15 @@
 """Gaussians fitted to the training features after the classifier is trained.
 
-Lee, Lee, Lee, Shin, "A simple unified framework for detecting out-of-distribution samples and adversarial attacks", NeurIPS 2018, arXiv
-1807.03888, equations 1 and 2: a mean per class, one covariance for all, the score of the closest class. Different from the paper: the
-penultimate features alone, with no ensemble of layers, no input pre-processing and no logistic regression, which would have to be fitted
-to adversarial images of a known attack.
+Lee, Lee, Lee, Shin, "A simple unified framework for detecting out-of-distribution samples and adversarial
+attacks", NeurIPS 2018, arXiv
+1807.03888, equations 1 and 2: a mean per class, one covariance for all, the score of the closest class.
+Different from the paper: the penultimate features alone, with no ensemble of layers, no input pre-processing
+and no logistic regression, which would have to be fitted to adversarial images of a known attack.
 
-Covariances are shrunk as in Ledoit, Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", J. Multivariate
-Analysis 88, 2004: a trained network's features lie near a subspace, and the paper's plain covariance is singular there.
+Covariances are shrunk as in Ledoit, Wolf, "A well-conditioned estimator for large-dimensional covariance
+matrices", J. Multivariate
+Analysis 88, 2004: a trained network's features lie near a subspace, and the paper's plain covariance is
+singular there.
 """
 
 import math
@@ -53,7 +56,9 @@ class Mahalanobis(Detector):
 @DETECTORS.register("gaussian")
 @dataclass
 class Gaussian(Detector):
-    """-log N(f; mean_k, covariance_k) of the predicted class k: what `likelihood` is, with Gaussians that every model can have.
+    """-log N(f; mean_k, covariance_k) of the predicted class k.
+
+    What `likelihood` is, with Gaussians that every model can have.
 
     Attributes:
         means_: (K, D).
@@ -68,7 +73,10 @@ class Gaussian(Detector):
     def learn(self, outputs: Outputs, y: Tensor) -> None:
         groups = class_features(outputs, y, at_least=2)
         self.means_ = torch.stack([group.mean(0) for group in groups])
-        fits = [_whitening(group - mean, f"of class {k}") for k, (group, mean) in enumerate(zip(groups, self.means_, strict=True))]
+        fits = [
+            _whitening(group - mean, f"of class {k}")
+            for k, (group, mean) in enumerate(zip(groups, self.means_, strict=True))
+        ]
         self.whitenings_ = torch.stack([whitening for whitening, _ in fits])
         self.half_log_dets_ = torch.stack([half_log_det for _, half_log_det in fits])
 
@@ -88,11 +96,15 @@ def _whitening(centred: Tensor, where: str) -> tuple[Tensor, Tensor]:
         centred: Features less their class's mean.
         where: Whose features they are; for the error message.
     """
-    covariance = LedoitWolf(assume_centered=True, store_precision=False).fit(centred.cpu().numpy()).covariance_
+    covariance = (
+        LedoitWolf(assume_centered=True, store_precision=False).fit(centred.cpu().numpy()).covariance_
+    )
     variances, axes = torch.linalg.eigh(torch.from_numpy(covariance))
     if not variances[0] > len(variances) * torch.finfo(variances.dtype).eps * variances[-1]:
-        # Where all features are equal there is nothing to shrink towards, and of two samples the estimate shrinks nothing.
+        # Where all features are equal there is nothing to shrink towards, and of two samples the estimate
+        # shrinks nothing.
         raise ValueError(
-            f"expected the training features {where} to vary enough for a covariance, got {len(centred)} samples too much alike"
+            f"expected the training features {where} to vary enough for a covariance, got {len(centred)} "
+            "samples too much alike"
         )
     return (axes / variances.sqrt()).to(centred.device), variances.log().sum().to(centred.device) / 2

@@ -1,13 +1,14 @@
 """Kernel density of the predicted class.
 
-Feinman, Curtin, Shintre, Gardner, "Detecting adversarial samples from artifacts", 2017, arXiv 1703.00410, section 3: a Gaussian kernel
-density per class on the penultimate features, scored under the predicted class; the GM loss (Wan et al., TPAMI 2023, arXiv 2011.09066) is
-tested the same way. Without Feinman's second score, the Bayesian uncertainty, and without the logistic regression over both. Each class
-keeps a bounded number of points, as in Pang et al., NeurIPS 2018 (arXiv 1706.00633), who keep 1000.
+Feinman, Curtin, Shintre, Gardner, "Detecting adversarial samples from artifacts", 2017, arXiv 1703.00410,
+section 3: a Gaussian kernel density per class on the penultimate features, scored under the predicted class;
+the GM loss (Wan et al., TPAMI 2023, arXiv 2011.09066) is tested the same way. Without Feinman's second score,
+the Bayesian uncertainty, and without the logistic regression over both. Each class keeps a bounded number of
+points, as in Pang et al., NeurIPS 2018 (arXiv 1706.00633), who keep 1000.
 
-Published bandwidths hold for one data set and one network each (Feinman: MNIST 1.20, CIFAR-10 .26; the GM-loss code: 1.5), while the
-spread of the features differs by orders of magnitude between losses. So the default is a rule: Scott's (Multivariate Density Estimation,
-1992), on the points of each class.
+Published bandwidths hold for one data set and one network each (Feinman: MNIST 1.20, CIFAR-10 .26; the
+GM-loss code: 1.5), while the spread of the features differs by orders of magnitude between losses. So the
+default is a rule: Scott's (Multivariate Density Estimation, 1992), on the points of each class.
 """
 
 import math
@@ -32,9 +33,11 @@ class KDE(Detector):
     """-log density of the predicted class.
 
     Args:
-        bandwidth: Standard deviation h of the kernel, > 0, in units of the features; None is s_k n_k^(-1/(D+4)) for class k (Scott's
-            rule), with n_k its points and s_k^2 their variance, averaged over the features.
-        samples: Points kept per class, > 0; None keeps all. They are spread evenly over the training split in its order.
+        bandwidth: Standard deviation h of the kernel, > 0, in units of the features; None is s_k
+            n_k^(-1/(D+4)) for class k (Scott's rule), with n_k its points and s_k^2 their variance, averaged
+            over the features.
+        samples: Points kept per class, > 0; None keeps all. They are spread evenly over the training split in
+            its order.
 
     Attributes:
         means_: The mean of each class's points, (K, D).
@@ -56,7 +59,9 @@ class KDE(Detector):
 
     def learn(self, outputs: Outputs, y: Tensor) -> None:
         points = [_spread(group, self.samples) for group in class_features(outputs, y)]
-        self.bandwidths_ = [_scott(group, k) if self.bandwidth is None else self.bandwidth for k, group in enumerate(points)]
+        self.bandwidths_ = [
+            _scott(group, k) if self.bandwidth is None else self.bandwidth for k, group in enumerate(points)
+        ]
         self.means_ = torch.stack([group.mean(0) for group in points])
         self.points_ = [group - mean for group, mean in zip(points, self.means_, strict=True)]
 
@@ -74,7 +79,8 @@ class KDE(Detector):
 def _log_kernel_sums(features: Tensor, points: Tensor, h: float) -> Tensor:
     """Compute log sum_i exp(-|f - x_i|^2 / 2 h^2), (B, D), (n, D) -> (B,).
 
-    |f|^2 - 2 f x + |x|^2 is one matrix product; float64 and the subtracted mean keep what cancels far below the kernel's width.
+    |f|^2 - 2 f x + |x|^2 is one matrix product; float64 and the subtracted mean keep what cancels far below
+    the kernel's width.
     """
     exponents = features @ points.T - points.square().sum(1) / 2  # (B, n)
     return torch.logsumexp(exponents / h**2, 1) - features.square().sum(1) / (2 * h**2)
@@ -90,5 +96,8 @@ def _spread(group: Tensor, samples: int | None) -> Tensor:
 def _scott(points: Tensor, k: int) -> float:
     spread = math.sqrt(float(points.var(0, correction=0).mean()))
     if not spread > 0:
-        raise ValueError(f"expected the training features of class {k} to differ, got {len(points)} copies of one; give a bandwidth")
+        raise ValueError(
+            f"expected the training features of class {k} to differ, got {len(points)} copies of one; give a "
+            "bandwidth"
+        )
     return spread * math.pow(len(points), -1 / (points.shape[1] + 4))

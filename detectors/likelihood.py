@@ -1,8 +1,9 @@
 """The likelihood under the model's own mixture: the verification that L-GM brings along.
 
-Wan, Zhong, Li, Chen, "Rethinking feature distribution for loss functions in image classification", CVPR 2018, arXiv 1803.02988, verify an
-input by its likelihood under the class that is predicted for it. With the center loss the same score is half the squared distance to that
-class's centre, up to a constant, which is what the paper compares with. A model without a mixture (softmax) has no such score.
+Wan, Zhong, Li, Chen, "Rethinking feature distribution for loss functions in image classification", CVPR 2018,
+arXiv 1803.02988, verify an input by its likelihood under the class that is predicted for it. With the center
+loss the same score is half the squared distance to that class's centre, up to a constant, which is what the
+paper compares with. A model without a mixture (softmax) has no such score.
 """
 
 from dataclasses import dataclass
@@ -41,5 +42,8 @@ class Mixture(Detector):
 
 def _log_likelihood(outputs: Outputs) -> Tensor:
     if outputs.log_likelihood is None:
-        raise ValueError("expected a classifier with a mixture, got outputs without log_likelihood; 'gaussian' fits a mixture to any")
+        raise ValueError(
+            "expected a classifier with a mixture, got outputs without log_likelihood; 'gaussian' fits a "
+            "mixture to any"
+        )
     return outputs.log_likelihood

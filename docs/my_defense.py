@@ -1,4 +1,6 @@
-"""A defense in one file: a classifier, and a detector of one's own that scores by the distance to the tenth nearest training feature.
+"""A defense in one file: a classifier.
+
+And a detector of one's own that scores by the distance to the tenth nearest training feature.
 
 Run it beside L-GM with: gmbench run digits-v1 --defense docs/my_defense.py
 """
@@ -10,7 +12,10 @@ from gmbench import Defense, Detector, Outputs, load_checkpoint
 
 
 class NearestNeighbours(Detector):
-    """Distance to the tenth nearest feature of the training split; the higher the score, the more suspicious."""
+    """Distance to the tenth nearest feature of the training split.
+
+    The higher the score, the more suspicious.
+    """
 
     def learn(self, outputs: Outputs, y: Tensor) -> None:
         """Keep the training features, (N, D)."""
@@ -23,6 +28,7 @@ class NearestNeighbours(Detector):
 
 def build() -> Defense:
     """Return what is to be judged."""
-    # Your own network instead: Classifier(net, head, mean, std).eval(), net: images in [0, 1] -> features, head: features -> logits.
+    # Your own network instead: Classifier(net, head, mean, std).eval(), net: images in [0, 1] -> features,
+    # head: features -> logits.
     classifier, _card = load_checkpoint("digits-softmax-s0")
     return Defense("knn-on-softmax", classifier, NearestNeighbours())

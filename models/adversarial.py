@@ -1,11 +1,12 @@
 """Adversarial training: the perturbation of a training batch, and the head that trains on nothing else.
 
-Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR 2018, arXiv 1706.06083; in
-one step from a random start as in Wong, Rice, Kolter, "Fast is better than free", ICLR 2020, arXiv 2001.03994. Different from both: eps
-grows from 0 over the first part of the training, without which MNIST's nets at eps .3 often never leave chance.
+Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR
+2018, arXiv 1706.06083; in one step from a random start as in Wong, Rice, Kolter, "Fast is better than free",
+ICLR 2020, arXiv 2001.03994. Different from both: eps grows from 0 over the first part of the training,
+without which MNIST's nets at eps .3 often never leave chance.
 
-These few lines stand beside `gmbench.attacks.PGD` because models know nothing of attacks, and a training wants none of PGD's care: no best
-iterate, no restarts, no number that is independent of the batch.
+These few lines stand beside `gmbench.attacks.PGD` because models know nothing of attacks, and a training
+wants none of PGD's care: no best iterate, no restarts, no number that is independent of the batch.
 """
 
 from collections.abc import Callable
@@ -46,7 +47,9 @@ class Adversary:
         if not 0 <= self.warm_up <= 1:
             raise ValueError(f"expected warm_up to be in [0, 1], got {self.warm_up}")
 
-    def perturb(self, objective: Callable[[Tensor], Tensor], x: Tensor, progress: float, generator: Generator) -> Tensor:
+    def perturb(
+        self, objective: Callable[[Tensor], Tensor], x: Tensor, progress: float, generator: Generator
+    ) -> Tensor:
         """Perturb images to raise their objectives, (B, *S) -> (B, *S); starts at a random point of the ball.
 
         Args:
@@ -68,7 +71,9 @@ class Adversary:
 
 
 class AdversarialHead(Head):
-    """A head whose training sees perturbed images alone; put it before the head whose loss it trains: ``class X(AdversarialHead, LGM)``.
+    """A head whose training sees perturbed images alone.
+
+    Put it before the head whose loss it trains: ``class X(AdversarialHead, LGM)``.
 
     Attributes:
         adversary: Perturbs each batch.
@@ -80,6 +85,15 @@ class AdversarialHead(Head):
         """Compute what the adversary ascends, cross-entropy unless overridden, (B, D), (B,) -> (B,)."""
         return functional.cross_entropy(self(features), y, reduction="none")
 
-    def training_loss(self, features: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, progress: float, generator: Generator) -> Tensor:
-        x_adv = self.adversary.perturb(lambda images: self.objective(features(images), y), x, progress, generator)
+    def training_loss(
+        self,
+        features: Callable[[Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        progress: float,
+        generator: Generator,
+    ) -> Tensor:
+        x_adv = self.adversary.perturb(
+            lambda images: self.objective(features(images), y), x, progress, generator
+        )
         return self.loss(features(x_adv), y, progress)

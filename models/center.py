@@ -1,8 +1,8 @@
 """Center loss: cross-entropy plus the pull of each feature to its class's centre.
 
-Wen, Zhang, Li, Qiao, "A discriminative feature learning approach for deep face recognition", ECCV 2016, equations 3 to 5.
-L = CE + weight / 2 |f - c_y|^2, averaged over the batch; the centres are no parameters but move by their own rule,
-c_j <- c_j - centre_lr * sum_{y = j} (c_j - f) / (1 + n_j).
+Wen, Zhang, Li, Qiao, "A discriminative feature learning approach for deep face recognition", ECCV 2016,
+equations 3 to 5. L = CE + weight / 2 |f - c_y|^2, averaged over the batch; the centres are no parameters but
+move by their own rule, c_j <- c_j - centre_lr * sum_{y = j} (c_j - f) / (1 + n_j).
 """
 
 from typing import cast
@@ -45,7 +45,10 @@ class Center(Head):
         return cast(Tensor, self.linear(features))
 
     def log_likelihood(self, features: Tensor) -> Tensor:
-        """Compute -1/2 |f - c_k|^2, the Gaussian that the center loss implies (L-GM paper, section 3.4), (B, D) -> (B, K)."""
+        """Compute -1/2 |f - c_k|^2, the Gaussian that the center loss implies (L-GM paper, section 3.4).
+
+        (B, D) -> (B, K).
+        """
         return -half_squared_distances(features, self.centres)
 
     def loss(self, features: Tensor, y: Tensor, progress: float) -> Tensor:

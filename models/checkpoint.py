@@ -1,7 +1,10 @@
-"""Checkpoints: weights as safetensors, everything one must know about them as a JSON card, tied together by a hash.
+"""Checkpoints: weights as safetensors, everything one must know about them as a JSON card.
 
-``NAME.safetensors`` and ``NAME.json`` lie side by side; `ZOO` is the folder of those that come with gmbench. Weights that torch pickled
-(``NAME.pt``) load by their path if they are tensors and nothing else: torch's restricted unpickler runs no code.
+Tied together by a hash.
+
+``NAME.safetensors`` and ``NAME.json`` lie side by side; `ZOO` is the folder of those that come with gmbench.
+Weights that torch pickled (``NAME.pt``) load by their path if they are tensors and nothing else: torch's
+restricted unpickler runs no code.
 """
 
 import hashlib
@@ -20,7 +23,16 @@ from .measurements import Measurements
 from .recipe import Recipe, build_classifier, explain
 from .registry import UnknownName, check_known
 
-__all__ = ["ZOO", "Card", "CheckpointError", "checkpoints", "load_checkpoint", "read_card", "save_checkpoint", "write_card"]
+__all__ = [
+    "ZOO",
+    "Card",
+    "CheckpointError",
+    "checkpoints",
+    "load_checkpoint",
+    "read_card",
+    "save_checkpoint",
+    "write_card",
+]
 
 ZOO = Path(__file__).parent / "zoo"
 
@@ -46,7 +58,8 @@ class Card(BaseModel):
         train_images: Size of that split.
         validation_accuracy: On the split that was held out of the training data.
         test_accuracy: On the test split; nothing was chosen by it.
-        seconds: Wall time of the training, of its epochs before a kill, too; includes the time that other work took from the machine.
+        seconds: Wall time of the training, of its epochs before a kill, too; includes the time that other
+            work took from the machine.
         machine: Processor or accelerator, precision and versions.
         sha256: Of the weights' file.
         measurements: Calibration and feature statistics on the test split; None where nobody measured.
@@ -136,8 +149,8 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
         folder: Where names are looked for.
 
     Raises:
-        CheckpointError: No such checkpoint, or weights that do not have the card's hash, do not fit the recipe's network, or are pickled
-            with more than tensors.
+        CheckpointError: No such checkpoint, or weights that do not have the card's hash, do not fit the
+            recipe's network, or are pickled with more than tensors.
     """
     card = read_card(name, folder)
     pickled = Path(name).suffix in PICKLED
@@ -158,7 +171,9 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
     except CheckpointError:
         raise
     except (UnknownName, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}") from None
+        raise CheckpointError(
+            f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}"
+        ) from None
     return classifier.eval(), card
 
 
@@ -173,7 +188,8 @@ def _unpickle(weights: bytes, name: str) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.load(BytesIO(weights), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError):
         raise CheckpointError(
-            f"{name} is pickled with more than tensors, which could run code, and is refused; save its state_dict() as safetensors"
+            f"{name} is pickled with more than tensors, which could run code, and is refused; save its "
+            "state_dict() as safetensors"
         ) from None
     return state
 

@@ -1,7 +1,8 @@
 """What is attacked: a classifier that shows its features, its logits and, where it has one, its likelihood.
 
-A likelihood-based defense is more than its logits: the detectors read the features, and the attacker who knows the defense climbs the
-class-conditional log-likelihood. `Outputs` carries all three out of one forward pass.
+A likelihood-based defense is more than its logits: the detectors read the features, and the attacker who
+knows the defense climbs the class-conditional log-likelihood. `Outputs` carries all three out of one forward
+pass.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ class Outputs:
         x: The images the rest was computed from, (B, *S), in [0, 1].
         features: (B, D).
         logits: (B, K).
-        log_likelihood: (B, K), log p(features | class) up to one constant for all classes, or None where the model has no mixture.
+        log_likelihood: (B, K), log p(features | class) up to one constant for all classes, or None where the
+            model has no mixture.
     """
 
     x: Tensor
@@ -38,12 +40,22 @@ class Outputs:
     def detach(self) -> "Outputs":
         """Cut the graph."""
         likelihood = self.log_likelihood
-        return Outputs(self.x.detach(), self.features.detach(), self.logits.detach(), None if likelihood is None else likelihood.detach())
+        return Outputs(
+            self.x.detach(),
+            self.features.detach(),
+            self.logits.detach(),
+            None if likelihood is None else likelihood.detach(),
+        )
 
     def cpu(self) -> "Outputs":
         """Bring all to the CPU."""
         likelihood = self.log_likelihood
-        return Outputs(self.x.cpu(), self.features.cpu(), self.logits.cpu(), None if likelihood is None else likelihood.cpu())
+        return Outputs(
+            self.x.cpu(),
+            self.features.cpu(),
+            self.logits.cpu(),
+            None if likelihood is None else likelihood.cpu(),
+        )
 
     def __getitem__(self, rows: Tensor | slice) -> "Outputs":
         """Select samples."""
@@ -69,18 +81,27 @@ class Outputs:
 
 
 class Classifier(nn.Module):
-    """A network for features and a head for logits; inputs always lie in [0, 1], normalisation is a layer inside.
+    """A network for features and a head for logits.
+
+    Inputs always lie in [0, 1], normalisation is a layer inside.
 
     Compose one from two modules, or subclass and override `features` and `head`.
 
     Args:
         net: Maps images (B, *S) in [0, 1] to features (B, D).
-        head: Maps features (B, D) to logits (B, K). If it has a method ``log_likelihood`` (B, D) -> (B, K), that is the model's mixture.
+        head: Maps features (B, D) to logits (B, K). If it has a method ``log_likelihood`` (B, D) -> (B, K),
+            that is the model's mixture.
         mean: Subtracted from the input, a number or one per channel.
         std: Divides the input, likewise.
     """
 
-    def __init__(self, net: nn.Module, head: nn.Module, mean: float | Sequence[float] = 0.0, std: float | Sequence[float] = 1.0) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        head: nn.Module,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+    ) -> None:
         super().__init__()
         self.normalise = normalisation(mean, std)
         self.net = net
@@ -103,7 +124,10 @@ class Classifier(nn.Module):
 
 
 def normalisation(mean: float | Sequence[float], std: float | Sequence[float]) -> nn.Module:
-    """Build the layer (x - mean) / std for images (B, C, H, W), or anything (B, C, ...); numbers become one-element channels."""
+    """Build the layer (x - mean) / std for images (B, C, H, W), or anything (B, C, ...).
+
+    Numbers become one-element channels.
+    """
     return _Normalise(mean, std)
 
 

@@ -1,9 +1,12 @@
-"""Distribution-restrained softmax (DR-softmax): cross-entropy, and a penalty on the spread of the logits of the wrong classes.
+"""Distribution-restrained softmax (DR-softmax).
+
+cross-entropy, and a penalty on the spread of the logits of the wrong classes.
 
 Wang, Li, Jiang, Zhang, Zhao, Gong, arXiv 2303.12363; authors' code karlieswift/Mattack (``NewLoss``).
 
-L = CE + weight * sum_{k != y} (z_k - mean_{k != y} z)^2, averaged over the batch. Different from the authors' code: it *sums* the penalty
-over the batch, with b = .005, so that its weight grows with the batch; ours is weight = b * (batch size), by default .005 * 128.
+L = CE + weight * sum_{k != y} (z_k - mean_{k != y} z)^2, averaged over the batch. Different from the authors'
+code: it *sums* the penalty over the batch, with b = .005, so that its weight grows with the batch; ours is
+weight = b * (batch size), by default .005 * 128.
 """
 
 from typing import cast

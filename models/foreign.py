@@ -1,23 +1,25 @@
 """Other people's models: each becomes a `Classifier`, whatever it was packed in.
 
-========================================= ======================================================================================
-name                                      what
-========================================= ======================================================================================
-``torchvision:NAME``                      Its default weights; ``torchvision:NAME.WEIGHTS`` for others.
-``timm:NAME``                             ``timm:NAME.TAG`` and ``timm:hf-hub:USER/NAME`` as timm has them.
-``robustbench:NAME``                      ``robustbench:DATA/THREAT/NAME`` where several data sets or threat models have a NAME.
-``PATH.pt2``                              An archive of `torch.export`; ``pt2:PATH`` says the same.
-``torchscript:PATH``                      TorchScript; ``PATH.ts`` says the same (``.pt`` alone does not: `load_checkpoint` reads it).
-``FILE.py:CLASS@WEIGHTS.safetensors``     What ``CLASS()`` of the Python file builds, with those weights.
-========================================= ======================================================================================
+======================================= ======================================================================
+name                                    what
+======================================= ======================================================================
+``torchvision:NAME``                    Its default weights; ``torchvision:NAME.WEIGHTS`` for others.
+``timm:NAME``                           ``timm:NAME.TAG`` and ``timm:hf-hub:USER/NAME`` as timm has them.
+``robustbench:NAME``                    ``robustbench:DATA/THREAT/NAME`` where several have a NAME.
+``PATH.pt2``                            An archive of `torch.export`; ``pt2:PATH`` says the same.
+``torchscript:PATH``                    TorchScript; ``PATH.ts`` says the same (``.pt`` alone does not:
+                                        `load_checkpoint` reads it).
+``FILE.py:CLASS@WEIGHTS.safetensors``   What ``CLASS()`` of the Python file builds, with those weights.
+======================================= ======================================================================
 
-The features are the last linear layer's input. The layer is found by running the model and taken out, so that the head has it and the
-rest of the model gives the features; that the two still compute the model's logits, bit for bit, is checked. Where they do not (a last
-layer that is no `torch.nn.Linear`, an ensemble) and where layers cannot be taken out (TorchScript, ``.pt2``), **the features are the
-logits** and `Foreign.features_are_logits` says so.
+The features are the last linear layer's input. The layer is found by running the model and taken out, so that
+the head has it and the rest of the model gives the features; that the two still compute the model's logits,
+bit for bit, is checked. Where they do not (a last layer that is no `torch.nn.Linear`, an ensemble) and where
+layers cannot be taken out (TorchScript, ``.pt2``), **the features are the logits** and
+`Foreign.features_are_logits` says so.
 
-A stranger's weights are never unpickled beyond tensors. The rest is code and runs as such: a Python file, a TorchScript program, an
-exported graph; see foreign_file.py.
+A stranger's weights are never unpickled beyond tensors. The rest is code and runs as such: a Python file, a
+TorchScript program, an exported graph; see foreign_file.py.
 """
 
 import math
@@ -41,7 +43,10 @@ SUFFIXES = {".pt2": "pt2", ".ts": "torchscript"}
 """What a path's suffix says where its prefix is left out."""
 
 HUBS = ("torchvision", "timm", "robustbench")
-"""Kinds that run the installed package's code alone: what they fetch is unpickled as tensors or not at all."""
+"""Kinds that run the installed package's code alone.
+
+What they fetch is unpickled as tensors or not at all.
+"""
 
 SIDES = (32, 28, 8, 16, 64, 96, 128, 160, 192, 224, 256, 288, 299, 320, 384, 448, 512)
 """Sides that are tried, in this order, on a model that does not tell its own."""
@@ -72,7 +77,10 @@ class Foreign(Classifier):
 
 
 def models_root(option: Path | None = None) -> Path:
-    """Tell where fetched models lie: the option, else the environment's GMBENCH_MODELS, else the user's cache folder; creates nothing."""
+    """Tell where fetched models lie.
+
+    The option, else the environment's GMBENCH_MODELS, else the user's cache folder; creates nothing.
+    """
     if option is not None:
         return option.expanduser()
     if from_environment := os.environ.get("GMBENCH_MODELS"):
@@ -88,8 +96,8 @@ def is_foreign(name: str) -> bool:
 def needs_trust(name: str) -> bool:
     """Tell whether whoever loads it must trust somebody beside a hub's package.
 
-    That is every kind but `HUBS`, as it may run code, and timm's ``hf-hub:USER/NAME``: anybody uploads there, and an upload has a say in
-    how its net is built.
+    That is every kind but `HUBS`, as it may run code, and timm's ``hf-hub:USER/NAME``: anybody uploads there,
+    and an upload has a say in how its net is built.
     """
     kind, rest = _split(name)
     return kind in LOADERS and (kind not in HUBS or ":" in rest)
@@ -101,10 +109,12 @@ def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = Non
     Args:
         name: See the module's table.
         cache: Folder for what is fetched; see `models_root`.
-        shape: Of the images it will get, (C, H, W). A model that does not tell its own is tried with it, and without it with square images.
+        shape: Of the images it will get, (C, H, W). A model that does not tell its own is tried with it, and
+            without it with square images.
 
     Raises:
-        ForeignError: An unknown name, a missing package, a hub that cannot be reached, a damaged file, or a model that gives no logits.
+        ForeignError: An unknown name, a missing package, a hub that cannot be reached, a damaged file, or a
+            model that gives no logits.
     """
     kind, rest = _split(name)
     if not kind:
@@ -134,14 +144,20 @@ def _split(name: str) -> tuple[str, str]:
 
 @torch.no_grad()
 def _probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tensor]:
-    """Run the model on two images of the first shape that it takes; returns them, normalised, and its logits (2, K)."""
+    """Run the model on two images of the first shape that it takes.
+
+    Returns them, normalised, and its logits (2, K).
+    """
     wanted = packed.shape or shape
     failure = "it has no weights that tell its input"
     for tried in [wanted] if wanted else _likely_shapes(packed.model):
-        x = normalisation(packed.mean, packed.std)(torch.rand(2, *tried, generator=torch.Generator().manual_seed(0)))
+        x = normalisation(packed.mean, packed.std)(
+            torch.rand(2, *tried, generator=torch.Generator().manual_seed(0))
+        )
         try:
             logits = packed.model(x)
-        except Exception as error:  # noqa: BLE001 - another's model may raise anything where a shape does not fit
+        # Another's model may raise anything where a shape does not fit
+        except Exception as error:  # noqa: BLE001
             failure = f"on images of shape {tried}: {first_line(error)}"
             continue
         if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == 2 and logits.shape[1] > 1:
@@ -151,7 +167,10 @@ def _probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tens
 
 
 def _likely_shapes(model: nn.Module) -> Iterator[Shape]:
-    """Guess inputs from the first layer: a convolution tells the channels, a linear layer the number of pixels."""
+    """Guess inputs from the first layer.
+
+    A convolution tells the channels, a linear layer the number of pixels.
+    """
     first = next((weight for weight in model.parameters() if weight.ndim in (2, 4)), None)
     if first is not None and first.ndim == 2:
         for channels in (1, 3):
@@ -164,7 +183,9 @@ def _likely_shapes(model: nn.Module) -> Iterator[Shape]:
 
 @torch.no_grad()
 def _behead(model: nn.Module, x: Tensor, logits: Tensor) -> tuple[nn.Module, nn.Module]:
-    """Take out the linear layer that gives the logits; returns the rest and the layer, or the model and the identity.
+    """Take out the linear layer that gives the logits.
+
+    Returns the rest and the layer, or the model and the identity.
 
     Args:
         model: Changed in place.
@@ -176,7 +197,8 @@ def _behead(model: nn.Module, x: Tensor, logits: Tensor) -> tuple[nn.Module, nn.
         model.set_submodule(name, nn.Identity())
         try:
             features = model(x)
-        except Exception:  # noqa: BLE001 - a model that asks more of its last layer than to be called: it keeps it
+        # A model that asks more of its last layer than to be called: it keeps it
+        except Exception:  # noqa: BLE001
             features = None
         model.set_submodule(name, layer)
         if isinstance(features, Tensor) and features.ndim == 2 and _agree(model, layer, x, features):
@@ -186,7 +208,9 @@ def _behead(model: nn.Module, x: Tensor, logits: Tensor) -> tuple[nn.Module, nn.
 
 
 def _agree(model: nn.Module, layer: nn.Linear, x: Tensor, features: Tensor) -> bool:
-    """Tell whether the layer makes of the features what the model makes of the images, also with the signs of its weights turned.
+    """Tell whether the layer makes of the features what the model makes of the images.
+
+    Also with the signs of its weights turned.
 
     Were there a ReLU behind the layer, positive logits would hide it and negative ones would not.
     """
@@ -212,8 +236,13 @@ def _layers_giving(logits: Tensor, model: nn.Module, x: Tensor) -> list[str]:
         if output.shape == logits.shape and torch.equal(output, logits):
             found.insert(0, name)
 
-    layers = [(name, module) for name, module in model.named_modules() if name and isinstance(module, nn.Linear)]
-    hooks = [module.register_forward_hook(lambda _module, _x, y, name=name: note(name, y)) for name, module in layers]
+    layers = [
+        (name, module) for name, module in model.named_modules() if name and isinstance(module, nn.Linear)
+    ]
+    hooks = [
+        module.register_forward_hook(lambda _module, _x, y, name=name: note(name, y))
+        for name, module in layers
+    ]
     try:
         model(x)
     finally:

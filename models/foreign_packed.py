@@ -61,7 +61,10 @@ def digest(*parts: str | bytes | nn.Module) -> str:
 
 @contextmanager
 def only_tensors(**variables: str) -> Iterator[None]:
-    """Make `torch.load` unpickle tensors only, whatever its callers ask for, and set other variables of the environment, for a while."""
+    """Make `torch.load` unpickle tensors only, whatever its callers ask for.
+
+    And set other variables of the environment, for a while.
+    """
     wanted = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0", **variables}
     before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)

@@ -1,12 +1,15 @@
 """Large-margin softmax (L-Softmax) and its form with unit weights (A-Softmax, SphereFace).
 
-Liu, Wen, Yu, Yang, "Large-margin softmax loss for convolutional neural networks", ICML 2016, arXiv 1612.02295; Liu, Wen, Yu, Li, Raj, Song,
-"SphereFace: deep hypersphere embedding for face recognition", CVPR 2017, arXiv 1704.08063.
+Liu, Wen, Yu, Yang, "Large-margin softmax loss for convolutional neural networks", ICML 2016, arXiv
+1612.02295; Liu, Wen, Yu, Li, Raj, Song, "SphereFace: deep hypersphere embedding for face recognition", CVPR
+2017, arXiv 1704.08063.
 
-Logits are |W_k| |f| cos(theta_k). In the loss the true one becomes |W_y| |f| (lambda cos(theta_y) + psi(theta_y)) / (1 + lambda) with
-psi(theta) = (-1)^k cos(m theta) - 2k on [k pi / m, (k + 1) pi / m]. Lambda falls during the training, so that the margin comes by and by.
-The schedule is ours: psi's weight 1 / (1 + lambda) rises straight from its start to its end over a share of the training. The released
-code's lambda, base / (1 + gamma * iteration) down to 5, comes near that; ours fits a recipe of any length.
+Logits are |W_k| |f| cos(theta_k). In the loss the true one becomes |W_y| |f| (lambda cos(theta_y) +
+psi(theta_y)) / (1 + lambda) with psi(theta) = (-1)^k cos(m theta) - 2k on [k pi / m, (k + 1) pi / m]. Lambda
+falls during the training, so that the margin comes by and by.
+The schedule is ours: psi's weight 1 / (1 + lambda) rises straight from its start to its end over a share of
+the training. The released code's lambda, base / (1 + gamma * iteration) down to 5, comes near that; ours fits
+a recipe of any length.
 """
 
 import math
@@ -47,7 +50,9 @@ class LSoftmax(Head):
         if margin not in (1, 2, 3, 4):
             raise ValueError(f"expected margin to be 1, 2, 3 or 4, got {margin}")
         if not 0 <= lambda_end <= lambda_start:
-            raise ValueError(f"expected lambda_end to be in [0, lambda_start = {lambda_start}], got {lambda_end}")
+            raise ValueError(
+                f"expected lambda_end to be in [0, lambda_start = {lambda_start}], got {lambda_end}"
+            )
         if not 0 < anneal <= 1:
             raise ValueError(f"expected anneal to be in (0, 1], got {anneal}")
         self.linear = nn.Linear(features, classes, bias=False)
@@ -76,9 +81,12 @@ class LSoftmax(Head):
 
 
 def psi(cosine: Tensor, margin: int) -> Tensor:
-    """Compute (-1)^k cos(m theta) - 2k from cos(theta), any shape; it falls from 1 at theta = 0 to 1 - 2m at pi.
+    """Compute (-1)^k cos(m theta) - 2k from cos(theta), any shape.
 
-    cos(m theta) is the Chebyshev polynomial of cos(theta): its gradient is finite at 0 and pi, where that of the arc cosine is not.
+    It falls from 1 at theta = 0 to 1 - 2m at pi.
+
+    cos(m theta) is the Chebyshev polynomial of cos(theta): its gradient is finite at 0 and pi, where that of
+    the arc cosine is not.
     """
     before, multiple = zeros_like(cosine) + 1, cosine
     k = zeros_like(cosine)

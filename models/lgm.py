@@ -1,17 +1,19 @@
 """Large-margin Gaussian mixture loss (L-GM).
 
-Wan, Zhong, Li, Chen, "Rethinking feature distribution for loss functions in image classification", CVPR 2018, arXiv 1803.02988.
+Wan, Zhong, Li, Chen, "Rethinking feature distribution for loss functions in image classification", CVPR 2018,
+arXiv 1803.02988.
 
 Features follow sum_k p(k) N(mu_k, S_k) with equal priors. With d_k = 1/2 (f - mu_k)^T S_k^-1 (f - mu_k):
 
 * test (equation 4): argmax_k of -d_k - 1/2 log|S_k|;
-* L_cls (equations 11 to 13): cross-entropy of those logits after the true one is lowered by the margin m = alpha d_y;
+* L_cls (equations 11 to 13): cross-entropy of those logits after the true one is lowered by the margin m =
+  alpha d_y;
 * L_lkd (equation 6): d_y + 1/2 log|S_y|;
 * L = L_cls + lambda L_lkd.
 
-The authors' released Caffe layer keeps S at the identity and leaves the log-determinant out of the logits; so do the defaults. Its margin
-grows by a factor every few thousand iterations; here the interval is a share of the training, so that the schedule fits a recipe of any
-length.
+The authors' released Caffe layer keeps S at the identity and leaves the log-determinant out of the logits; so
+do the defaults. Its margin grows by a factor every few thousand iterations; here the interval is a share of
+the training, so that the schedule fits a recipe of any length.
 """
 
 import math
@@ -38,13 +40,15 @@ class LGM(Head):
         alpha: Margin at the end of its growth, >= 0; 0 is no margin. Released MNIST code: 1.
         alpha_start: Margin at the start; released MNIST code: .001.
         alpha_factor: Growth at each interval, >= 1; released MNIST code: 10.
-        alpha_every: Interval as a share of the training, in (0, 1]; released MNIST code: 1500 of 20 000 iterations.
+        alpha_every: Interval as a share of the training, in (0, 1]; released MNIST code: 1500 of 20 000
+            iterations.
         weight: Lambda, the weight of the likelihood term; released MNIST code: .03.
         centre_lr: Learning-rate factor of the means; released MNIST code: .3.
         covariance: "identity", or "diagonal" to learn one variance per class and feature.
-        log_det: Whether -1/2 log|S_k| is part of the logits and of the likelihood term. With learned variances and no log-determinant
-            nothing keeps the variances from growing, so "diagonal" needs it.
-        variance_lr: Learning-rate factor of the log-variances; a large one drives them to 0 and the loss to NaN.
+        log_det: Whether -1/2 log|S_k| is part of the logits and of the likelihood term. With learned
+            variances and no log-determinant nothing keeps the variances from growing, so "diagonal" needs it.
+        variance_lr: Learning-rate factor of the log-variances; a large one drives them to 0 and the loss to
+            NaN.
     """
 
     log_variances: Tensor
@@ -67,21 +71,37 @@ class LGM(Head):
         if covariance not in ("identity", "diagonal"):
             raise ValueError(f"expected covariance to be 'identity' or 'diagonal', got '{covariance}'")
         if covariance == "diagonal" and not log_det:
-            raise ValueError("expected log_det to be true with covariance 'diagonal': without it the variances grow without bound")
+            raise ValueError(
+                "expected log_det to be true with covariance 'diagonal': without it the variances grow "
+                "without bound"
+            )
         if alpha < 0 or weight < 0 or alpha_start < 0:
-            raise ValueError(f"expected alpha, alpha_start and weight to be >= 0, got {alpha}, {alpha_start} and {weight}")
+            raise ValueError(
+                f"expected alpha, alpha_start and weight to be >= 0, got {alpha}, {alpha_start} and {weight}"
+            )
         if alpha_factor < 1:
             raise ValueError(f"expected alpha_factor to be >= 1, got {alpha_factor}")
         if not 0 < alpha_every <= 1:
             raise ValueError(f"expected alpha_every to be in (0, 1], got {alpha_every}")
         if alpha_start == 0 < alpha:
-            raise ValueError(f"expected alpha_start to be > 0, or alpha 0, got alpha {alpha}: a margin of 0 never grows")
+            raise ValueError(
+                f"expected alpha_start to be > 0, or alpha 0, got alpha {alpha}: a margin of 0 never grows"
+            )
         if math.log10(alpha_factor) / alpha_every > LARGEST_GROWTH:
-            raise ValueError(f"expected the margin to stay a number, got a factor of {alpha_factor} every {alpha_every} of the training")
-        self.alpha, self.alpha_start, self.alpha_factor, self.alpha_every = alpha, alpha_start, alpha_factor, alpha_every
+            raise ValueError(
+                f"expected the margin to stay a number, got a factor of {alpha_factor} every {alpha_every} "
+                "of the training"
+            )
+        self.alpha, self.alpha_start, self.alpha_factor, self.alpha_every = (
+            alpha,
+            alpha_start,
+            alpha_factor,
+            alpha_every,
+        )
         self.weight, self.centre_lr, self.variance_lr = weight, centre_lr, variance_lr
         self.covariance, self.log_det = covariance, log_det
-        # N(0, (2/3) / D), the initial means of the authors' PyTorch code (GM loss, TPAMI 2023): wider ones end in NaN in 100-D.
+        # N(0, (2/3) / D), the initial means of the authors' PyTorch code (GM loss, TPAMI 2023): wider ones
+        # end in NaN in 100-D.
         self.means = nn.Parameter(torch.randn(classes, features) * (2 / 3 / features) ** 0.5)
         if covariance == "diagonal":
             self.log_variances = nn.Parameter(torch.zeros(classes, features))
@@ -90,7 +110,9 @@ class LGM(Head):
 
     def distances(self, features: Tensor) -> Tensor:
         """Compute d_k, half the squared Mahalanobis distance to each mean, (B, D) -> (B, K)."""
-        return half_squared_distances(features, self.means, self.log_variances if self.covariance == "diagonal" else None)
+        return half_squared_distances(
+            features, self.means, self.log_variances if self.covariance == "diagonal" else None
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return -self.distances(features) - self._half_log_det()
@@ -126,7 +148,8 @@ class LGM(Head):
 def half_squared_distances(features: Tensor, means: Tensor, log_variances: Tensor | None = None) -> Tensor:
     """Compute 1/2 (f - mu_k)^T S_k^-1 (f - mu_k) by differences, (B, D), (K, D) -> (B, K).
 
-    The expansion |f|^2 - 2 f mu + |mu|^2 is faster but loses the small distances of tight classes to cancellation in float32.
+    The expansion |f|^2 - 2 f mu + |mu|^2 is faster but loses the small distances of tight classes to
+    cancellation in float32.
     """
     difference = features.unsqueeze(1) - means
     squares = difference.square()

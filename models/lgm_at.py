@@ -1,7 +1,10 @@
-"""L-GM trained adversarially: does the mixture help where the images are adversarial already? Our own combination, no paper's.
+"""L-GM trained adversarially.
 
-The loss is that of `gmbench.models.lgm`, margin and likelihood term included. The adversary ascends the difference of the best wrong logit
-and the true one, not cross-entropy, whose gradient vanishes on squared distances.
+Does the mixture help where the images are adversarial already? Our own combination, no paper's.
+
+The loss is that of `gmbench.models.lgm`, margin and likelihood term included. The adversary ascends the
+difference of the best wrong logit and the true one, not cross-entropy, whose gradient vanishes on squared
+distances.
 """
 
 from torch import Tensor

@@ -1,26 +1,31 @@
-"""Mahalanobis-distance calibrated adversarial training (MCAT): GM trained jointly with its detector, the minimum distance.
+"""Mahalanobis-distance calibrated adversarial training (MCAT).
 
-From the code that the authors of the GM loss released (repository jschenthu/GM-Loss, folder MCAT; Wan, Chen, Yu, Wu, Zhong, Yang, TPAMI
-45(2), 2023, arXiv 2011.09066). The model rejects what lies far from every mean, so the training pulls clean features to their nearest mean
-and pushes those of perturbed images beyond a threshold from every *wrong* one. With D_k = |f - mu_k|^2:
+GM trained jointly with its detector, the minimum distance.
+
+From the code that the authors of the GM loss released (repository jschenthu/GM-Loss, folder MCAT; Wan, Chen,
+Yu, Wu, Zhong, Yang, TPAMI 45(2), 2023, arXiv 2011.09066). The model rejects what lies far from every mean, so
+the training pulls clean features to their nearest mean and pushes those of perturbed images beyond a
+threshold from every *wrong* one. With D_k = |f - mu_k|^2:
 
 * L_nat = CE with margin alpha + lambda mean_k D_k, as in `gmbench.models.gm` with likelihood "all";
 * first half of the batch, clean: L_nat + 1.5 beta min_k D_k;
-* second half, perturbed to *minimise* min_{k != y} D_k inside the Linf ball: (1 - g) L_nat + g beta relu(T - min_{k != y} D_k), where
-  T = thres * the mean of |mu_i - mu_j|^2 over pairs i != j and g = 1 - (1 - min(1, |delta|_inf / eps))^power;
-* alpha, lambda, beta and thres grow over the first tenth of the training, from .01, .1, .01 and .1 of their values (for alpha and lambda
-  the other way round than in the authors' GM code);
-* a first part of the training, 60 of 131 epochs, is without adversary and has beta = 0; after it the means are held fixed. Its end lies
-  after that of the growth, so beta and thres then begin at their full values.
+* second half, perturbed to *minimise* min_{k != y} D_k inside the Linf ball: (1 - g) L_nat + g beta relu(T -
+  min_{k != y} D_k), where T = thres * the mean of |mu_i - mu_j|^2 over pairs i != j and g = 1 - (1 - min(1,
+  |delta|_inf / eps))^power;
+* alpha, lambda, beta and thres grow over the first tenth of the training, from .01, .1, .01 and .1 of their
+  values (for alpha and lambda the other way round than in the authors' GM code);
+* a first part of the training, 60 of 131 epochs, is without adversary and has beta = 0; after it the means
+  are held fixed. Its end lies after that of the growth, so beta and thres then begin at their full values.
 
-Different from the authors' code, each for the sake of time or of a recipe of any length: the first part sees whole batches, not their
-first halves, and is a share of the training, .45; the growth is continuous; the adversary takes `Adversary`'s few sign steps from a uniform
-start, not 40 with momentum and backtracking from a Gaussian, uniform or zero one. Its images therefore almost all lie on the ball's edge,
-where g = 1. The network stays in training mode while the adversary climbs. T passes no gradient; in the authors' code it does where
-thres <= 1, which is without effect once the means are fixed.
+Different from the authors' code, each for the sake of time or of a recipe of any length: the first part sees
+whole batches, not their first halves, and is a share of the training, .45; the growth is continuous; the
+adversary takes `Adversary`'s few sign steps from a uniform start, not 40 with momentum and backtracking from
+a Gaussian, uniform or zero one. Its images therefore almost all lie on the ball's edge, where g = 1. The
+network stays in training mode while the adversary climbs. T passes no gradient; in the authors' code it does
+where thres <= 1, which is without effect once the means are fixed.
 
-Its detector is the distance to the nearest mean: `likelihood` in `gmbench.detectors` is half of that distance squared, and `distance` takes
-the classes' means of the training features instead of the learned ones.
+Its detector is the distance to the nearest mean: `likelihood` in `gmbench.detectors` is half of that distance
+squared, and `distance` takes the classes' means of the training features instead of the learned ones.
 """
 
 from collections.abc import Callable
@@ -51,9 +56,10 @@ class MCAT(GM):
         alpha: Margin, >= 0; this and the next four are those of the released run.
         weight: Lambda, >= 0.
         beta: Weight of what calibrates the distances, >= 0.
-        threshold: Distance from every wrong mean that perturbed images shall have, in units of the mean distance between means, >= 0; both
-            squared.
-        power: How fast a perturbation, as it grows, turns an image from one to classify into one to reject, > 0.
+        threshold: Distance from every wrong mean that perturbed images shall have, in units of the mean
+            distance between means, >= 0; both squared.
+        power: How fast a perturbation, as it grows, turns an image from one to classify into one to reject, >
+            0.
         eps: Linf radius of the adversary, in (0, 1]; the released runs have .3 on MNIST, .03 on CIFAR-10.
         steps: Its gradients; the released runs have 40.
         step: Their length in units of eps.
@@ -84,7 +90,10 @@ class MCAT(GM):
     ) -> None:
         super().__init__(features, classes, alpha, weight, likelihood="all", warm_up=0.1)
         if classes < 2:
-            raise ValueError(f"expected classes to be at least 2, got {classes}: without a wrong class there is nothing to keep away from")
+            raise ValueError(
+                f"expected classes to be at least 2, got {classes}: without a wrong class there is nothing "
+                "to keep away from"
+            )
         if beta < 0 or threshold < 0:
             raise ValueError(f"expected beta and threshold to be >= 0, got {beta} and {threshold}")
         if not power > 0:
@@ -96,9 +105,18 @@ class MCAT(GM):
 
     def losses(self, distances: Tensor, y: Tensor, progress: float) -> Tensor:
         """Compute each clean sample's loss from its half squared distances, (B, K), (B,) -> (B,)."""
-        return super().losses(distances, y, progress) + COMPACTNESS * self._beta(progress) * 2 * distances.amin(1)
+        return super().losses(distances, y, progress) + COMPACTNESS * self._beta(
+            progress
+        ) * 2 * distances.amin(1)
 
-    def training_loss(self, features: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, progress: float, generator: Generator) -> Tensor:
+    def training_loss(
+        self,
+        features: Callable[[Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        progress: float,
+        generator: Generator,
+    ) -> Tensor:
         if progress < self.clean_share:
             return self.loss(features(x), y, progress)
         means = self.means.detach()
@@ -106,7 +124,10 @@ class MCAT(GM):
         x_adv = x[clean:]
         if len(x_adv):
             x_adv = self.adversary.perturb(
-                lambda images: -_to_wrong(half_squared_distances(features(images), means), y[clean:]), x_adv, progress, generator
+                lambda images: -_to_wrong(half_squared_distances(features(images), means), y[clean:]),
+                x_adv,
+                progress,
+                generator,
             )
         distances = half_squared_distances(features(torch.cat([x[:clean], x_adv])), means)
         losses = self.losses(distances[:clean], y[:clean], progress)

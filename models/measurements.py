@@ -1,12 +1,16 @@
-"""What a test split tells about a trained classifier beside its accuracy: calibration and the shape of its feature space.
+"""What a test split tells about a trained classifier beside its accuracy.
 
-* Interval of the accuracy: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927; it stays inside
-  [0, 1] and has a width even where nothing was wrong.
-* ECE: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017, arXiv 1706.04599, equation 3, 15 bins.
+Calibration and the shape of its feature space.
+
+* Interval of the accuracy: Wilson, "Probable inference, the law of succession, and statistical inference",
+  JASA 22, 1927; it stays inside [0, 1] and has a width even where nothing was wrong.
+* ECE: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017, arXiv 1706.04599,
+  equation 3, 15 bins.
 * Angles and distances of the class means: the symmetric feature space of the GM-loss paper, arXiv 2011.09066.
 * Spread of the non-true softmax values: what the DR-softmax paper, arXiv 2303.12363, says decides robustness.
 
-The class means are those of the *training* features, as every detector here has them; the images that are measured are test images.
+The class means are those of the *training* features, as every detector here has them; the images that are
+measured are test images.
 """
 
 from statistics import NormalDist
@@ -17,7 +21,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Measurements", "angles", "calibration_error", "class_means", "mean_distances", "measure", "non_true_spread", "wilson_interval"]
+__all__ = [
+    "Measurements",
+    "angles",
+    "calibration_error",
+    "class_means",
+    "mean_distances",
+    "measure",
+    "non_true_spread",
+    "wilson_interval",
+]
 
 BINS = 15  # Guo et al., table 1
 
@@ -42,7 +55,8 @@ class Measurements(BaseModel):
         angle_min: Smallest angle between two class means around the centre of all, in degrees.
         angle_mean: Mean over all pairs; the vertices of a simplex are all acos(-1 / (K - 1)) apart.
         angle_max: Largest.
-        spread: Mean over the images of the variance of the softmax values of the K - 1 classes that are not the true one.
+        spread: Mean over the images of the variance of the softmax values of the K - 1 classes that are not
+            the true one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,7 +121,10 @@ def class_means(features: Tensor, y: Tensor, classes: int) -> Tensor:
 
 
 def wilson_interval(right: int, of: int, level: float = 0.95) -> tuple[float, float]:
-    """Compute the interval of a share, ``right`` of ``of`` >= 1 -> low, high: all p with |p_hat - p| <= z sqrt(p (1 - p) / n)."""
+    """Compute the interval of a share, ``right`` of ``of`` >= 1 -> low, high.
+
+    All p with |p_hat - p| <= z sqrt(p (1 - p) / n).
+    """
     if not 0 <= right <= of or of < 1:
         raise ValueError(f"expected right to be in [0, of] and of to be at least 1, got {right} of {of}")
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -118,7 +135,10 @@ def wilson_interval(right: int, of: int, level: float = 0.95) -> tuple[float, fl
 
 
 def calibration_error(logits: Tensor, y: Tensor, bins: int = BINS) -> float:
-    """Compute sum_bins |B| / N |accuracy(B) - confidence(B)|, (N, K), (N,) -> scalar; the bins ((m - 1) / M, m / M] have equal widths."""
+    """Compute sum_bins |B| / N |accuracy(B) - confidence(B)|.
+
+    (N, K), (N,) -> scalar; the bins ((m - 1) / M, m / M] have equal widths.
+    """
     confidence, predicted = logits.double().softmax(1).max(1)
     upper_ends = torch.arange(1, bins, dtype=torch.float64, device=logits.device) / bins
     place = torch.bucketize(confidence, upper_ends)  # at an upper end: the bin that it ends
@@ -127,8 +147,12 @@ def calibration_error(logits: Tensor, y: Tensor, bins: int = BINS) -> float:
 
 
 def mean_distances(features: Tensor, y: Tensor, means: Tensor) -> tuple[float, float]:
-    """Compute the mean distances to the own class's mean and to the nearest other one, (N, D), (N,), (K, D) -> own, nearest other."""
-    # Not by |f|^2 - 2 f mu + |mu|^2, which cdist takes for many rows: it cancels where features lie close to their means.
+    """Compute the mean distances to the own class's mean and to the nearest other one.
+
+    (N, D), (N,), (K, D) -> own, nearest other.
+    """
+    # Not by |f|^2 - 2 f mu + |mu|^2, which cdist takes for many rows: it cancels where features lie close to
+    # their means.
     distances = torch.cdist(features, means, compute_mode="donot_use_mm_for_euclid_dist")  # (N, K)
     own = distances.gather(1, y.unsqueeze(1))
     others = distances.scatter(1, y.unsqueeze(1), torch.inf)
@@ -136,7 +160,10 @@ def mean_distances(features: Tensor, y: Tensor, means: Tensor) -> tuple[float, f
 
 
 def angles(means: Tensor) -> Tensor:
-    """Compute the angles in degrees between every two of the class means, seen from their common centre, (K, D) -> (K (K - 1) / 2,)."""
+    """Compute the angles in degrees between every two of the class means, seen from their common centre.
+
+    (K, D) -> (K (K - 1) / 2,).
+    """
     directions = means - means.mean(0)
     lengths = directions.norm(dim=1)
     cosines = directions @ directions.T / torch.outer(lengths, lengths)
@@ -145,7 +172,10 @@ def angles(means: Tensor) -> Tensor:
 
 
 def non_true_spread(logits: Tensor, y: Tensor) -> float:
-    """Compute the mean over images of the variance over the K - 1 non-true softmax values, divided by K - 1, (N, K), (N,) -> scalar."""
+    """Compute the mean over images of the variance over the K - 1 non-true softmax values, divided by K - 1.
+
+    (N, K), (N,) -> scalar.
+    """
     non_true = ~functional.one_hot(y, logits.shape[1]).bool()
     values = logits.double().softmax(1)[non_true].view(len(y), -1)  # (N, K - 1)
     return float(values.var(1, correction=0).mean())

@@ -1,8 +1,10 @@
 """Max-Mahalanobis center loss (MMC): the squared distance to the own, fixed mean, and nothing else.
 
-Pang, Xu, Dong, Du, Chen, Zhu, "Rethinking softmax cross-entropy loss for adversarial robustness", ICLR 2020, arXiv 1905.10626.
+Pang, Xu, Dong, Du, Chen, Zhu, "Rethinking softmax cross-entropy loss for adversarial robustness", ICLR 2020,
+arXiv 1905.10626.
 
-L = |f - mu_y|^2, averaged over the batch. Means, logits -|f - mu_k|^2 and likelihood are those of `gmbench.models.mmlda`.
+L = |f - mu_y|^2, averaged over the batch. Means, logits -|f - mu_k|^2 and likelihood are those of
+`gmbench.models.mmlda`.
 """
 
 from torch import Tensor

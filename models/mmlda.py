@@ -1,9 +1,11 @@
-"""Max-Mahalanobis linear discriminant analysis (MMLDA): cross-entropy on distances to fixed means, the vertices of a simplex.
+"""Max-Mahalanobis linear discriminant analysis (MMLDA).
+
+cross-entropy on distances to fixed means, the vertices of a simplex.
 
 Pang, Du, Zhu, "Max-Mahalanobis linear discriminant analysis networks", ICML 2018, arXiv 1802.09308.
 
-Features are to follow sum_k 1/K N(mu_k, I), the mixture whose means, all of length ``scale``, are as far apart as can be. The logits are
--|f - mu_k|^2, without the 1/2 of that density; the likelihood has it.
+Features are to follow sum_k 1/K N(mu_k, I), the mixture whose means, all of length ``scale``, are as far
+apart as can be. The logits are -|f - mu_k|^2, without the 1/2 of that density; the likelihood has it.
 """
 
 from torch import Tensor

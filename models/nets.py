@@ -16,36 +16,53 @@ NETS: Registry[nn.Module] = Registry("net")
 
 @NETS.register("mnist-conv6")
 def mnist_conv6(features: int = 100) -> nn.Module:
-    """Build the MNIST net of the GM-loss code: six 5x5 convolutions (32, 32, 64, 64, 128, 128), PReLU, one linear layer.
+    """Build the MNIST net of the GM-loss code.
+
+    Six 5x5 convolutions (32, 32, 64, 64, 128, 128), PReLU, one linear layer.
 
     Wan et al., TPAMI 2023, arXiv 2011.09066. No activation on the features. (B, 1, 28, 28) -> (B, D)
     """
     return nn.Sequential(
-        *_stage(1, 32, kernel=5), *_stage(32, 64, kernel=5), *_stage(64, 128, kernel=5), nn.Flatten(), nn.Linear(128 * 3 * 3, features)
+        *_stage(1, 32, kernel=5),
+        *_stage(32, 64, kernel=5),
+        *_stage(64, 128, kernel=5),
+        nn.Flatten(),
+        nn.Linear(128 * 3 * 3, features),
     )
 
 
 @NETS.register("mnist-conv3")
 def mnist_conv3(features: int = 64) -> nn.Module:
-    """Build a smaller, differently shaped net for MNIST: three strided 3x3 convolutions with batch norm and ReLU.
+    """Build a smaller, differently shaped net for MNIST.
+
+    Three strided 3x3 convolutions with batch norm and ReLU.
 
     The surrogate of the transfer attacks: nothing of the victims' architecture. (B, 1, 28, 28) -> (B, D)
     """
     layers: list[nn.Module] = []
     for inputs, width in ((1, 32), (32, 64), (64, 128)):
-        layers += [nn.Conv2d(inputs, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [
+            nn.Conv2d(inputs, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
 
 
 @NETS.register("digits-conv4")
 def digits_conv4(features: int = 32) -> nn.Module:
     """Build a small net for scikit-learn's digits, the MNIST net's plan in small. (B, 1, 8, 8) -> (B, D)."""
-    return nn.Sequential(*_stage(1, 16, kernel=3), *_stage(16, 32, kernel=3), nn.Flatten(), nn.Linear(32 * 2 * 2, features))
+    return nn.Sequential(
+        *_stage(1, 16, kernel=3), *_stage(16, 32, kernel=3), nn.Flatten(), nn.Linear(32 * 2 * 2, features)
+    )
 
 
 @NETS.register("digits-mlp")
 def digits_mlp(features: int = 64) -> nn.Module:
-    """Build a perceptron for scikit-learn's digits: the surrogate of the transfer attacks. (B, 1, 8, 8) -> (B, D)."""
+    """Build a perceptron for scikit-learn's digits: the surrogate of the transfer attacks.
+
+    (B, 1, 8, 8) -> (B, D).
+    """
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, features), nn.ReLU())
 
 
@@ -53,14 +70,16 @@ def digits_mlp(features: int = 64) -> nn.Module:
 def cifar_resnet20(features: int = 64) -> nn.Module:
     """Build ResNet-20 for CIFAR-10 with shortcuts that need no weights (option A), up to its average pooling.
 
-    He, Zhang, Ren, Sun, CVPR 2016, arXiv 1512.03385, section 4.2; the GM-loss code takes its 64 pooled values as features. Initialised as
-    there (Kaiming, fan in). (B, 3, 32, 32) -> (B, 64)
+    He, Zhang, Ren, Sun, CVPR 2016, arXiv 1512.03385, section 4.2; the GM-loss code takes its 64 pooled values
+    as features. Initialised as there (Kaiming, fan in). (B, 3, 32, 32) -> (B, 64)
 
     Raises:
         ValueError: Other than 64 features; "cifar-resnet20-fc" has any number.
     """
     if features != 64:
-        raise ValueError(f"expected features of cifar-resnet20 to be 64, got {features}; cifar-resnet20-fc has any number")
+        raise ValueError(
+            f"expected features of cifar-resnet20 to be 64, got {features}; cifar-resnet20-fc has any number"
+        )
     layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
     for inputs, width, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
         layers += [Block(inputs, width, stride), Block(width, width, 1), Block(width, width, 1)]
@@ -73,7 +92,10 @@ def cifar_resnet20(features: int = 64) -> nn.Module:
 
 @NETS.register("cifar-resnet20-fc")
 def cifar_resnet20_fc(features: int = 10) -> nn.Module:
-    """Build ResNet-20 with one more linear layer, for losses that fix the number of features. (B, 3, 32, 32) -> (B, D)."""
+    """Build ResNet-20 with one more linear layer, for losses that fix the number of features.
+
+    (B, 3, 32, 32) -> (B, D).
+    """
     return nn.Sequential(cifar_resnet20(), nn.Linear(64, features))
 
 
@@ -92,7 +114,9 @@ def cifar_conv6(features: int = 128) -> nn.Module:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut that drops pixels and adds channels of zeros (He et al., CVPR 2016, option A).
+    """Two 3x3 convolutions beside a shortcut that drops pixels and adds channels of zeros.
+
+    He et al., CVPR 2016, option A.
 
     (B, C, H, W) -> (B, width, H / stride, W / stride)
     """
@@ -107,12 +131,18 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
-        shortcut = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added)) if self.added else x
+        shortcut = (
+            functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
+            if self.added
+            else x
+        )
         return functional.relu(out + shortcut)
 
 
 class PReLU(nn.PReLU):
-    """PReLU with one slope. On a CPU it takes the kernel of leaky_relu, which gives the same bits, and its own gradient of the slope.
+    """PReLU with one slope. On a CPU it takes the kernel of leaky_relu.
+
+    Which gives the same bits, and its own gradient of the slope.
 
     torch's PReLU differentiates by the slope one pixel at a time, also where it is frozen, which is slow.
     """

@@ -1,7 +1,10 @@
-"""Softmax cross-entropy on adversarial images: the baseline that any claim of robustness without adversarial training has to face.
+"""Softmax cross-entropy on adversarial images.
 
-Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR 2018, arXiv 1706.06083,
-equation 2.1. The default of one step of 1.25 eps from a random start is Wong, Rice, Kolter, ICLR 2020, arXiv 2001.03994.
+The baseline that any claim of robustness without adversarial training has to face.
+
+Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR
+2018, arXiv 1706.06083, equation 2.1. The default of one step of 1.25 eps from a random start is Wong, Rice,
+Kolter, ICLR 2020, arXiv 2001.03994.
 """
 
 from .adversarial import AdversarialHead, Adversary
@@ -24,6 +27,14 @@ class PGDAT(AdversarialHead, Softmax):
         warm_up: Share of the training over which eps grows.
     """
 
-    def __init__(self, features: int, classes: int, eps: float = 0.3, steps: int = 1, step: float = 1.25, warm_up: float = 0.3) -> None:
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        eps: float = 0.3,
+        steps: int = 1,
+        step: float = 1.25,
+        warm_up: float = 0.3,
+    ) -> None:
         super().__init__(features, classes)
         self.adversary = Adversary(eps, steps, step, warm_up)

@@ -1,9 +1,11 @@
-"""Reverse cross-entropy (RCE): the wrong classes share the probability evenly, and the least probable class is the answer.
+"""Reverse cross-entropy (RCE).
+
+The wrong classes share the probability evenly, and the least probable class is the answer.
 
 Pang, Du, Dong, Zhu, "Towards robust detection of adversarial examples", NeurIPS 2018, arXiv 1706.00633.
 
-With p = softmax(z): L = -1/(K-1) sum_{k != y} log p_k, and the test takes argmin_k p_k. The logits here are -z, so that argmax is right and
-their softmax is the reversed prediction that the paper tests with.
+With p = softmax(z): L = -1/(K-1) sum_{k != y} log p_k, and the test takes argmin_k p_k. The logits here are
+-z, so that argmax is right and their softmax is the reversed prediction that the paper tests with.
 """
 
 from typing import cast

@@ -39,15 +39,16 @@ class Recipe(BaseModel):
         epochs: Passes over the training split.
         batch: Images per step.
         lr: Highest learning rate.
-        drops: Shares of the training, each in (0, 1), at which the learning rate is multiplied by ``drop``; with none, it follows a
-            one-cycle schedule.
+        drops: Shares of the training, each in (0, 1), at which the learning rate is multiplied by ``drop``;
+            with none, it follows a one-cycle schedule.
         drop: See ``drops``, in (0, 1].
         weight_decay: On every parameter.
         clip: Largest gradient norm of a step; longer ones are shortened to it; None for no limit.
         padding: Pixels of the random shift, 0 for none.
         flip: Whether an image is mirrored left to right half of the time.
         bf16: Whether the network computes in bfloat16 where the processor has it; the head never does.
-        weights: Type that the trained parameters are rounded to and stored in, at half the size; buffers keep theirs.
+        weights: Type that the trained parameters are rounded to and stored in, at half the size; buffers keep
+            theirs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +83,8 @@ def load_recipe(name: str) -> Recipe:
     """Read a recipe by name or path.
 
     Raises:
-        ValueError: No such recipe, net, loss or option, no TOML or none that can be read, or a key is misspelt, missing or out of range.
+        ValueError: No such recipe, net, loss or option, no TOML or none that can be read, or a key is
+            misspelt, missing or out of range.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -100,7 +102,8 @@ def load_recipe(name: str) -> Recipe:
         raise ValueError(f"{path.name}: {explain(error, Recipe)}") from None
     try:
         with torch.random.fork_rng(devices=[]):
-            build_classifier(recipe, classes=max(recipe.features, 2))  # every loss takes so many; the data's own number comes later
+            # every loss takes so many; the data's own number comes later
+            build_classifier(recipe, classes=max(recipe.features, 2))
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path.name}: {error}") from None
     return recipe

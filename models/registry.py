@@ -1,7 +1,8 @@
 """Names for the things a suite or a recipe can ask for: one decorator, one file.
 
-``REGISTRY = Registry("attack")`` in a package, ``@REGISTRY.register("fgsm")`` on a class in any module of that package, and
-`import_modules` in the package's ``__init__`` so that putting a file in place is all it takes to have it listed.
+``REGISTRY = Registry("attack")`` in a package, ``@REGISTRY.register("fgsm")`` on a class in any module of
+that package, and `import_modules` in the package's ``__init__`` so that putting a file in place is all it
+takes to have it listed.
 """
 
 import difflib
@@ -68,8 +69,12 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
         parameters = inspect.signature(factory).parameters
         for option in options:
             if option not in parameters:
-                check_known(f"option of {self.kind} '{name}'", option, set(parameters) - self.given, ValueError)
-        required = {key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+                check_known(
+                    f"option of {self.kind} '{name}'", option, set(parameters) - self.given, ValueError
+                )
+        required = {
+            key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+        }
         if missing := sorted(required - set(options)):
             raise ValueError(f"expected {self.kind} '{name}' to be given {', '.join(missing)}")
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
@@ -89,7 +94,10 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
 
 
 def _check_type(what: str, value: object, kind: Any) -> None:
-    """Raise unless ``value`` has the type that the factory asks for; an integer does for a float, a string does for neither."""
+    """Raise unless ``value`` has the type that the factory asks for.
+
+    An integer does for a float, a string does for neither.
+    """
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError:
@@ -102,7 +110,11 @@ def check_known(kind: str, name: str, known: Iterable[str], error: type[Exceptio
     if name in names:
         return
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    others = f"known: {', '.join(names) or 'none'}" if len(names) <= MANY else f"there are {len(names)}, gmbench list shows them"
+    others = (
+        f"known: {', '.join(names) or 'none'}"
+        if len(names) <= MANY
+        else f"there are {len(names)}, gmbench list shows them"
+    )
     hint = f"did you mean '{near[0]}'?" if near else others
     raise error(f"no {kind} named '{name}'; {hint}")
 

@@ -1,9 +1,11 @@
 """TRADES: cross-entropy on the clean image and a penalty for what a perturbation moves.
 
-Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, "Theoretically principled trade-off between robustness and accuracy", ICML 2019, arXiv
-1901.08573, equation 5: L = CE(f(x), y) + weight * max KL(p(x) || p(x')) inside the ball. The adversary ascends that KL with p(x) held
-fixed. Different from the authors' code: it starts at a random point of the ball, not .001 beside the image, because one step from there
-is taken along a vanishing gradient; and networks stay in training mode while it climbs.
+Zhang, Yu, Jiao, Xing, El Ghaoui, Jordan, "Theoretically principled trade-off between robustness and
+accuracy", ICML 2019, arXiv
+1901.08573, equation 5: L = CE(f(x), y) + weight * max KL(p(x) || p(x')) inside the ball. The adversary
+ascends that KL with p(x) held fixed. Different from the authors' code: it starts at a random point of the
+ball, not .001 beside the image, because one step from there is taken along a vanishing gradient; and networks
+stay in training mode while it climbs.
 """
 
 from collections.abc import Callable
@@ -48,10 +50,19 @@ class TRADES(Softmax):
         self.weight = weight
         self.adversary = Adversary(eps, steps, step, warm_up)
 
-    def training_loss(self, features: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, progress: float, generator: Generator) -> Tensor:
+    def training_loss(
+        self,
+        features: Callable[[Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        progress: float,
+        generator: Generator,
+    ) -> Tensor:
         logits = self(features(x))
         target = logits.detach().log_softmax(1)
-        x_adv = self.adversary.perturb(lambda images: _divergence(self(features(images)), target), x, progress, generator)
+        x_adv = self.adversary.perturb(
+            lambda images: _divergence(self(features(images)), target), x, progress, generator
+        )
         penalty = _divergence(self(features(x_adv)), logits.log_softmax(1)).mean()
         return functional.cross_entropy(logits, y) + self.weight * penalty
 

@@ -1,7 +1,8 @@
 """Trains a classifier from a recipe: SGD with Nesterov momentum, data in memory, resumable.
 
-A training is a pure function of (recipe, data, seed) on one machine: the order and the shifts of an epoch are drawn from (seed, epoch), and
-the state is saved after each epoch, so a killed training goes on to the weights that it would have had.
+A training is a pure function of (recipe, data, seed) on one machine: the order and the shifts of an epoch are
+drawn from (seed, epoch), and the state is saved after each epoch, so a killed training goes on to the weights
+that it would have had.
 """
 
 import contextlib
@@ -74,12 +75,14 @@ def train(
         classes: K.
         seed: Decides initial weights, order and shifts.
         device: Where to compute.
-        state: File in which to keep the state after each epoch and from which to continue; None keeps nothing.
+        state: File in which to keep the state after each epoch and from which to continue; None keeps
+            nothing.
         report: Called after each step.
 
     Raises:
         Diverged: The loss became NaN or infinite.
-        ValueError: The loss does not take so many classes or the net no such images, or the state is damaged or of another recipe or seed.
+        ValueError: The loss does not take so many classes or the net no such images, or the state is damaged
+            or of another recipe or seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -98,7 +101,8 @@ def train(
     x, y = x.to(device), y.to(device)
     steps_per_epoch = math.ceil(len(x) / recipe.batch)
     steps = steps_per_epoch * recipe.epochs
-    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json(exclude={'source'})}"  # where a setting is from trains nothing
+    # where a setting is from trains nothing
+    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json(exclude={'source'})}"
     first, seconds = _restore(state, of, classifier, optimiser)
     classifier.train()
 
@@ -122,7 +126,8 @@ def train(
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(
-                    f"expected the loss to stay finite, got {value} in epoch {epoch + 1}, step {number + 1}; lower lr (now {recipe.lr:g})"
+                    f"expected the loss to stay finite, got {value} in epoch {epoch + 1}, step {number + 1}; "
+                    f"lower lr (now {recipe.lr:g})"
                 )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -152,7 +157,10 @@ def one_cycle(progress: float) -> float:
 
 
 def shifted(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to ``padding`` pixels either way, (B, C, H, W) -> (B, C, H, W); what comes in is 0."""
+    """Shift each image by up to ``padding`` pixels either way.
+
+    (B, C, H, W) -> (B, C, H, W); what comes in is 0.
+    """
     if padding == 0:
         return x
     batch, _, height, width = x.shape
@@ -160,7 +168,9 @@ def shifted(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     rows, columns = torch.randint(0, 2 * padding + 1, (2, batch, 1, 1), generator=generator).to(x.device)
     rows = rows + torch.arange(height, device=x.device).view(1, -1, 1)
     columns = columns + torch.arange(width, device=x.device).view(1, 1, -1)
-    return padded.permute(0, 2, 3, 1)[torch.arange(batch, device=x.device).view(-1, 1, 1), rows, columns].permute(0, 3, 1, 2)
+    return padded.permute(0, 2, 3, 1)[
+        torch.arange(batch, device=x.device).view(-1, 1, 1), rows, columns
+    ].permute(0, 3, 1, 2)
 
 
 def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -171,7 +181,10 @@ def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def accuracy(classifier: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float:
-    """Compute the share of images (N, C, H, W), uint8, that the classifier, in evaluation mode, gives their class."""
+    """Compute the share of images (N, C, H, W), uint8, that the classifier, in evaluation mode.
+
+    Gives their class.
+    """
     device = next(classifier.parameters()).device
     right = sum(
         int((classifier(images.to(device).float() / 255).argmax(1) == labels.to(device)).sum())
@@ -197,7 +210,9 @@ def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator
     """One group for each learning rate; ``highest_lr`` is what the schedule scales."""
     factors = {f"head.{name}": factor for name, factor in head.learning_rates().items()}
     for factor in sorted({1.0, *factors.values()}):
-        parameters = [value for name, value in classifier.named_parameters() if factors.get(name, 1.0) == factor]
+        parameters = [
+            value for name, value in classifier.named_parameters() if factors.get(name, 1.0) == factor
+        ]
         if parameters:
             yield {"params": parameters, "highest_lr": lr * factor}
 
@@ -208,40 +223,67 @@ def _try(classifier: Classifier, recipe: Recipe, x: Tensor) -> None:
     channels = x.shape[1]
     if {len(recipe.mean), len(recipe.std)} - {1, channels}:
         told = f"{len(recipe.mean)} means and {len(recipe.std)} stds"
-        raise ValueError(f"expected {recipe.name} to have one mean and std, or one per channel ({channels}), got {told}")
+        raise ValueError(
+            f"expected {recipe.name} to have one mean and std, or one per channel ({channels}), got {told}"
+        )
     try:
         classifier.eval()(x.float() / 255)
     except RuntimeError as error:
-        raise ValueError(f"expected net '{recipe.net}' to take images of shape {tuple(x.shape[1:])}: {first_line(error)}") from None
+        raise ValueError(
+            f"expected net '{recipe.net}' to take images of shape {tuple(x.shape[1:])}: {first_line(error)}"
+        ) from None
 
 
 @torch.no_grad()
 def _round_to_half(classifier: Classifier) -> None:
-    """Round the parameters to what float16 can hold, so that all that is measured is what is stored; the type stays."""
+    """Round the parameters to what float16 can hold, so that all that is measured is what is stored.
+
+    The type stays.
+    """
     for value in classifier.parameters():
         value.copy_(value.half())
 
 
-def _save(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer, epochs: int, seconds: float) -> None:
+def _save(
+    state: Path | None,
+    of: str,
+    classifier: Classifier,
+    optimiser: torch.optim.Optimizer,
+    epochs: int,
+    seconds: float,
+) -> None:
     if state is None:
         return
     state.parent.mkdir(parents=True, exist_ok=True)
     temporary = state.with_suffix(".tmp")
     done = {"epochs": epochs, "seconds": seconds}
-    torch.save({"of": of, "classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), **done}, temporary)
+    torch.save(
+        {"of": of, "classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), **done},
+        temporary,
+    )
     temporary.replace(state)
 
 
-def _restore(state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    """Load the state, if there is one, and tell how many epochs are done in how many seconds; ``of``: what it must be the state of."""
+def _restore(
+    state: Path | None, of: str, classifier: Classifier, optimiser: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Load the state, if there is one, and tell how many epochs are done in how many seconds.
+
+    ``of``: what it must be the state of.
+    """
     if state is None or not state.exists():
         return 0, 0.0
     try:
         saved = torch.load(state, weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-        raise ValueError(f"expected {state} to be the state of a training, got a damaged file; remove it to start afresh") from None
+        raise ValueError(
+            f"expected {state} to be the state of a training, got a damaged file; remove it to start afresh"
+        ) from None
     if saved.get("of") != of:
-        raise ValueError(f"expected {state} to be the state of this training, got one of another recipe or seed; remove it to start afresh")
+        raise ValueError(
+            f"expected {state} to be the state of this training, got one of another recipe or seed; remove "
+            "it to start afresh"
+        )
     classifier.load_state_dict(saved["classifier"])
     optimiser.load_state_dict(saved["optimiser"])
     return int(saved["epochs"]), float(saved["seconds"])

@@ -13,6 +13,7 @@ from gmbench.benchmark.data import ImageSet, load_data
 def data(name: str, split: str) -> ImageSet:
     """Load a split; where a user has not these data, the test is skipped."""
     root = os.environ.get("GMBENCH_DATA", "")
-    if (name != "digits" and not root) or (name == "cifar10-jpeg" and not Path(root, name).is_dir()):  # nobody can download that one
+    # nobody can download that one
+    if (name != "digits" and not root) or (name == "cifar10-jpeg" and not Path(root, name).is_dir()):
         pytest.skip(f"needs {name}: set GMBENCH_DATA to the folder that has it")
     return load_data(name, split)

@@ -1,4 +1,7 @@
-"""The walls between the packages, checked over the source: models <- attacks, models <- detectors, all <- benchmark."""
+"""The walls between the packages, checked over the source.
+
+Models <- attacks, models <- detectors, all <- benchmark.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -33,7 +36,11 @@ def test_every_package_is_checked() -> None:
         ("models/lgm.py", "from .. import benchmark", "models imports benchmark"),
         ("attacks/pgd.py", "from ..detectors import MSP", "attacks imports detectors"),
         ("attacks/pgd.py", "from ..benchmark import judge", "attacks imports benchmark"),
-        ("attacks/pgd.py", "if TYPE_CHECKING:\n    from ..benchmark import judge", "attacks imports benchmark"),
+        (
+            "attacks/pgd.py",
+            "if TYPE_CHECKING:\n    from ..benchmark import judge",
+            "attacks imports benchmark",
+        ),
         ("detectors/msp.py", "from ..attacks import FGSM", "detectors imports attacks"),
         ("detectors/msp.py", "def fit():\n    from ..benchmark import judge", "detectors imports benchmark"),
         ("benchmark/cli.py", "from .. import FGSM", "benchmark imports FGSM"),
@@ -54,9 +61,15 @@ def test_breach_is_seen(module: str, source: str, breach: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("attacks/pgd.py", "import torch\nfrom . import losses\nfrom .fgsm import FGSM\nfrom ..models import Classifier"),
+        (
+            "attacks/pgd.py",
+            "import torch\nfrom . import losses\nfrom .fgsm import FGSM\nfrom ..models import Classifier",
+        ),
         ("benchmark/cli.py", "from .. import attacks, detectors, models\nfrom ..detectors.msp import MSP"),
-        ("attacks/torchattacks_fgsm.py", "import torchattacks\nfrom torchattacks.attacks import fgsm\nimport modelscope"),
+        (
+            "attacks/torchattacks_fgsm.py",
+            "import torchattacks\nfrom torchattacks.attacks import fgsm\nimport modelscope",
+        ),
     ],
 )
 def test_allowed_imports_pass(module: str, source: str) -> None:
@@ -64,13 +77,20 @@ def test_allowed_imports_pass(module: str, source: str) -> None:
 
 
 def breaches(module: Path, source: str) -> Iterator[str]:
-    """Say which imports of ``module`` (its path from the root) break a wall, wherever in the source they stand."""
+    """Say which imports of ``module`` (its path from the root) break a wall.
+
+    Wherever in the source they stand.
+    """
     package = module.parts[0]
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
         level = node.level if isinstance(node, ast.ImportFrom) else 0
-        written = [node.module] if isinstance(node, ast.ImportFrom) and node.module else [alias.name for alias in node.names]
+        written = (
+            [node.module]
+            if isinstance(node, ast.ImportFrom) and node.module
+            else [alias.name for alias in node.names]
+        )
         for name in written:
             if level == 0 and name.split(".")[0] in {"gmbench", *MAY_IMPORT}:
                 yield f"{module}:{node.lineno}: imports {name} by its full name"

@@ -14,7 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "attacks", "detectors", "benchmark")
-MODULES = sorted(f"gmbench.{package}.{path.stem}" for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+MODULES = sorted(
+    f"gmbench.{package}.{path.stem}" for package in PACKAGES for path in (ROOT / package).glob("*.py")
+)
 
 IMPORT_ALL = """
 import importlib, sys
@@ -27,8 +29,18 @@ for module in sys.argv[1:]:
 
 def test_every_module_imports_anywhere_without_extras_and_in_silence(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "__init__.py").write_text("raise ImportError('a user\\'s own models/ was taken for gmbench.models')")
-    done = python(tmp_path, "-W", "error", "-c", IMPORT_ALL, "gmbench", *(name.removesuffix(".__init__") for name in MODULES))
+    (tmp_path / "models" / "__init__.py").write_text(
+        "raise ImportError('a user\\'s own models/ was taken for gmbench.models')"
+    )
+    done = python(
+        tmp_path,
+        "-W",
+        "error",
+        "-c",
+        IMPORT_ALL,
+        "gmbench",
+        *(name.removesuffix(".__init__") for name in MODULES),
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -44,7 +56,18 @@ def test_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, source)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
-    built = python(source, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path), ".")
+    built = python(
+        source,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        str(tmp_path),
+        ".",
+    )
     assert built.returncode == 0, built.stderr
     [wheel] = tmp_path.glob("*.whl")
     expected = {
@@ -61,12 +84,17 @@ def test_constraints_pin_every_named_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     pinned = {_canonical(name) for name in pins}
-    named = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    named = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
     assert {_canonical(name) for name in named} <= pinned
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
 def _canonical(requirement: str) -> str:

@@ -27,7 +27,9 @@ def block(name: str) -> list[str]:
     return [row for row in rows if "---" not in row]
 
 
-@pytest.mark.parametrize(("name", "suite", "least"), [("headline", "mnist-v2", 10), ("cifar10", "cifar10-jpeg-v1", 15)])
+@pytest.mark.parametrize(
+    ("name", "suite", "least"), [("headline", "mnist-v2", 10), ("cifar10", "cifar10-jpeg-v1", 15)]
+)
 def test_every_number_of_a_table_stands_in_the_results(name: str, suite: str, least: int) -> None:
     published = (ROOT / "results" / suite / "README.md").read_text().splitlines()
     rows = block(name)
@@ -59,7 +61,9 @@ def test_results_are_those_of_the_committed_models(suite: str) -> None:
 @pytest.mark.parametrize("suite", PUBLISHED)
 def test_the_committed_weights_give_the_published_margins(suite: str) -> None:
     """On twenty clean images: an accuracy hardly tells one training from another, a margin does."""
-    samples = pd.read_parquet(ROOT / "results" / suite / "samples.parquet", columns=["model", "split", "attack", "id", "margin"])
+    samples = pd.read_parquet(
+        ROOT / "results" / suite / "samples.parquet", columns=["model", "split", "attack", "id", "margin"]
+    )
     clean = samples[(samples["split"] == "test") & (samples["attack"] == "clean")]
     images = data(load_suite(suite).data, "test").head(20)
     own = torch.nn.functional.one_hot(images.y, images.classes).bool()
@@ -100,7 +104,10 @@ def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
             "--models",
             "digits-lgm-s0",
         ]
-        app([*command, "--store", str(tmp_path / "store"), "--results", str(tmp_path / file.stem)], standalone_mode=False)
+        app(
+            [*command, "--store", str(tmp_path / "store"), "--results", str(tmp_path / file.stem)],
+            standalone_mode=False,
+        )
         board = pd.read_csv(tmp_path / file.stem / "digits-v1+knn-on-softmax-narrowed" / "leaderboard.csv")
         assert {"knn-on-softmax", "digits-lgm-s0"} == set(board["model"])
         assert "own" in set(board["detector"])

@@ -15,13 +15,13 @@ CLASSES = 4
 
 @pytest.fixture
 def linear() -> Callable[..., tuple[Classifier, Tensor, Tensor]]:
-    """Builds a classifier with linear boundaries and images at one exact distance from the nearest of them."""
+    """Builds a classifier with linear boundaries and images at one exact distance from the nearest."""
     return build_linear
 
 
 @pytest.fixture
 def conv() -> Callable[..., tuple[Classifier, Tensor, Tensor]]:
-    """Builds a convolutional classifier with large margins and images of which half of the pixels are exactly 0 or 1."""
+    """Builds a convolutional classifier with large margins and images with half of the pixels 0 or 1."""
     return build_conv
 
 
@@ -42,11 +42,15 @@ class AnyShape(Classifier):
         return features
 
 
-def build_linear(batch: int, shape: tuple[int, ...], norm: str, distance: float, margin: float = 10.0) -> tuple[Classifier, Tensor, Tensor]:
-    """A mixture whose means lie on orthogonal axes around mid-grey: z_y - z_k = s^2 (x - 1/2) (d_y - d_k), exactly linear.
+def build_linear(
+    batch: int, shape: tuple[int, ...], norm: str, distance: float, margin: float = 10.0
+) -> tuple[Classifier, Tensor, Tensor]:
+    """A mixture whose means lie on orthogonal axes around mid-grey.
 
-    The axes are Hadamard's, in an order of the pixels drawn at random: every two classes are equally far apart, in Linf as in L2, so that
-    the class with the next highest logit is the nearest.
+    z_y - z_k = s^2 (x - 1/2) (d_y - d_k), exactly linear.
+
+    The axes are Hadamard's, in an order of the pixels drawn at random: every two classes are equally far
+    apart, in Linf as in L2, so that the class with the next highest logit is the nearest.
 
     Args:
         batch: Number of images.
@@ -57,7 +61,9 @@ def build_linear(batch: int, shape: tuple[int, ...], norm: str, distance: float,
     """
     generator = torch.Generator().manual_seed(7)
     pixels = math.prod(shape)
-    hadamard = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=torch.float64)
+    hadamard = torch.tensor(
+        [[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=torch.float64
+    )
     axes = hadamard.repeat(1, pixels // 4)[:, torch.randperm(pixels, generator=generator)] / pixels**0.5
     y = torch.arange(batch) % CLASSES
     noise = torch.randn(batch, pixels, generator=generator, dtype=torch.float64) / pixels**0.5
@@ -79,7 +85,9 @@ def build_linear(batch: int, shape: tuple[int, ...], norm: str, distance: float,
     return classifier, x, y
 
 
-def build_conv(batch: int, channels: int = 1, margin: float = 300.0, binary: bool = False) -> tuple[Classifier, Tensor, Tensor]:
+def build_conv(
+    batch: int, channels: int = 1, margin: float = 300.0, binary: bool = False
+) -> tuple[Classifier, Tensor, Tensor]:
     """A mixture whose means are the features of four random images; the images to attack lie near these.
 
     Args:
@@ -91,7 +99,14 @@ def build_conv(batch: int, channels: int = 1, margin: float = 300.0, binary: boo
     with torch.random.fork_rng():
         torch.manual_seed(11)
         last = nn.Linear(8 * 36, 8)
-        net = nn.Sequential(nn.Conv2d(channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Tanh(), nn.Dropout(0.5), nn.Flatten(), last)
+        net = nn.Sequential(
+            nn.Conv2d(channels, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.Tanh(),
+            nn.Dropout(0.5),
+            nn.Flatten(),
+            last,
+        )
         prototypes = (torch.rand(CLASSES, channels, 6, 6, dtype=torch.float64) * 2 - 0.5).clamp(0, 1)
         prototypes = prototypes.round() if binary else prototypes
         noise = 0.02 * torch.randn(batch, channels, 6, 6, dtype=torch.float64)

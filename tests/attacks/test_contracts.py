@@ -51,12 +51,16 @@ ASKS_NOTHING = {"uniform-noise"}
 
 REACH = {
     "likelihood-fgsm": 2.0,  # climbs towards a mean, not away from the true one
-    "torchattacks-square": 3.0,  # its squares never reach the last row and column, and one square serves all images
+    # its squares never reach the last row and column, and one square serves all images
+    "torchattacks-square": 3.0,
 }
 """How many times the minimal perturbation an attack may need on a linear model; 1.25 where it is not said."""
 
 IMAGES_ONLY = {"square", "torchattacks-square", "torchattacks-pgd"}
-"""Attacks that need (B, C, H, W): squares have two dimensions, and torchattacks' PGD writes out four in L2."""
+"""Attacks that need (B, C, H, W).
+
+Squares have two dimensions, and torchattacks' PGD writes out four in L2.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ class Case:
 
     def build(self, **options: Any) -> Attack:
         if self.name.startswith("torchattacks-"):
-            pytest.importorskip("torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'")
+            pytest.importorskip(
+                "torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'"
+            )
         return ATTACKS.build(self.name, **{**FAST.get(self.name, {}), **self.options, **options})
 
     @property
@@ -88,7 +94,9 @@ def cases() -> Iterator[Case]:
             yield Case(name, norm)
     yield Case("fgsm", "L2", {"loss": "margin"})
     yield Case("pgd", "L2", {"random_start": False, "restarts": 2})
-    yield from (Case("pgd", "Linf", {"loss": loss, "targets": targets}) for loss in LOSSES for targets in (0, 3))
+    yield from (
+        Case("pgd", "Linf", {"loss": loss, "targets": targets}) for loss in LOSSES for targets in (0, 3)
+    )
 
 
 CASES = list(cases())
@@ -97,7 +105,13 @@ ASKING = pytest.mark.parametrize("case", [case for case in CASES if case.name no
 
 
 def attack(
-    case: Case, classifier: Classifier, x: Tensor, y: Tensor, eps: float | None = None, ids: Tensor | None = None, **options: Any
+    case: Case,
+    classifier: Classifier,
+    x: Tensor,
+    y: Tensor,
+    eps: float | None = None,
+    ids: Tensor | None = None,
+    **options: Any,
 ) -> Tensor:
     threat = ThreatModel(case.norm, EPS[case.norm] if eps is None else eps, access=case.access)
     random = SampleRandom.of("contract", torch.arange(len(x)) if ids is None else ids)
@@ -106,7 +120,10 @@ def attack(
 
 
 class Changed(nn.Module):
-    """Another head, its logits and its likelihood scaled and shifted alike; it can count its calls and fail at one of them."""
+    """Another head, its logits and its likelihood scaled and shifted alike.
+
+    It can count its calls and fail at one of them.
+    """
 
     def __init__(self, head: nn.Module, scale: float, shift: float) -> None:
         super().__init__()
@@ -176,7 +193,8 @@ def test_pixels_at_0_and_1_move(case: Case, channels: int, conv: Build) -> None:
 
 
 def ascends_a_margin(case: Case) -> bool:
-    loss = case.options.get("loss", getattr(ATTACKS[case.name], "loss", None))  # a field's default is an attribute of the class
+    # a field's default is an attribute of the class
+    loss = case.options.get("loss", getattr(ATTACKS[case.name], "loss", None))
     return loss in ("margin", "dlr") or case.name in MARGIN_LOSSES
 
 
@@ -186,7 +204,9 @@ def test_shift_of_all_logits_changes_nothing(case: Case, conv: Build) -> None:
     x_adv = attack(case, classifier, x, y)
     assert (x_adv != x).flatten(1).any(1).all()
     for shift in (1000.0, -1000.0, -20_000.0):
-        torch.testing.assert_close(attack(case, changed(classifier, shift=shift), x, y), x_adv, rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            attack(case, changed(classifier, shift=shift), x, y), x_adv, rtol=0, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if ascends_a_margin(case)], ids=str)
@@ -206,13 +226,17 @@ def test_batch_does_not_matter(case: Case, conv: Build) -> None:
     ids = torch.tensor([5, 2, 77, 0])
     whole = attack(case, classifier, x, y, ids=ids)
     for size in (1, 2):
-        parts = [attack(case, classifier, x[i : i + size], y[i : i + size], ids=ids[i : i + size]) for i in range(0, 4, size)]
+        parts = [
+            attack(case, classifier, x[i : i + size], y[i : i + size], ids=ids[i : i + size])
+            for i in range(0, 4, size)
+        ]
         torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-6)
 
 
 def test_only_the_foreign_engine_may_depend_on_the_batch() -> None:
     dependent = {case.name for case in CASES if not case.batch_independent}
-    assert dependent == {"torchattacks-pgd", "torchattacks-cw", "torchattacks-square"}  # traps: global generator, stop on the batch's loss
+    # traps: global generator, stop on the batch's loss
+    assert dependent == {"torchattacks-pgd", "torchattacks-cw", "torchattacks-square"}
 
 
 @EACH
@@ -228,7 +252,9 @@ def test_second_run_gives_the_same_bytes(case: Case, conv: Build) -> None:
 
 @EACH
 @pytest.mark.parametrize(("channels", "dtype"), [(1, torch.float64), (3, torch.float32)])
-def test_result_is_in_the_ball_and_the_box(case: Case, channels: int, dtype: torch.dtype, conv: Build) -> None:
+def test_result_is_in_the_ball_and_the_box(
+    case: Case, channels: int, dtype: torch.dtype, conv: Build
+) -> None:
     classifier, x, y = conv(5, channels)
     classifier, x = classifier.to(dtype), x.to(dtype)
     given = x.clone()
@@ -254,7 +280,11 @@ def test_model_and_random_state_are_left_alone(case: Case, fails: bool, conv: Bu
     classifier.get_parameter("net.0.bias").grad = torch.full((8,), 3.0, dtype=torch.float64)
     head.fail_at, head.calls = ((head.calls + 1) // 2 if fails else 0), 0
     before = state(classifier)
-    expected = pytest.raises(RuntimeError, match="power cut") if fails and case.name not in ASKS_NOTHING else contextlib.nullcontext()
+    expected = (
+        pytest.raises(RuntimeError, match="power cut")
+        if fails and case.name not in ASKS_NOTHING
+        else contextlib.nullcontext()
+    )
     with expected:
         attack(case, classifier, x, y)
     after = state(classifier)
@@ -263,7 +293,9 @@ def test_model_and_random_state_are_left_alone(case: Case, fails: bool, conv: Bu
 
 
 def state(classifier: Classifier) -> dict[str, Any]:
-    found: dict[str, Any] = {f"mode of {name}": module.training for name, module in classifier.named_modules()}
+    found: dict[str, Any] = {
+        f"mode of {name}": module.training for name, module in classifier.named_modules()
+    }
     for name, parameter in classifier.named_parameters():
         found[f"flag of {name}"] = parameter.requires_grad
         found[f"gradient of {name}"] = None if parameter.grad is None else parameter.grad.clone()
@@ -285,15 +317,26 @@ def test_access_is_enforced(case: Case, conv: Build) -> None:
     weaker = {"white-box": ("query", "decision"), "query": ("decision",), "decision": ()}[case.access]
     built = case.build()
     for access in weaker:
-        with Victim(classifier, 2, access) as victim, pytest.raises(AccessError, match=f"expected access .* got {access}"):
-            built(victim, x, y, ThreatModel(case.norm, EPS[case.norm]), random=SampleRandom.of("", torch.arange(2)))
+        with (
+            Victim(classifier, 2, access) as victim,
+            pytest.raises(AccessError, match=f"expected access .* got {access}"),
+        ):
+            built(
+                victim,
+                x,
+                y,
+                ThreatModel(case.norm, EPS[case.norm]),
+                random=SampleRandom.of("", torch.arange(2)),
+            )
 
 
 @EACH
 def test_passes_are_counted(case: Case, conv: Build) -> None:
     classifier, x, y = conv(3)
     with Victim(classifier, 3, case.access) as victim:
-        case.build()(victim, x, y, ThreatModel(case.norm, EPS[case.norm]), random=SampleRandom.of("", torch.arange(3)))
+        case.build()(
+            victim, x, y, ThreatModel(case.norm, EPS[case.norm]), random=SampleRandom.of("", torch.arange(3))
+        )
     assert (victim.forwards > 0).all() == (case.name not in ASKS_NOTHING)
     assert (victim.backwards > 0).all() == (case.access == "white-box")
 
@@ -333,7 +376,13 @@ def test_costs_at_most_what_it_promises(case: Case, conv: Build) -> None:
     classifier, x, y = conv(3)
     with Victim(classifier, len(x), case.access) as victim:
         built = case.build()
-        built(victim, x, y, ThreatModel(case.norm, 0.05, access=case.access), random=SampleRandom.of("cost", torch.arange(3)))
+        built(
+            victim,
+            x,
+            y,
+            ThreatModel(case.norm, 0.05, access=case.access),
+            random=SampleRandom.of("cost", torch.arange(3)),
+        )
     forwards, backwards = built.passes()
     assert int(victim.forwards.max()) <= forwards
     assert int(victim.backwards.max()) <= backwards

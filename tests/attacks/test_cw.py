@@ -55,7 +55,9 @@ def normals(classifier: Classifier, y: Tensor) -> Tensor:
 
 
 def minimal_in_box(x: Tensor, normal: Tensor, margin: Tensor) -> Tensor:
-    """Size of the smallest delta with normal . delta = -margin and x + delta in the box, infinite where there is none.
+    """Size of the smallest delta with normal .
+
+    Delta = -margin and x + delta in the box, infinite where there is none.
 
     By convexity delta is -factor * normal, clipped to the box; the factor is found by bisection.
     """
@@ -74,7 +76,9 @@ def minimal_in_box(x: Tensor, normal: Tensor, margin: Tensor) -> Tensor:
     # In few dimensions the class with the smallest margin need not be the nearest one, so there are two.
     [((1, 3, 4), 2, 1.0), ((3, 8, 8), 10, 1e4), ((1, 28, 28), 10, 1e-3)],
 )
-def test_finds_the_nearest_boundary_of_a_linear_model(samples: int, shape: tuple[int, ...], classes: int, scale: float) -> None:
+def test_finds_the_nearest_boundary_of_a_linear_model(
+    samples: int, shape: tuple[int, ...], classes: int, scale: float
+) -> None:
     classifier, x = linear(shape, scale, classes), 0.4 + 0.2 * images(shape, samples)
     y = predicted(classifier, x)
     exact = (margins(classifier, x, y) / normals(classifier, y).norm(dim=2)).amin(1)
@@ -99,7 +103,10 @@ def test_finds_it_among_pixels_of_exactly_0_and_1() -> None:
 
 
 def gaussian(spread: float) -> tuple[Classifier, Tensor, Tensor]:
-    """A Gaussian mixture over rectified random features of images near ten prototypes; margins grow with the square of the spread."""
+    """A Gaussian mixture over rectified random features of images near ten prototypes.
+
+    Margins grow with the square of the spread.
+    """
     generator = torch.Generator().manual_seed(2)
     prototypes = torch.rand(10, 1, 6, 6, generator=generator).round().double()
     y = torch.arange(20) % 10
@@ -210,7 +217,14 @@ def test_more_searches_find_no_larger_perturbation() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("confidence", -1.0), ("confidence", math.nan), ("binary_steps", 0), ("steps", 0), ("lr", 0.0), ("initial_c", -2.0)],
+    [
+        ("confidence", -1.0),
+        ("confidence", math.nan),
+        ("binary_steps", 0),
+        ("steps", 0),
+        ("lr", 0.0),
+        ("initial_c", -2.0),
+    ],
 )
 def test_a_field_out_of_range_is_named(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"expected {field} to be .*, got {value}"):

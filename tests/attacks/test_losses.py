@@ -1,4 +1,7 @@
-"""The losses against values worked out by hand, with the logits of Gaussian mixtures: all negative, far apart, shifted."""
+"""The losses against values worked out by hand, with the logits of Gaussian mixtures.
+
+All negative, far apart, shifted.
+"""
 
 import math
 
@@ -63,8 +66,13 @@ def test_likelihood_without_a_mixture_is_the_log_posterior() -> None:
     assert value("likelihood", Z, 1, 3) == pytest.approx(-3 - LOG_SUM - 8)
 
 
-@pytest.mark.parametrize(("z", "y", "target", "expected"), [((1.0, 4.0), 1, None, -3.0), ((1.0, 4.0), 1, 0, -3.0), ((1.0, 4.0), 0, 1, 3.0)])
-def test_dlr_of_two_classes_is_the_difference(z: tuple[float, ...], y: int, target: int | None, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("z", "y", "target", "expected"),
+    [((1.0, 4.0), 1, None, -3.0), ((1.0, 4.0), 1, 0, -3.0), ((1.0, 4.0), 0, 1, 3.0)],
+)
+def test_dlr_of_two_classes_is_the_difference(
+    z: tuple[float, ...], y: int, target: int | None, expected: float
+) -> None:
     assert value("dlr", z, y, target) == expected
 
 
@@ -88,9 +96,12 @@ def test_gradient_is_finite_and_right(loss: str, targeted: bool, classes: int) -
 def test_wide_negative_logits_give_finite_gradients(loss: str, dtype: torch.dtype) -> None:
     z = torch.tensor([[-2e4, -1.0, -3e4, -2.5e4]], dtype=dtype, requires_grad=True)
     for target in (None, torch.tensor([2])):
-        (gradient,) = torch.autograd.grad(objective(loss, torch.tensor([1]), target)(Outputs(z, z, z, z)).sum(), z)
+        (gradient,) = torch.autograd.grad(
+            objective(loss, torch.tensor([1]), target)(Outputs(z, z, z, z)).sum(), z
+        )
         assert gradient.isfinite().all()
-        assert (gradient != 0).any() == (loss != "ce" or target is not None)  # cross-entropy saturates, and alone
+        # cross-entropy saturates, and alone
+        assert (gradient != 0).any() == (loss != "ce" or target is not None)
 
 
 def test_margin_of_negative_logits_pulls_exactly_two() -> None:
@@ -125,7 +136,9 @@ def test_ties_are_finite(loss: str) -> None:
 def test_each_sample_has_its_own_value(loss: str) -> None:
     rows = [Z, (0.5, -1.0, 7.0, 2.0), (-9.0, -8.0, -7.0, -6.0)]
     together = objective(loss, torch.tensor([1, 0, 3]))(outputs(*rows))
-    assert together.tolist() == pytest.approx([value(loss, z, y) for z, y in zip(rows, (1, 0, 3), strict=True)])
+    assert together.tolist() == pytest.approx(
+        [value(loss, z, y) for z, y in zip(rows, (1, 0, 3), strict=True)]
+    )
 
 
 def test_unknown_loss_gets_the_nearest_name() -> None:

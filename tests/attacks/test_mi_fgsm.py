@@ -30,7 +30,9 @@ class Wavy(nn.Module):
 
 @pytest.mark.parametrize(("momentum", "step"), [(0.0, 0.5), (0.5, 0.5), (1.0, 0.5), (1.0, None)])
 def test_every_iterate_is_torchattacks(momentum: float, step: float | None) -> None:
-    torchattacks = pytest.importorskip("torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'")
+    torchattacks = pytest.importorskip(
+        "torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'"
+    )
     generator = torch.Generator().manual_seed(0)
     head = nn.Linear(12, 4, dtype=torch.float64)
     nn.init.normal_(head.weight, generator=generator)
@@ -45,7 +47,13 @@ def test_every_iterate_is_torchattacks(momentum: float, step: float | None) -> N
             ours(victim, x, y, ThreatModel("Linf", eps), random=SampleRandom.of("t", torch.arange(len(x))))
 
     # Another library's, and its last image, about which it does not ask.
-    theirs = torchattacks.MIFGSM(classifier.requires_grad_(False), eps=eps, alpha=(step or 1 / steps) * eps, steps=steps, decay=momentum)
+    theirs = torchattacks.MIFGSM(
+        classifier.requires_grad_(False),
+        eps=eps,
+        alpha=(step or 1 / steps) * eps,
+        steps=steps,
+        decay=momentum,
+    )
     last: list[Tensor] = []
     expected = seen_by(classifier, lambda: last.append(theirs(x, y))) + last
     found = seen_by(classifier, run)
@@ -59,7 +67,9 @@ def test_directions_count_alike_whatever_the_size_of_their_gradients(size: float
     """Sums of such entries underflow in float32; of a zero gradient there is no direction, and no NaN."""
     gradient = size * torch.tensor([[[[1.0, -3.0], [0.0, 4.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
     directions = _of_size_one(gradient)
-    torch.testing.assert_close(directions[0].flatten(), torch.tensor([1.0, -3.0, 0.0, 4.0]) / 8, rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        directions[0].flatten(), torch.tensor([1.0, -3.0, 0.0, 4.0]) / 8, rtol=1e-4, atol=0
+    )
     assert not directions[1].any()
 
 
@@ -81,7 +91,10 @@ def test_bad_options(options: dict[str, float], message: str) -> None:
 
 
 def test_momentum_climbs_along_a_narrow_ridge() -> None:
-    """On -(100 (a - b)^2 + (a + b - 2)^2) plain steps of L2 bounce across the ridge; with momentum they get up it."""
+    """On -(100 (a - b)^2 + (a + b - 2)^2) plain steps of L2 bounce across the ridge.
+
+    With momentum they get up it.
+    """
 
     class Ridge(nn.Module):
         def forward(self, features: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ def test_projection_is_the_nearest_point_of_the_ball(name: str, shape: tuple[int
     delta = noise(50, *shape)
     nearest = norm.project(delta, eps)
     assert (norm.size(nearest) <= eps * (1 + 1e-12)).all()
-    for seed in range(1, 20):  # p is nearest in a convex set exactly when no point q of it has (delta - p)(q - p) > 0
+    # p is nearest in a convex set exactly when no point q of it has (delta - p)(q - p) > 0
+    for seed in range(1, 20):
         other = noise(50, *shape, seed=seed)
         other = eps * other / norm.size(other).view(-1, *[1] * len(shape))
         assert (inner(delta - nearest, other - nearest) <= 1e-12).all()
@@ -55,7 +56,12 @@ def test_steepest_reaches_the_dual_norm(name: str, scale: float) -> None:
     direction = NORMS[name].steepest(gradient)
     torch.testing.assert_close(NORMS[name].size(direction), torch.ones(6))
     dual = torch.linalg.vector_norm(gradient.double(), DUAL[name], (1, 2, 3))
-    torch.testing.assert_close(inner(gradient.double(), direction.double()) / dual, torch.ones(6, dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        inner(gradient.double(), direction.double()) / dual,
+        torch.ones(6, dtype=torch.float64),
+        rtol=0,
+        atol=1e-6,
+    )
 
 
 @NAMES
@@ -71,7 +77,8 @@ def test_l2_samples_fill_the_ball_evenly(pixels: int) -> None:
     count, eps = 4000, 0.3
     x = torch.full((count, pixels), 0.5, dtype=torch.float64)
     delta = NORMS["L2"].sample(x, eps, SampleRandom.of("ball", torch.arange(count)))
-    share = (NORMS["L2"].size(delta) / eps) ** pixels  # the share of the volume inside that radius: uniform on [0, 1]
+    # the share of the volume inside that radius: uniform on [0, 1]
+    share = (NORMS["L2"].size(delta) / eps) ** pixels
     assert share.amax() <= 1
     assert (share.sort().values - torch.arange(0.5, count) / count).abs().amax() < 1.95 / math.sqrt(count)
     assert delta.mean(0).abs().amax() < 4 * eps / math.sqrt(count)
@@ -82,7 +89,9 @@ def test_linf_samples_fill_the_cube_evenly() -> None:
     x = torch.full((count, 1, 2, 2), 0.5, dtype=torch.float64)
     delta = NORMS["Linf"].sample(x, eps, SampleRandom.of("cube", torch.arange(count)))
     places = (delta.flatten(1) / eps + 1) / 2
-    assert (places.sort(0).values - (torch.arange(0.5, count) / count).unsqueeze(1)).abs().amax() < 1.95 / math.sqrt(count)
+    assert (
+        places.sort(0).values - (torch.arange(0.5, count) / count).unsqueeze(1)
+    ).abs().amax() < 1.95 / math.sqrt(count)
     assert (torch.corrcoef(places.T) - torch.eye(4)).abs().amax() < 4 / math.sqrt(count)
 
 

@@ -1,4 +1,7 @@
-"""Random numbers that belong to a sample: the published generator, the right distributions, nothing from the neighbours."""
+"""Random numbers that belong to a sample.
+
+The published generator, the right distributions, nothing from the neighbours.
+"""
 
 import math
 
@@ -78,7 +81,9 @@ def test_pieces_are_the_whole() -> None:
 
 def test_uses_and_samples_differ() -> None:
     ids = torch.arange(1000)
-    words = torch.cat([SampleRandom.of(use, ids).uniform(dtype=torch.float64) for use in ("cell 1", "cell 2")])
+    words = torch.cat(
+        [SampleRandom.of(use, ids).uniform(dtype=torch.float64) for use in ("cell 1", "cell 2")]
+    )
     assert len(words.unique()) == 2000
 
 

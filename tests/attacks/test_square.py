@@ -16,7 +16,9 @@ Build = Callable[..., tuple[Classifier, Tensor, Tensor]]
 THREAT = ThreatModel("Linf", 0.2, access="query")
 
 
-def attack(square: Square, classifier: Classifier, x: Tensor, y: Tensor, eps: float = 0.2) -> tuple[Tensor, Victim]:
+def attack(
+    square: Square, classifier: Classifier, x: Tensor, y: Tensor, eps: float = 0.2
+) -> tuple[Tensor, Victim]:
     with Victim(classifier, len(x), "query") as victim:
         random = SampleRandom.of("square", torch.arange(len(x)))
         return square(victim, x, y, ThreatModel("Linf", eps, access="query"), random=random), victim
@@ -70,8 +72,29 @@ def test_square_always_changes_something(channels: int) -> None:
 @pytest.mark.parametrize(
     ("queries", "query", "side"),
     # sqrt(.8 * 784 / 2^n) for 28 x 28 pixels, n as in the authors' schedule
-    [(10_000, query, side) for query, side in ((0, 25), (10, 25), (11, 18), (51, 13), (201, 9), (501, 6), (1001, 4), (2001, 3), (4001, 2))]
-    + [(10_000, 6001, 2), (10_000, 8001, 1), (10_000, 9998, 1), (1000, 1, 25), (1000, 2, 18), (1000, 21, 9), (100, 1, 13)],
+    [
+        (10_000, query, side)
+        for query, side in (
+            (0, 25),
+            (10, 25),
+            (11, 18),
+            (51, 13),
+            (201, 9),
+            (501, 6),
+            (1001, 4),
+            (2001, 3),
+            (4001, 2),
+        )
+    ]
+    + [
+        (10_000, 6001, 2),
+        (10_000, 8001, 1),
+        (10_000, 9998, 1),
+        (1000, 1, 25),
+        (1000, 2, 18),
+        (1000, 21, 9),
+        (100, 1, 13),
+    ],
 )
 def test_schedule_is_the_authors(queries: int, query: int, side: int) -> None:
     assert Square(queries)._side(query, torch.empty(1, 1, 28, 28)) == side
@@ -112,4 +135,6 @@ def test_flat_images_are_refused() -> None:
     x = torch.zeros(2, 36)
     victim = Victim(Classifier(nn.Flatten(), nn.Linear(36, 2)), 2)
     with pytest.raises(ValueError, match=r"expected images to be \(B, C, H, W\) for square, got \(2, 36\)"):
-        Square()(victim, x, torch.zeros(2, dtype=torch.int64), THREAT, random=SampleRandom.of("", torch.arange(2)))
+        Square()(
+            victim, x, torch.zeros(2, dtype=torch.int64), THREAT, random=SampleRandom.of("", torch.arange(2))
+        )

@@ -26,7 +26,9 @@ def test_wrong_values_are_refused(fields: dict[str, object], message: str) -> No
         ThreatModel(**{"norm": "Linf", "eps": 0.1, **fields})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("Linf", 1.0), ("Linf", math.inf), ("L2", 8.0), ("L2", math.inf), ("Linf", 1 / 255)])
+@pytest.mark.parametrize(
+    ("norm", "eps"), [("Linf", 1.0), ("Linf", math.inf), ("L2", 8.0), ("L2", math.inf), ("Linf", 1 / 255)]
+)
 def test_right_values_pass(norm: str, eps: float) -> None:
     threat = ThreatModel(norm, eps)
     assert (threat.norm, threat.eps, threat.access, threat.awareness) == (norm, eps, "white-box", "oblivious")

@@ -19,10 +19,21 @@ ENGINE = [name for name in ATTACKS if name.startswith("torchattacks-")]
 
 @pytest.fixture
 def torchattacks() -> Any:
-    return pytest.importorskip("torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'")
+    return pytest.importorskip(
+        "torchattacks", reason="needs torchattacks: pip install 'gmbench[torchattacks]'"
+    )
 
 
-def attack(name: str, classifier: Classifier, x: Tensor, y: Tensor, norm: str, eps: float, use: str = "", **options: Any) -> Tensor:
+def attack(
+    name: str,
+    classifier: Classifier,
+    x: Tensor,
+    y: Tensor,
+    norm: str,
+    eps: float,
+    use: str = "",
+    **options: Any,
+) -> Tensor:
     built = ATTACKS.build(name, **options)
     with Victim(classifier, len(x)) as victim:
         x_adv = built(victim, x, y, ThreatModel(norm, eps), random=SampleRandom.of(use, torch.arange(len(x))))
@@ -79,12 +90,16 @@ def test_cw_outside_the_ball_is_projected_onto_it(conv: Build) -> None:
     needed = (free - x).flatten(1).norm(dim=1)
     assert accuracy(classifier, free, y) == 0
     x_adv = attack("torchattacks-cw", classifier, x, y, "L2", 0.5 * float(needed.amin()))
-    torch.testing.assert_close((x_adv - x).flatten(1).norm(dim=1), torch.full_like(needed, 0.5 * float(needed.amin())))
+    torch.testing.assert_close(
+        (x_adv - x).flatten(1).norm(dim=1), torch.full_like(needed, 0.5 * float(needed.amin()))
+    )
 
 
 def test_pgd_in_l2_climbs_gradients_below_its_own_constant(torchattacks: Any, conv: Build) -> None:
     classifier, x, y = conv(6)
-    bare = torchattacks.PGDL2(classifier.requires_grad_(False), eps=3.0, alpha=0.5, steps=20, random_start=False)(x, y)
+    bare = torchattacks.PGDL2(
+        classifier.requires_grad_(False), eps=3.0, alpha=0.5, steps=20, random_start=False
+    )(x, y)
     torch.testing.assert_close(bare, x)  # adds 1e-10 to a gradient of e-100
     assert accuracy(classifier, attack("torchattacks-pgd", classifier, x, y, "L2", 3.0, steps=20), y) == 0
 
@@ -98,16 +113,22 @@ def test_fgsm_is_fgsm(conv: Build) -> None:
 
 def test_pgd_is_their_loop(torchattacks: Any, conv: Build) -> None:
     classifier, x, y = conv(6, margin=20)
-    bare = torchattacks.PGD(classifier.requires_grad_(False), eps=0.1, alpha=0.02, steps=7, random_start=False)(x, y)
+    bare = torchattacks.PGD(
+        classifier.requires_grad_(False), eps=0.1, alpha=0.02, steps=7, random_start=False
+    )(x, y)
     mended = attack("torchattacks-pgd", classifier, x, y, "Linf", 0.1, steps=7, step=0.2, random_start=False)
     torch.testing.assert_close(mended, bare)
 
 
 @pytest.mark.usefixtures("torchattacks")
-@pytest.mark.parametrize(("name", "options"), [("torchattacks-pgd", {"steps": 1}), ("torchattacks-square", {"queries": 50})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("torchattacks-pgd", {"steps": 1}), ("torchattacks-square", {"queries": 50})]
+)
 def test_seed_comes_from_the_streams(name: str, options: dict[str, Any], conv: Build) -> None:
     classifier, x, y = conv(4)
-    first, again, other = (attack(name, classifier, x, y, "Linf", 0.4, use, **options) for use in ("a", "a", "b"))
+    first, again, other = (
+        attack(name, classifier, x, y, "Linf", 0.4, use, **options) for use in ("a", "a", "b")
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -125,7 +146,9 @@ def test_nothing_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> No
 def test_passes_are_counted(conv: Build) -> None:
     classifier, x, y = conv(4)
     with Victim(classifier, 4) as victim:
-        ATTACKS.build("torchattacks-pgd", steps=7)(victim, x, y, ThreatModel("Linf", 0.1), random=SampleRandom.of("", torch.arange(4)))
+        ATTACKS.build("torchattacks-pgd", steps=7)(
+            victim, x, y, ThreatModel("Linf", 0.1), random=SampleRandom.of("", torch.arange(4))
+        )
     assert victim.forwards.tolist() == victim.backwards.tolist() == [7] * 4
 
 

@@ -25,7 +25,8 @@ def test_pieces_change_no_bit(monkeypatch) -> None:
         torch.manual_seed(0)
         watched = Watched()
         classifier = Classifier(
-            nn.Sequential(watched, NETS.build("digits-conv4", features=16)), HEADS.build("lgm", features=16, classes=10)
+            nn.Sequential(watched, NETS.build("digits-conv4", features=16)),
+            HEADS.build("lgm", features=16, classes=10),
         )
         x, y = torch.rand(50, 1, 8, 8), torch.randint(10, (50,))
 
@@ -50,7 +51,9 @@ def test_pieces_change_no_bit(monkeypatch) -> None:
 def test_vectors_and_single_images_are_never_split(monkeypatch) -> None:
     monkeypatch.setattr(victim, "PIECE", 1)
     watched = Watched()
-    classifier = Classifier(nn.Sequential(watched, nn.Flatten()), HEADS.build("softmax", features=4, classes=3))
+    classifier = Classifier(
+        nn.Sequential(watched, nn.Flatten()), HEADS.build("softmax", features=4, classes=3)
+    )
     classifier.normalise = nn.Identity()
     for x in (torch.rand(40, 4), torch.rand(1, 1, 2, 2)):
         watched.batches.clear()

@@ -11,7 +11,8 @@ LIKELIHOODS = ("likelihood", "mixture")  # what a softmax classifier has not
 DETECTORS = (*LIKELIHOODS, "distance", "msp", "energy", "mahalanobis", "gaussian", "kde")
 EPS = (0.05, 0.1, 0.2, 0.3)
 
-# label, norm, every eps, access, awareness, how much of eps the attack makes use of, the share of images it is run on
+# label, norm, every eps, access, awareness, how much of eps the attack makes use of, the share of images it
+# is run on
 ATTACKS = (
     ("uniform-noise", "Linf", EPS, "decision", "oblivious", 0.1, 1.0),
     ("fgsm", "Linf", EPS, "white-box", "oblivious", 0.6, 1.0),
@@ -31,13 +32,19 @@ def gmbench() -> Callable[..., int]:
 
 @pytest.fixture(scope="session")
 def make_samples() -> Callable[..., pd.DataFrame]:
-    """A function that makes a realistic samples frame from a seed; `_samples` says what it can be asked for."""
+    """A function that makes a realistic samples frame from a seed.
+
+    `_samples` says what it can be asked for.
+    """
     return _samples
 
 
 @pytest.fixture(scope="session")
 def by_hand() -> Callable[..., pd.DataFrame]:
-    """A function that makes the samples frame of one model from the few columns that a test is about; see `_by_hand`."""
+    """A function that makes the samples frame of one model from the few columns that a test is about.
+
+    See `_by_hand`.
+    """
     return _by_hand
 
 
@@ -56,13 +63,17 @@ def _gmbench(*arguments: object) -> int:
 
 
 def _by_hand(
-    clean: Mapping[str, Sequence], attacks: Mapping[tuple, Mapping], validation: Mapping[str, Sequence] | None = None, model: str = "mine"
+    clean: Mapping[str, Sequence],
+    attacks: Mapping[tuple, Mapping],
+    validation: Mapping[str, Sequence] | None = None,
+    model: str = "mine",
 ) -> pd.DataFrame:
     """Make a frame in which class 0 is right and class 1 is wrong everywhere.
 
     Args:
         clean: ``predicted`` of the test images 0, 1, ..., and ``score_<detector>`` where there are any.
-        attacks: From (attack, norm, eps, access, awareness) to ``predicted``, scores, and ``id`` where some images were not attacked.
+        attacks: From (attack, norm, eps, access, awareness) to ``predicted``, scores, and ``id`` where some
+            images were not attacked.
         validation: Scores of the clean validation images.
         model: Its name.
     """
@@ -70,11 +81,22 @@ def _by_hand(
     cells = [({"split": "test"}, ("clean", "", 0.0, "", ""), {"id": range(len(predicted)), **clean})]
     if validation is not None:
         count = len(next(iter(validation.values())))
-        cells.append(({"split": "validation"}, ("clean", "", 0.0, "", ""), {"id": range(100, 100 + count), "predicted": 0, **validation}))
-    cells += [({"split": "test"}, attack, {"id": range(len(predicted)), **columns}) for attack, columns in attacks.items()]
+        cells.append(
+            (
+                {"split": "validation"},
+                ("clean", "", 0.0, "", ""),
+                {"id": range(100, 100 + count), "predicted": 0, **validation},
+            )
+        )
+    cells += [
+        ({"split": "test"}, attack, {"id": range(len(predicted)), **columns})
+        for attack, columns in attacks.items()
+    ]
     frames = []
     for head, attack, columns in cells:
-        frame = pd.DataFrame({"size": 0.1, "margin": 0.0, "forwards": 1, "backwards": 0, "zeros": 0, "label": 0, **columns})
+        frame = pd.DataFrame(
+            {"size": 0.1, "margin": 0.0, "forwards": 1, "backwards": 0, "zeros": 0, "label": 0, **columns}
+        )
         attacked = attack[0] != "clean"
         frame["clean_predicted"] = predicted[frame["id"]] if attacked else frame["predicted"]
         frame["success"] = attacked & (frame["clean_predicted"] == 0) & (frame["predicted"] != 0)
@@ -96,8 +118,9 @@ def _samples(
 ) -> pd.DataFrame:
     """Make ``images`` test and ``validation`` validation images a model.
 
-    An image falls to an attack once strength * eps passes its own radius: larger eps, white-box access and real attacks win as they should.
-    Adversarial scores lie above clean ones by 1.5 standard deviations where the attack succeeded, 1 where it knows the detector.
+    An image falls to an attack once strength * eps passes its own radius: larger eps, white-box access and
+    real attacks win as they should. Adversarial scores lie above clean ones by 1.5 standard deviations where
+    the attack succeeded, 1 where it knows the detector.
     """
     rng = np.random.default_rng(seed)
     labels = {"test": rng.integers(0, 10, images), "validation": rng.integers(0, 10, validation)}
@@ -122,16 +145,31 @@ def _samples(
                 radius = rng.gamma(4, 0.03, len(truth))
                 for label, norm, sizes, access, awareness, strength, share in attacks:
                     some = slice(int(share * len(truth)))
-                    part = {key: value if isinstance(value, str) else value[some] for key, value in clean.items()}
+                    part = {
+                        key: value if isinstance(value, str) else value[some] for key, value in clean.items()
+                    }
                     cells += [
-                        _cell(rng, model, part, (label, norm, eps, access, awareness, strength), radius[some], named) for eps in sizes
+                        _cell(
+                            rng,
+                            model,
+                            part,
+                            (label, norm, eps, access, awareness, strength),
+                            radius[some],
+                            named,
+                        )
+                        for eps in sizes
                     ]
     frame = pd.concat(cells, ignore_index=True)
     for name in detectors:  # in their order, and NaN where no model has the detector
-        frame[f"score_{name}"] = frame.pop(f"score_{name}").astype("float32") if f"score_{name}" in frame else np.float32(np.nan)
+        frame[f"score_{name}"] = (
+            frame.pop(f"score_{name}").astype("float32") if f"score_{name}" in frame else np.float32(np.nan)
+        )
     for name in ("model", "loss", "split", "attack", "norm", "access", "awareness"):
         frame[name] = frame[name].astype("category")
-    return frame.astype(dict.fromkeys(("size", "margin"), "float32") | dict.fromkeys(("forwards", "backwards", "zeros"), "int32"))
+    return frame.astype(
+        dict.fromkeys(("size", "margin"), "float32")
+        | dict.fromkeys(("forwards", "backwards", "zeros"), "int32")
+    )
 
 
 def _cell(rng, model, clean, cell, radius=None, detectors=()) -> pd.DataFrame:
@@ -155,7 +193,9 @@ def _cell(rng, model, clean, cell, radius=None, detectors=()) -> pd.DataFrame:
             "success": success,
             "success_8bit": success & (rng.random(n) > 0.01),
             "size": size,
-            "margin": rng.normal(np.where(success, 2, -5) if label != "clean" else np.where(predicted == truth, -8, 1), 1),
+            "margin": rng.normal(
+                np.where(success, 2, -5) if label != "clean" else np.where(predicted == truth, -8, 1), 1
+            ),
             "forwards": max(1, 2 * gradients),
             "backwards": gradients,
             "zeros": rng.binomial(gradients, 0.01, n),

@@ -1,6 +1,21 @@
 """What a test asks of a figure: its panels, lines and texts; and every loss that has a look."""
 
-ZOO = ["lgm", "center", "softmax", "gm", "gccs", "dr_softmax", "l_softmax", "rce", "mmlda", "mmc", "mcat", "pgd_at", "trades", "lgm_at"]
+ZOO = [
+    "lgm",
+    "center",
+    "softmax",
+    "gm",
+    "gccs",
+    "dr_softmax",
+    "l_softmax",
+    "rce",
+    "mmlda",
+    "mmc",
+    "mcat",
+    "pgd_at",
+    "trades",
+    "lgm_at",
+]
 
 
 def titled(figure, text):

@@ -12,8 +12,28 @@ from gmbench.benchmark.figure_means import Symmetry
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 FULL = "fgsm;pgd;square"
-DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp", "gm": "likelihood", "mcat": "own", "gccs": "own"}
-BOARD = ["model", "loss", "seed", "norm", "eps", "access", "awareness", "detector", "images", "clean_accuracy", "attacks", "verdict"]
+DETECTORS = {
+    "lgm": "likelihood",
+    "center": "likelihood",
+    "softmax": "msp",
+    "gm": "likelihood",
+    "mcat": "own",
+    "gccs": "own",
+}
+BOARD = [
+    "model",
+    "loss",
+    "seed",
+    "norm",
+    "eps",
+    "access",
+    "awareness",
+    "detector",
+    "images",
+    "clean_accuracy",
+    "attacks",
+    "verdict",
+]
 
 
 def claim(words):
@@ -22,15 +42,35 @@ def claim(words):
 
 
 def robust(shares, *, access="white-box", awareness="oblivious", eps=(0.1,), half=0.02, **changed):
-    """Make a leaderboard; ``shares`` is {loss: [one per eps]} or {loss: {seed: [...]}}, intervals reach ``half`` up and down."""
+    """Make a leaderboard; ``shares`` is {loss: [one per eps]} or {loss: {seed: [...]}}.
+
+    Intervals reach ``half`` up and down.
+    """
     rows = []
     for loss, given in shares.items():
         for seed, values in (given if isinstance(given, dict) else {0: given}).items():
             for size, value in zip(eps, values, strict=True):
                 ends = {"": value, "_low": max(value - half, 0.0), "_high": min(value + half, 1.0)}
-                told = [f"{loss}-s{seed}", loss, seed, "Linf", size, access, awareness, DETECTORS.get(loss, "msp"), 1000, 0.99, FULL, "ok"]
+                told = [
+                    f"{loss}-s{seed}",
+                    loss,
+                    seed,
+                    "Linf",
+                    size,
+                    access,
+                    awareness,
+                    DETECTORS.get(loss, "msp"),
+                    1000,
+                    0.99,
+                    FULL,
+                    "ok",
+                ]
                 row = dict(zip(BOARD, told, strict=True))
-                row |= {f"{column}{end}": share for column in ("robust_accuracy", "joint_robust_accuracy") for end, share in ends.items()}
+                row |= {
+                    f"{column}{end}": share
+                    for column in ("robust_accuracy", "joint_robust_accuracy")
+                    for end, share in ends.items()
+                }
                 rows.append(row | {"eer_all": 0.1, "eer_successful": 0.1} | changed)
     return pd.DataFrame(rows)
 
@@ -41,7 +81,14 @@ def eers(values, *, attack="fgsm", eps=(0.1,), half=0.005, adversarials=100):
     shared["awareness"] = "adaptive" if attack == "likelihood-fgsm" else "oblivious"
     rows = [
         shared
-        | {"model": f"{loss}-s{seed}", "loss": loss, "seed": seed, "eps": size, "detector": DETECTORS[loss], "population": population}
+        | {
+            "model": f"{loss}-s{seed}",
+            "loss": loss,
+            "seed": seed,
+            "eps": size,
+            "detector": DETECTORS[loss],
+            "population": population,
+        }
         | {"eer": value, "eer_low": value - half, "eer_high": value + half}
         for loss, seeds in values.items()
         for seed, curve in seeds.items()
@@ -52,7 +99,9 @@ def eers(values, *, attack="fgsm", eps=(0.1,), half=0.005, adversarials=100):
 
 
 def card(loss, accuracy, *, seed=0, half=0.001, data="mnist", features=100, epochs=6, note=""):
-    return Accuracy(f"{loss}-s{seed}", loss, data, features, epochs, accuracy, accuracy - half, accuracy + half, note)
+    return Accuracy(
+        f"{loss}-s{seed}", loss, data, features, epochs, accuracy, accuracy - half, accuracy + half, note
+    )
 
 
 def looked(loss, angles, *, spread=0.1, seed=0, dimensions=100):

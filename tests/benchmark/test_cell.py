@@ -58,19 +58,25 @@ def rogue() -> Iterator[None]:
     @ATTACKS.register("too-far")
     @dataclass(frozen=True)
     class TooFar(Rogue):
-        def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+        def __call__(
+            self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+        ) -> Tensor:
             return (x + 2 * threat.eps).clamp(0, 1)
 
     @ATTACKS.register("nan")
     @dataclass(frozen=True)
     class NaN(Rogue):
-        def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+        def __call__(
+            self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+        ) -> Tensor:
             return torch.where(x > 0.9, torch.nan, x)
 
     @ATTACKS.register("saboteur")
     @dataclass(frozen=True)
     class Saboteur(Rogue):
-        def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+        def __call__(
+            self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+        ) -> Tensor:
             with torch.no_grad():
                 next(victim.classifier.parameters()).mul_(0)
             return x
@@ -78,7 +84,9 @@ def rogue() -> Iterator[None]:
     @ATTACKS.register("in-place")
     @dataclass(frozen=True)
     class InPlace(Rogue):
-        def __call__(self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom) -> Tensor:
+        def __call__(
+            self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+        ) -> Tensor:
             return x.add_(10 * threat.eps).clamp_(0, 1)
 
     yield
@@ -97,7 +105,9 @@ def test_the_same_description_gives_the_same_result(cell: Cell, entrant: Entrant
     assert (first.table["backwards"] == 3).all()
 
 
-def test_another_batch_gives_the_same_images_up_to_rounding(cell: Cell, entrant: Entrant, images: ImageSet) -> None:
+def test_another_batch_gives_the_same_images_up_to_rounding(
+    cell: Cell, entrant: Entrant, images: ImageSet
+) -> None:
     first = run_cell(cell, entrant, None, images)
     second = run_cell(replace(cell, batch=7), entrant, None, images)
     same = (first.images - second.images).abs().flatten(1).amax(1) < 1e-5  # type: ignore[operator]
@@ -128,13 +138,19 @@ def test_everything_that_decides_is_in_the_key(cell: Cell, change: dict[str, obj
 
 
 def test_what_does_not_decide_is_not_in_the_key(cell: Cell) -> None:
-    same = replace(cell, model="renamed", label="renamed", options={"steps": 3, "loss": "margin"})  # margin is the default
+    # margin is the default
+    same = replace(cell, model="renamed", label="renamed", options={"steps": 3, "loss": "margin"})
     assert key_of(same.description) == key_of(cell.description)
 
 
-@pytest.mark.parametrize(("name", "message"), [("too-far", "norm at most 0.1, got 0.2"), ("nan", "finite"), ("in-place", "norm at most")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("too-far", "norm at most 0.1, got 0.2"), ("nan", "finite"), ("in-place", "norm at most")],
+)
 @pytest.mark.usefixtures("rogue")
-def test_rogue_attacks_are_caught(cell: Cell, entrant: Entrant, images: ImageSet, name: str, message: str) -> None:
+def test_rogue_attacks_are_caught(
+    cell: Cell, entrant: Entrant, images: ImageSet, name: str, message: str
+) -> None:
     with pytest.raises(Cheat, match=message):
         run_cell(replace(cell, attack=name, options={}), entrant, None, images)
 
@@ -142,7 +158,12 @@ def test_rogue_attacks_are_caught(cell: Cell, entrant: Entrant, images: ImageSet
 @pytest.mark.usefixtures("rogue")
 def test_an_attack_may_not_touch_the_weights(cell: Cell, images: ImageSet) -> None:
     with pytest.raises(Cheat, match="weights alone, but Saboteur changed them"):
-        run_cell(replace(cell, attack="saboteur", options={}), entrant_from_checkpoint("digits-lgm-s0"), None, images)
+        run_cell(
+            replace(cell, attack="saboteur", options={}),
+            entrant_from_checkpoint("digits-lgm-s0"),
+            None,
+            images,
+        )
 
 
 def test_a_transfer_attack_asks_the_surrogate_alone(cell: Cell, entrant: Entrant, images: ImageSet) -> None:
@@ -155,8 +176,13 @@ def test_a_transfer_attack_asks_the_surrogate_alone(cell: Cell, entrant: Entrant
     assert got.table["clean_predicted"].tolist() == clean.tolist()  # judged on the victim
 
 
-def test_what_a_transfer_attack_proposed_is_judged_on_another_victim(cell: Cell, entrant: Entrant, images: ImageSet) -> None:
-    surrogate, other = entrant_from_checkpoint("digits-surrogate-s0"), entrant_from_checkpoint("digits-softmax-s0")
+def test_what_a_transfer_attack_proposed_is_judged_on_another_victim(
+    cell: Cell, entrant: Entrant, images: ImageSet
+) -> None:
+    surrogate, other = (
+        entrant_from_checkpoint("digits-surrogate-s0"),
+        entrant_from_checkpoint("digits-softmax-s0"),
+    )
     on_lgm = replace(cell, threat=ThreatModel("Linf", 0.3, "transfer"), surrogate=surrogate.fingerprint)
     on_softmax = replace(on_lgm, model=other.name, fingerprint=other.fingerprint)
     proposed = run_cell(on_lgm, entrant, surrogate, images)
@@ -169,8 +195,16 @@ def test_what_a_transfer_attack_proposed_is_judged_on_another_victim(cell: Cell,
     assert again.table["predicted"].tolist() != proposed.table["predicted"].tolist()
 
 
-def test_a_proposal_from_the_store_is_judged_like_any_other(cell: Cell, entrant: Entrant, images: ImageSet) -> None:
+def test_a_proposal_from_the_store_is_judged_like_any_other(
+    cell: Cell, entrant: Entrant, images: ImageSet
+) -> None:
     proposed = run_cell(cell, entrant, None, images)
     assert proposed.images is not None
     with pytest.raises(Cheat, match="norm at most"):
-        run_cell(cell, entrant, None, images, proposed=replace(proposed, images=(proposed.images + 0.2).clamp(0, 1)))
+        run_cell(
+            cell,
+            entrant,
+            None,
+            images,
+            proposed=replace(proposed, images=(proposed.images + 0.2).clamp(0, 1)),
+        )

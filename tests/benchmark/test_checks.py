@@ -1,4 +1,7 @@
-"""The sanity verdicts: each check passes where all is well, catches the lie that it is there for, and is silent where it cannot tell."""
+"""The sanity verdicts: each check passes where all is well, catches the lie that it is there for.
+
+And is silent where it cannot tell.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,10 +17,16 @@ N = 100
 
 @pytest.fixture
 def judge(by_hand):
-    """Check one model from attacks alone: (attack, norm, eps, access, awareness) -> how many of its N images fall, or columns."""
+    """Check one model from attacks alone.
+
+    (attack, norm, eps, access, awareness) -> how many of its N images fall, or columns.
+    """
 
     def judged(attacks, scores=None):
-        cells = {cell: {**({"predicted": falling(fallen)} if isinstance(fallen, int) else fallen)} for cell, fallen in attacks.items()}
+        cells = {
+            cell: {**({"predicted": falling(fallen)} if isinstance(fallen, int) else fallen)}
+            for cell, fallen in attacks.items()
+        }
         samples = by_hand({"predicted": [0] * N, **(scores or {})}, cells)
         return run_checks(samples, eer_table(samples, resamples=50)).set_index("check")
 
@@ -49,7 +58,8 @@ def test_a_sound_evaluation_passes(make_samples, seed):
     assert checks[~checks["passed"]].empty
     assert not checks.duplicated(["model", "check"]).any()
     told = checks.groupby("model")["check"].unique().map(set)
-    cells = {"larger-eps", "white-box-strongest", "noise-weakest", "zero-gradients", "eight-bits"}  # no huge eps, no second engine
+    # no huge eps, no second engine
+    cells = {"larger-eps", "white-box-strongest", "noise-weakest", "zero-gradients", "eight-bits"}
     assert told["mnist-lgm-s0"] == cells | {"detector-sign:likelihood", "detector-sign:msp"}
     assert told["mnist-softmax-s0"] == cells | {"detector-sign:msp"}
 
@@ -67,7 +77,8 @@ def test_every_check_says_what_it_means_and_who_asks_for_it():
         assert ":" not in name, "a colon stands before the detector"
 
 
-# What each check is silent on ------------------------------------------------------------------------------------------------------------
+# What each check is silent on
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -94,20 +105,29 @@ def test_silent_where_it_cannot_be_told(judge, name, attacks):
     assert name not in judge(attacks).index
 
 
-# What each check catches ------------------------------------------------------------------------------------------------------------------
+# What each check catches
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_larger_eps_that_is_weaker_is_caught(judge):
     checks = judge({white("pgd", 0.1): 50, white("pgd", 0.2): 40, white("pgd", 0.3): 60})
     assert not passed(checks, "larger-eps")
-    assert checks.loc["larger-eps", "detail"] == "60.0% robust under Linf 0.2 (white-box, oblivious), 50.0% under Linf 0.1"
+    assert (
+        checks.loc["larger-eps", "detail"]
+        == "60.0% robust under Linf 0.2 (white-box, oblivious), 50.0% under Linf 0.1"
+    )
     assert passed(judge({white("pgd", 0.1): 50, white("pgd", 0.2): 50, white("pgd", 0.3): 60}), "larger-eps")
     # an attack that was not run at the eps between is compared, too
-    assert not passed(judge({white("pgd", 0.1): 50, white("fgsm", 0.2): 50, white("pgd", 0.3): 40}), "larger-eps")
+    assert not passed(
+        judge({white("pgd", 0.1): 50, white("fgsm", 0.2): 50, white("pgd", 0.3): 40}), "larger-eps"
+    )
 
 
 def test_a_single_step_may_overshoot_where_the_worst_case_does_not(judge):
-    assert passed(judge({white("fgsm", 0.1): 50, white("fgsm", 0.2): 10, white("pgd", 0.1): 60, white("pgd", 0.2): 70}), "larger-eps")
+    assert passed(
+        judge({white("fgsm", 0.1): 50, white("fgsm", 0.2): 10, white("pgd", 0.1): 60, white("pgd", 0.2): 70}),
+        "larger-eps",
+    )
     # Another attack that was run at the small eps alone does not make the large one weaker.
     assert passed(judge({white("cw", 0.1): 90, white("pgd", 0.1): 60, white("pgd", 0.2): 70}), "larger-eps")
 
@@ -118,10 +138,16 @@ def test_only_images_attacked_at_both_eps_are_compared(judge):
 
 
 def test_a_black_box_attack_that_is_stronger_is_caught(judge):
-    square, transfer = ("square", "Linf", 0.1, "query", "oblivious"), ("transfer-pgd", "Linf", 0.1, "transfer", "oblivious")
+    square, transfer = (
+        ("square", "Linf", 0.1, "query", "oblivious"),
+        ("transfer-pgd", "Linf", 0.1, "transfer", "oblivious"),
+    )
     checks = judge({white("pgd", 0.1): 20, square: 60, transfer: 10})
     assert not passed(checks, "white-box-strongest")
-    assert checks.loc["white-box-strongest", "detail"] == "80.0% robust under white-box attacks, Linf 0.1, 40.0% under square"
+    assert (
+        checks.loc["white-box-strongest", "detail"]
+        == "80.0% robust under white-box attacks, Linf 0.1, 40.0% under square"
+    )
     assert passed(judge({white("pgd", 0.1): 20, square: 20, transfer: 10}), "white-box-strongest")
     # White-box attacks count together, whether or not they know the detector.
     strong = {white("pgd", 0.1): 20, white("likelihood-pgd", 0.1, awareness="adaptive"): 60, square: 60}
@@ -131,7 +157,10 @@ def test_a_black_box_attack_that_is_stronger_is_caught(judge):
 def test_noise_that_is_stronger_than_an_attack_is_caught(judge):
     checks = judge({white("pgd", 0.1): 30, white("fgsm", 0.1): 5, noise(0.1): 15})
     assert not passed(checks, "noise-weakest")
-    assert checks.loc["noise-weakest", "detail"] == "95.0% robust under fgsm, Linf 0.1, 85.0% under uniform-noise"
+    assert (
+        checks.loc["noise-weakest", "detail"]
+        == "95.0% robust under fgsm, Linf 0.1, 85.0% under uniform-noise"
+    )
     assert passed(judge({white("pgd", 0.1): 30, white("fgsm", 0.1): 15, noise(0.1): 15}), "noise-weakest")
 
 
@@ -139,9 +168,18 @@ def test_gradients_that_vanish_are_caught_by_name(judge):
     def gradients(zeros):
         return {"predicted": falling(10), "backwards": 25, "zeros": [zeros] * N}
 
-    checks = judge({white("pgd-ce", 0.1): gradients(1), white("pgd-ce", 0.2): gradients(22), white("pgd-margin", 0.1): gradients(0)})
+    checks = judge(
+        {
+            white("pgd-ce", 0.1): gradients(1),
+            white("pgd-ce", 0.2): gradients(22),
+            white("pgd-margin", 0.1): gradients(0),
+        }
+    )
     assert not passed(checks, "zero-gradients")
-    assert checks.loc["zero-gradients", "detail"] == "pgd-ce: 88% of gradients are exactly 0: its robust accuracy means nothing"
+    assert (
+        checks.loc["zero-gradients", "detail"]
+        == "pgd-ce: 88% of gradients are exactly 0: its robust accuracy means nothing"
+    )
     checks = judge({white("pgd-ce", 0.1): gradients(2)})
     assert passed(checks, "zero-gradients")
     assert checks.loc["zero-gradients", "detail"] == "at most 8.0% of gradients are exactly 0 (pgd-ce)"
@@ -153,11 +191,16 @@ def test_successes_lost_to_rounding_are_caught_unless_the_attack_seeks_the_bound
 
     checks = judge({white("pgd", 0.1): rounded(5)})
     assert not passed(checks, "eight-bits")
-    assert checks.loc["eight-bits", "detail"] == "5.0% of images lose their success to rounding (pgd, Linf 0.1)"
+    assert (
+        checks.loc["eight-bits", "detail"] == "5.0% of images lose their success to rounding (pgd, Linf 0.1)"
+    )
     assert passed(judge({white("pgd", 0.1): rounded(4)}), "eight-bits")
     checks = judge({white("cw", np.inf, "L2"): rounded(40), white("pgd", 0.1): rounded(4)})
     assert passed(checks, "eight-bits")
-    assert "40.0% of images lose their success to rounding (cw, L2 minimal)" in checks.loc["eight-bits", "detail"]
+    assert (
+        "40.0% of images lose their success to rounding (cw, L2 minimal)"
+        in checks.loc["eight-bits", "detail"]
+    )
 
 
 def test_a_huge_eps_that_leaves_images_is_caught(judge):
@@ -172,12 +215,18 @@ def test_a_second_engine_that_is_stronger_is_caught(judge):
     theirs = white("torchattacks-pgd", 0.1)
     checks = judge({white("pgd", 0.1): 40, theirs: 60})
     assert not passed(checks, "second-engine")
-    assert checks.loc["second-engine", "detail"] == "60.0% robust under pgd, Linf 0.1, 40.0% under torchattacks-pgd"
+    assert (
+        checks.loc["second-engine", "detail"]
+        == "60.0% robust under pgd, Linf 0.1, 40.0% under torchattacks-pgd"
+    )
     assert passed(judge({white("pgd", 0.1): 40, theirs: 40}), "second-engine")
-    assert passed(judge({white("pgd-margin", 0.1): 60, white("pgd-ce", 0.1): 10, theirs: 60}), "second-engine")
+    assert passed(
+        judge({white("pgd-margin", 0.1): 60, white("pgd-ce", 0.1): 10, theirs: 60}), "second-engine"
+    )
 
 
-# The sign of a score ------------------------------------------------------------------------------------------------------------------
+# The sign of a score
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_a_detector_with_swapped_sign_is_caught_and_no_other(make_samples):
@@ -190,7 +239,9 @@ def test_a_detector_with_swapped_sign_is_caught_and_no_other(make_samples):
         ("mnist-softmax-s1", "detector-sign:msp"),
     ]
     detail = checks[~checks["passed"]]["detail"].iloc[0]
-    assert detail.startswith("score_msp ranks oblivious adversarials as less suspicious than clean images (AUROC 0.")
+    assert detail.startswith(
+        "score_msp ranks oblivious adversarials as less suspicious than clean images (AUROC 0."
+    )
     assert detail.endswith("): wrong sign, or fooled; higher must mean more suspicious")
     verdicts = leaderboard(samples, eer, checks).groupby("detector")["verdict"].unique().map(list).to_dict()
     assert verdicts == {"energy": ["ok"], "msp": ["detector-sign:msp"]}
@@ -221,16 +272,26 @@ def test_chance_is_not_a_wrong_sign(judge):
 def test_an_attacker_who_knows_the_detector_and_noise_may_look_clean(judge):
     fooled, seen = scored(90, -3), scored(50, 3)
     adaptive = white("likelihood-pgd", 0.1, awareness="adaptive")
-    assert passed(judge({white("pgd", 0.1): seen, adaptive: fooled, noise(0.1): fooled}, CLEAN_SCORES), "detector-sign:a")
+    assert passed(
+        judge({white("pgd", 0.1): seen, adaptive: fooled, noise(0.1): fooled}, CLEAN_SCORES),
+        "detector-sign:a",
+    )
     assert "detector-sign:a" not in judge({adaptive: fooled, noise(0.1): fooled}, CLEAN_SCORES).index
 
 
 def test_the_sign_goes_by_most_adversarials(judge):
-    assert passed(judge({white("pgd", 0.1): scored(60, 3), white("fgsm", 0.1): scored(50, -3)}, CLEAN_SCORES), "detector-sign:a")
-    assert not passed(judge({white("pgd", 0.1): scored(50, 3), white("fgsm", 0.1): scored(60, -3)}, CLEAN_SCORES), "detector-sign:a")
+    assert passed(
+        judge({white("pgd", 0.1): scored(60, 3), white("fgsm", 0.1): scored(50, -3)}, CLEAN_SCORES),
+        "detector-sign:a",
+    )
+    assert not passed(
+        judge({white("pgd", 0.1): scored(50, 3), white("fgsm", 0.1): scored(60, -3)}, CLEAN_SCORES),
+        "detector-sign:a",
+    )
 
 
-# What chance allows -------------------------------------------------------------------------------------------------------------------
+# What chance allows
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

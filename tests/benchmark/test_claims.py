@@ -1,4 +1,7 @@
-"""Every claim but those of L-GM in at least two opposite outcomes, from numbers whose verdict is known by hand."""
+"""Every claim but those of L-GM in at least two opposite outcomes.
+
+From numbers whose verdict is known by hand.
+"""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -18,7 +21,14 @@ from .made_evidence import EMPTY, FAILS, HOLDS, OPEN, card, claim, judged, looke
 
 @pytest.mark.parametrize(
     ("accuracy", "epochs", "held"),
-    [(0.9965, 6, OPEN), (0.9985, 6, HOLDS), (0.997, 6, HOLDS), (0.995, 6, OPEN), (0.995, 50, FAILS), (0.9965, 50, OPEN)],
+    [
+        (0.9965, 6, OPEN),
+        (0.9985, 6, HOLDS),
+        (0.997, 6, HOLDS),
+        (0.995, 6, OPEN),
+        (0.995, 50, FAILS),
+        (0.9965, 50, OPEN),
+    ],
 )
 def test_the_accuracy_of_gm_on_mnist(accuracy, epochs, held):
     judge = claim("99.70 % test accuracy on MNIST")
@@ -30,9 +40,22 @@ def test_the_accuracy_of_gm_on_mnist(accuracy, epochs, held):
 
 def test_the_accuracy_of_gm_on_cifar10_says_what_it_was_trained_on():
     judge = claim("92.80 % test accuracy")
-    found = {held: [card("gm", accuracy, data="cifar10-jpeg", features=64, epochs=epochs, note="Trained on JPEG copies.")]
-             for held, accuracy, epochs in ((OPEN, 0.89, 30), (FAILS, 0.89, 300), (HOLDS, 0.93, 30))}  # fmt: skip
-    assert {held: judged(judge, accuracies=one) for held, one in found.items()} == {held: held for held in found}
+    found = {
+        held: [
+            card(
+                "gm",
+                accuracy,
+                data="cifar10-jpeg",
+                features=64,
+                epochs=epochs,
+                note="Trained on JPEG copies.",
+            )
+        ]
+        for held, accuracy, epochs in ((OPEN, 0.89, 30), (FAILS, 0.89, 300), (HOLDS, 0.93, 30))
+    }
+    assert {held: judged(judge, accuracies=one) for held, one in found.items()} == {
+        held: held for held in found
+    }
     measured = judge(replace(EMPTY, accuracies=found[OPEN])).measured
     assert "89.00 [88.90, 89.10] %" in measured
     assert "30 epochs (paper: 300)" in measured
@@ -40,7 +63,12 @@ def test_the_accuracy_of_gm_on_cifar10_says_what_it_was_trained_on():
 
 
 @pytest.mark.parametrize(
-    ("loss", "words"), [("gm", "GM is more accurate"), ("gccs", "GCCS is at least"), ("dr_softmax", "DR-softmax costs no accuracy")]
+    ("loss", "words"),
+    [
+        ("gm", "GM is more accurate"),
+        ("gccs", "GCCS is at least"),
+        ("dr_softmax", "DR-softmax costs no accuracy"),
+    ],
 )
 def test_accuracies_are_compared_by_their_intervals(loss, words):
     judge = claim(words)
@@ -118,7 +146,15 @@ def test_robustness_is_compared_where_it_can_be(words, mine, theirs, held):
         board = pd.concat([board, robust({loss: mine, other: theirs}, eps=(0.1, 0.2), access="query")])
     assert judged(claim(words), leaderboard=board) == held
     assert judged(claim(words), leaderboard=board[board["loss"] == loss]) is None
-    assert judged(claim(words), leaderboard=robust({loss: mine, other: theirs}, eps=(0.1, 0.2), **threat | {"access": "decision"})) is None
+    assert (
+        judged(
+            claim(words),
+            leaderboard=robust(
+                {loss: mine, other: theirs}, eps=(0.1, 0.2), **threat | {"access": "decision"}
+            ),
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +221,10 @@ def test_the_spread_must_fall_with_robustness_for_sure():
     models = [looked(f"loss{place}", [1, 2, 3], spread=spread) for place, spread in enumerate(spreads)]
 
     def found(shares):
-        known = {model.name: (float(share), float(share) / 2, 1.0) for model, share in zip(models, shares, strict=False)}
+        known = {
+            model.name: (float(share), float(share) / 2, 1.0)
+            for model, share in zip(models, shares, strict=False)
+        }
         robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, known)
         return judged(claim("The spread"), features=models, robustness=robustness)
 
@@ -195,23 +234,42 @@ def test_the_spread_must_fall_with_robustness_for_sure():
     assert found(unsure) == found(1 - unsure) == OPEN  # whatever its sign, 0 lies in the interval
     assert found(np.zeros(8)) == OPEN  # no robust image anywhere has no order
     assert found((1 - spreads)[:5]) is None  # too few losses
-    models += [looked(loss, [1, 2, 3], spread=1 + place) for place, loss in enumerate(("trades", "pgd_at", "lgm_at", "mcat"))]
-    assert found(np.append(1.1 - spreads, [2.0, 2.1, 2.2, 2.3])) == HOLDS  # the adversarially trained ones would spoil it
+    models += [
+        looked(loss, [1, 2, 3], spread=1 + place)
+        for place, loss in enumerate(("trades", "pgd_at", "lgm_at", "mcat"))
+    ]
+    # the adversarially trained ones would spoil it
+    assert found(np.append(1.1 - spreads, [2.0, 2.1, 2.2, 2.3])) == HOLDS
     models = [looked("gm", [1, 2, 3], spread=spread, seed=seed) for seed, spread in enumerate(spreads)]
     assert found(1 - spreads) is None  # eight models of one loss
     assert judged(claim("The spread"), features=models) is None
 
 
 def test_accuracies_come_from_the_cards_of_the_suites_own_checkpoints():
-    """Two checkpoints, one of them trained on other data, a user's file, and a defense that has taken a checkpoint's name."""
+    """Two checkpoints, one of them trained on other data, a user's file.
+
+    And a defense that has taken a checkpoint's name.
+    """
     names = ["mnist-gm-s0", "digits-lgm-s0", "mine.py", "mnist-lgm-s0"]
-    entrants = [SimpleNamespace(name=name, loss=name) for name in ("mnist-gm-s0", "digits-lgm-s0", "mnist-softmax-s0", "other")]
-    plan = SimpleNamespace(suite=SimpleNamespace(models=names, data="mnist"), entrants=entrants, data={"test": range(10_000)})
+    entrants = [
+        SimpleNamespace(name=name, loss=name)
+        for name in ("mnist-gm-s0", "digits-lgm-s0", "mnist-softmax-s0", "other")
+    ]
+    plan = SimpleNamespace(
+        suite=SimpleNamespace(models=names, data="mnist"), entrants=entrants, data={"test": range(10_000)}
+    )
     (found,) = publish._accuracies(plan)
     about = read_card("mnist-gm-s0")
-    assert (found.model, found.data, found.features, found.epochs) == (about.name, "mnist", about.recipe.features, about.epochs)
+    assert (found.model, found.data, found.features, found.epochs) == (
+        about.name,
+        "mnist",
+        about.recipe.features,
+        about.epochs,
+    )
     assert found.accuracy == about.test_accuracy
-    assert (found.low, found.high) == pytest.approx((about.measurements.accuracy_low, about.measurements.accuracy_high), abs=1e-5)
+    assert (found.low, found.high) == pytest.approx(
+        (about.measurements.accuracy_low, about.measurements.accuracy_high), abs=1e-5
+    )
 
 
 def test_the_table_has_the_claims_that_were_measured_and_no_others():
@@ -220,8 +278,10 @@ def test_the_table_has_the_claims_that_were_measured_and_no_others():
     text = claims_markdown(replace(EMPTY, leaderboard=board))
     (row,) = [line for line in text.splitlines() if line.startswith("| Wang")]
     assert row == (
-        "| Wang et al. 2023 | DR-softmax is more robust than softmax | white-box, oblivious, 3 attacks on 1000 images;"
-        " ε = 0.1: DR-softmax 70.0 [58.0, 82.0] (2 trainings), softmax 20.0 [18.0, 22.0] (one training): higher; trainings of one loss"
+        "| Wang et al. 2023 | DR-softmax is more robust than softmax | white-box, oblivious, 3 attacks on "
+        "1000 images;"
+        " ε = 0.1: DR-softmax 70.0 [58.0, 82.0] (2 trainings), softmax 20.0 [18.0, 22.0] (one training): "
+        "higher; trainings of one loss"
         " differ by up to 20.0 | **holds** |"
     )
     assert "nan" not in text.lower()

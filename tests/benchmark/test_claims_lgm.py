@@ -1,4 +1,7 @@
-"""The claims of the L-GM paper in at least two opposite outcomes, from numbers whose verdict is known by hand."""
+"""The claims of the L-GM paper in at least two opposite outcomes.
+
+From numbers whose verdict is known by hand.
+"""
 
 from dataclasses import replace
 
@@ -41,7 +44,9 @@ def test_populations_that_disagree_decide_nothing():
     frame.loc[frame["population"] == "successful", ["eer", "eer_low", "eer_high"]] += 0.2
     assert judged(claim("L-GM verifies"), eer=frame) == OPEN
     order = eers({"lgm": {0: [0.02]}, "center": {0: [0.1]}, "softmax": {0: [0.2]}})
-    order.loc[(order["population"] == "successful") & (order["loss"] == "lgm"), ["eer", "eer_low", "eer_high"]] += 0.2
+    order.loc[
+        (order["population"] == "successful") & (order["loss"] == "lgm"), ["eer", "eer_low", "eer_high"]
+    ] += 0.2
     verdict = claim("L-GM < center")(replace(EMPTY, eer=order))
     assert verdict.held == OPEN
     assert "depends on the population" in verdict.measured
@@ -79,7 +84,8 @@ def test_the_last_below_the_first_is_no_order():
 @pytest.mark.parametrize(
     ("plain", "raised", "held"),
     [
-        ({0: [0.2, 0.03]}, {0: [0.4, 0.035]}, HOLDS),  # rises by .5 [0, 1] where FGSM has about 3.1 %; elsewhere it may rise
+        # rises by .5 [0, 1] where FGSM has about 3.1 %; elsewhere it may rise
+        ({0: [0.2, 0.03]}, {0: [0.4, 0.035]}, HOLDS),
         ({0: [0.2, 0.03]}, {0: [0.2, 0.06]}, FAILS),
         ({0: [0.2, 0.03]}, {0: [0.2, 0.04]}, OPEN),  # 1 [.5, 1.5] holds 1.2
         ({0: [0.4, 0.2]}, {0: [0.4, 0.2]}, OPEN),  # costs nothing, but starts at 20 %
@@ -88,6 +94,9 @@ def test_the_last_below_the_first_is_no_order():
     ],
 )
 def test_the_price_of_the_raised_likelihood(plain, raised, held):
-    frames = [eers({"lgm": plain}, eps=(0.1, 0.3)), eers({"lgm": raised}, attack="likelihood-fgsm", eps=(0.1, 0.3))]
+    frames = [
+        eers({"lgm": plain}, eps=(0.1, 0.3)),
+        eers({"lgm": raised}, attack="likelihood-fgsm", eps=(0.1, 0.3)),
+    ]
     assert judged(claim("raises the likelihood"), eer=pd.concat(frames, ignore_index=True)) == held
     assert judged(claim("raises the likelihood"), eer=frames[0]) is None

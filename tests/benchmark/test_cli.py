@@ -1,4 +1,7 @@
-"""The command line, end to end: the digits suite in small, stopped and continued, good and bad defenses, every kind of bad input."""
+"""The command line, end to end.
+
+The digits suite in small, stopped and continued, good and bad defenses, every kind of bad input.
+"""
 
 import json
 import os
@@ -93,7 +96,15 @@ def test_the_digits_suite_end_to_end(
     ]
     assert gmbench(*narrowed) == 0
     folder = tmp_path / "results" / "digits-v1-narrowed"
-    for name in ("README.md", "leaderboard.csv", "eer.csv", "eer.md", "eer.tex", "samples.parquet", "manifest.json"):
+    for name in (
+        "README.md",
+        "leaderboard.csv",
+        "eer.csv",
+        "eer.md",
+        "eer.tex",
+        "samples.parquet",
+        "manifest.json",
+    ):
         assert (folder / name).stat().st_size > 200, name
     assert list((folder / "roc").glob("*.png"))
     assert list((folder / "roc").glob("*.svg"))
@@ -127,9 +138,15 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -
 
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command("whole"), check=True, capture_output=True, env=environment)
-    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(
+        command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
     deadline = time.monotonic() + 60
-    while len(list((tmp_path / "killed").glob("??/*/entry.json"))) < 4 and process.poll() is None and time.monotonic() < deadline:
+    while (
+        len(list((tmp_path / "killed").glob("??/*/entry.json"))) < 4
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL  # it had not finished
@@ -137,7 +154,10 @@ def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -
     assert "0 from the store" not in done.stdout
     for path in (tmp_path / "results-whole" / "small-v1").rglob("*"):
         if path.is_file():
-            assert path.read_bytes() == (tmp_path / "results-killed" / path.relative_to(tmp_path / "results-whole")).read_bytes(), path.name
+            assert (
+                path.read_bytes()
+                == (tmp_path / "results-killed" / path.relative_to(tmp_path / "results-whole")).read_bytes()
+            ), path.name
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +171,9 @@ def finished(gmbench: Callable[..., int], tmp_path_factory: pytest.TempPathFacto
     return arguments
 
 
-def test_a_damaged_cell_is_made_again(gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_cell_is_made_again(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     image_file = next(Path(str(finished[2])).glob("??/*/images.safetensors"))
     content = image_file.read_bytes()
     image_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -187,7 +209,9 @@ def test_other_numbers_for_the_same_question_are_published(
     assert gmbench("run", *finished) == 0
 
 
-def test_list_and_show(gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_show(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gmbench("list") == 0
     printed = capsys.readouterr().out
     for name in ("digits-v1", "digits-lgm-s0", "pgd", "mahalanobis", "cifar10-jpeg"):
@@ -214,7 +238,10 @@ def test_defenses_stand_beside_lgm_and_a_wrong_sign_is_caught(
     assert len(own) == len(likelihood) > 0
     # It is L-GM's own likelihood by another way, so everything must come out the same.
     for column in ("eer_all", "robust_accuracy", "joint_robust_accuracy"):
-        assert own.sort_values(["eps", "access"])[column].tolist() == likelihood.sort_values(["eps", "access"])[column].tolist()
+        assert (
+            own.sort_values(["eps", "access"])[column].tolist()
+            == likelihood.sort_values(["eps", "access"])[column].tolist()
+        )
     swapped = board[(board["model"] == "swapped") & (board["detector"] == "own")]
     assert swapped["verdict"].str.contains("sign").all()
     assert "wrong sign" in (folder / "README.md").read_text()
@@ -235,12 +262,21 @@ class Rogue(Attack):
 
 
 def test_a_failed_cell_stops_no_other(
-    gmbench: Callable[..., int], suite: Path, places: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int],
+    suite: Path,
+    places: list[object],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A cheat and an attack that gives NaN: their cells fail, the others are finished and reported, the exit code is 1."""
+    """A cheat and an attack that gives NaN.
+
+    Their cells fail, the others are finished and reported, the exit code is 1.
+    """
     for name, result in (("cheat", "(x + 2 * threat.eps).clamp(0, 1)"), ("nan", "x / 0 * 0")):
         exec(compile(ROGUE.format(name=name, result=result), name, "exec"), {"__name__": "rogue"})
-        suite.write_text(suite.read_text() + f'\n[[attacks]]\nlabel = "{name}"\nattack = "rogue-{name}"\neps = [0.1]\n')
+        suite.write_text(
+            suite.read_text() + f'\n[[attacks]]\nlabel = "{name}"\nattack = "rogue-{name}"\neps = [0.1]\n'
+        )
     assert gmbench("run", suite, "--models", "digits-lgm-s0", *places) == 1
     printed = capsys.readouterr()
     assert "norm at most" in printed.err
@@ -286,16 +322,25 @@ def test_wrong_usage_is_one_line_and_exit_2(
 
 def test_a_message_with_brackets_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     fail("torchattacks is not installed; pip install 'gmbench[torchattacks]'\nsecond line")
-    assert capsys.readouterr().err == "error: torchattacks is not installed; pip install 'gmbench[torchattacks]' second line\n"
+    assert (
+        capsys.readouterr().err
+        == "error: torchattacks is not installed; pip install 'gmbench[torchattacks]' second line\n"
+    )
 
 
-def test_missing_data_names_the_command(gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_names_the_command(
+    gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gmbench("run", "mnist-v1", "--data-root", tmp_path, "--store", tmp_path / "store") == 2
     assert "gmbench data mnist" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_says_how_to_go_on(
-    gmbench: Callable[..., int], suite: Path, places: list[object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int],
+    suite: Path,
+    places: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import gmbench.benchmark.run as run
 
@@ -317,7 +362,11 @@ def test_an_interrupted_run_says_how_to_go_on(
 
 
 def test_a_transfer_attack_runs_once_for_all_victims(
-    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object], monkeypatch: pytest.MonkeyPatch
+    gmbench: Callable[..., int],
+    tmp_path: Path,
+    suite: Path,
+    places: list[object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def counting(attack: Attack, target: Classifier, x: Tensor, *others: object) -> object:
         attacked.append(target)
@@ -327,14 +376,19 @@ def test_a_transfer_attack_runs_once_for_all_victims(
     original = cell._attack
     monkeypatch.setattr(cell, "_attack", counting)
     assert gmbench("run", suite, *places) == 0
-    assert sorted(map(attacked.count, set(attacked))) == [1, 4, 4]  # the surrogate, and FGSM and PGD at two eps on each model
+    # the surrogate, and FGSM and PGD at two eps on each model
+    assert sorted(map(attacked.count, set(attacked))) == [1, 4, 4]
     table = pd.read_parquet(tmp_path / "results" / "small-v1" / "samples.parquet")
     transfer = table[table["attack"] == "transfer-pgd"]
     assert (transfer.groupby("model", observed=True)["backwards"].sum() == 60 * 5).all()
 
 
 def test_a_dry_run_computes_nothing(
-    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int],
+    tmp_path: Path,
+    suite: Path,
+    places: list[object],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert gmbench("run", suite, "--dry-run", *places) == 0
     printed = capsys.readouterr().out
@@ -344,7 +398,11 @@ def test_a_dry_run_computes_nothing(
 
 
 def test_two_runs_in_one_store(
-    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int],
+    tmp_path: Path,
+    suite: Path,
+    places: list[object],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Store(tmp_path / "store").lock():
         assert gmbench("run", suite, *places) == 2

@@ -31,7 +31,9 @@ def test_wrong_name(name: str, split: str, error: type[Exception], message: str)
     assert str(caught.value) == message
 
 
-def test_data_root_prefers_option_then_environment_then_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_data_root_prefers_option_then_environment_then_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GMBENCH_DATA", str(tmp_path / "environment"))
     assert data_root(tmp_path / "option") == tmp_path / "option"
     assert data_root() == tmp_path / "environment"
@@ -46,7 +48,9 @@ def test_checksum_is_of_the_pixels_and_labels() -> None:
     x = torch.arange(24, dtype=torch.uint8).view(2, 1, 3, 4)
     y, ids = torch.tensor([1, 0]), torch.tensor([7, 9])
     build = partial(ImageSet.of, "own", "test", ids=ids, classes=2)
-    expected = hashlib.sha256(bytes(range(24)) + (1).to_bytes(8, "little") + (0).to_bytes(8, "little")).hexdigest()
+    expected = hashlib.sha256(
+        bytes(range(24)) + (1).to_bytes(8, "little") + (0).to_bytes(8, "little")
+    ).hexdigest()
     assert build(x=x, y=y).checksum == expected
     assert build(x=x, y=torch.tensor([1, 1])).checksum != expected
 
@@ -67,7 +71,11 @@ def test_head_takes_the_first_samples_and_their_checksum() -> None:
     assert len(head) == 10
     assert torch.equal(head.x, data.x[:10])
     assert torch.equal(head.ids, data.ids[:10])
-    assert head.checksum == hashlib.sha256(data.x[:10].numpy().tobytes() + data.y[:10].numpy().tobytes()).hexdigest() != data.checksum
+    assert (
+        head.checksum
+        == hashlib.sha256(data.x[:10].numpy().tobytes() + data.y[:10].numpy().tobytes()).hexdigest()
+        != data.checksum
+    )
     assert data.head(10_000) is data
     with pytest.raises(ValueError, match="expected the number of samples to be at least 1, got 0"):
         data.head(0)

@@ -1,4 +1,7 @@
-"""Folders of images: splits by folder or drawn, ids that are those of no place, and one clear line for what is wrong."""
+"""Folders of images: splits by folder or drawn, ids that are those of no place.
+
+And one clear line for what is wrong.
+"""
 
 from collections.abc import Callable
 from functools import partial

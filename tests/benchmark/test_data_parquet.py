@@ -1,4 +1,7 @@
-"""Images in Parquet files, as CIFAR-10 comes: splits, a place, and one clear line for each way in which a file can be wrong."""
+"""Images in Parquet files, as CIFAR-10 comes.
+
+Splits, a place, and one clear line for each way in which a file can be wrong.
+"""
 
 import io
 from collections.abc import Callable
@@ -27,7 +30,10 @@ def png(pixels: np.ndarray) -> bytes:
 def write_parquet(file: Path, images: list[np.ndarray], labels: list[int], column: str = "img") -> None:
     cells = [{"bytes": png(image), "path": None} for image in images]
     table = pa.table(
-        {column: pa.array(cells, pa.struct({"bytes": pa.binary(), "path": pa.string()})), "label": pa.array(labels, pa.int64())}
+        {
+            column: pa.array(cells, pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+            "label": pa.array(labels, pa.int64()),
+        }
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, file, row_group_size=7)
@@ -37,7 +43,11 @@ def test_parquet_holds_validation_out_of_train(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(data_parquet, "BATCH", 8)  # several per file
     images = random_images(50)
     for shard, (start, stop) in enumerate([(0, 11), (11, 29), (29, 40)]):
-        write_parquet(tmp_path / f"train-0000{shard}-of-00003.parquet", images[start:stop], [i % 3 for i in range(start, stop)])
+        write_parquet(
+            tmp_path / f"train-0000{shard}-of-00003.parquet",
+            images[start:stop],
+            [i % 3 for i in range(start, stop)],
+        )
     write_parquet(tmp_path / "test-00000-of-00001.parquet", images[40:], [0] * 10)
     data = splits(f"parquet:{tmp_path}")
     assert {split: len(part) for split, part in data.items()} == {"train": 36, "validation": 4, "test": 10}
@@ -46,16 +56,25 @@ def test_parquet_holds_validation_out_of_train(tmp_path: Path, monkeypatch: pyte
     for split, part in data.items():
         source = images[40:] if split == "test" else images
         assert part.classes == 3
-        assert all(np.array_equal(x.permute(1, 2, 0), source[i]) for x, i in zip(part.x, part.ids, strict=True))
+        assert all(
+            np.array_equal(x.permute(1, 2, 0), source[i]) for x, i in zip(part.x, part.ids, strict=True)
+        )
         assert split == "test" or part.y.tolist() == (part.ids % 3).tolist()
     again = splits(f"parquet:{tmp_path}")
-    assert {split: part.checksum for split, part in again.items()} == {split: part.checksum for split, part in data.items()}
+    assert {split: part.checksum for split, part in again.items()} == {
+        split: part.checksum for split, part in data.items()
+    }
 
 
 def test_parquet_uses_its_own_validation(tmp_path: Path) -> None:
     images = random_images(30, (4, 4))
     for start, split in zip((0, 10, 20), SPLITS, strict=True):
-        write_parquet(tmp_path / f"{split}-00000-of-00001.parquet", images[start : start + 10], [0, 1] * 5, column="image")
+        write_parquet(
+            tmp_path / f"{split}-00000-of-00001.parquet",
+            images[start : start + 10],
+            [0, 1] * 5,
+            column="image",
+        )
     for start, part in zip((0, 10, 20), splits(f"parquet:{tmp_path}").values(), strict=True):
         assert part.x.shape == (10, 1, 4, 4)
         assert np.array_equal(part.x.squeeze(1), np.stack(images[start : start + 10]))
@@ -63,16 +82,23 @@ def test_parquet_uses_its_own_validation(tmp_path: Path) -> None:
 
 def test_cifar10_jpeg_lies_in_its_folder_below_the_root(tmp_path: Path) -> None:
     for split in ("train", "test"):
-        write_parquet(tmp_path / "cifar10-jpeg" / f"{split}-00000-of-00001.parquet", random_images(20), list(range(10)) * 2)
+        write_parquet(
+            tmp_path / "cifar10-jpeg" / f"{split}-00000-of-00001.parquet",
+            random_images(20),
+            list(range(10)) * 2,
+        )
     assert len(load_data("cifar10-jpeg", "train", tmp_path)) == 18
     assert load_data("cifar10-jpeg", "test", tmp_path).name == "cifar10-jpeg"
     assert fetch_data("cifar10-jpeg", tmp_path) == tmp_path / "cifar10-jpeg"
 
 
-@pytest.mark.parametrize("ask", [partial(load_data, "cifar10-jpeg", "test"), partial(fetch_data, "cifar10-jpeg")])
+@pytest.mark.parametrize(
+    "ask", [partial(load_data, "cifar10-jpeg", "test"), partial(fetch_data, "cifar10-jpeg")]
+)
 def test_missing_parquet_says_where_to_place_it(ask: Callable[[Path], object], tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"^cifar10-jpeg not found: no train-\*.parquet in .*cifar10-jpeg; .*place .* there .*GMBENCH_DATA$"
+        DataError,
+        match=r"^cifar10-jpeg not found: no train-\*.parquet in .*; .*place .* there .*GMBENCH_DATA$",
     ):
         ask(tmp_path)
 
@@ -98,7 +124,9 @@ def spoil_label(file: Path) -> None:
 
 
 def spoil_no_bytes(file: Path) -> None:
-    cells = pa.array([{"bytes": None, "path": "0.png"}] * 10, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+    cells = pa.array(
+        [{"bytes": None, "path": "0.png"}] * 10, pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    )
     pq.write_table(pa.table({"img": cells, "label": list(range(10))}), file)
 
 
@@ -119,7 +147,13 @@ def spoil_depth(file: Path) -> None:
         (spoil_no_label, "to have a column 'label', got columns img"),
         (spoil_label, "the column 'label' of .* to hold integers from 0 on"),
         (spoil_no_bytes, "to hold the images' bytes, got none in row"),
-        (spoil_size, r"expected all images to be 3x6x5 like row 0 of .*, got 3x5x5: row 9 of .*train-00000-of-00001.parquet"),
+        (
+            spoil_size,
+            (
+                r"expected all images to be 3x6x5 like row 0 of .*, got 3x5x5: row 9 of "
+                r".*train-00000-of-00001.parquet"
+            ),
+        ),
         (spoil_depth, "expected images to have 8 bits per channel, got mode 'I;16': row"),
     ],
 )

@@ -1,4 +1,7 @@
-"""Digits and MNIST: fixed splits that share no image, exact pixels, and one clear line for what is missing or damaged."""
+"""Digits and MNIST: fixed splits that share no image, exact pixels.
+
+And one clear line for what is missing or damaged.
+"""
 
 import gzip
 import hashlib
@@ -18,7 +21,12 @@ from gmbench.benchmark.data import DataError, fetch_data, load_data
 
 from .made_data import splits
 
-IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 # digits
@@ -26,7 +34,11 @@ IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 
 def test_digits_split_every_image_once() -> None:
     data = splits("digits")
-    assert {split: len(part) for split, part in data.items()} == {"train": 1047, "validation": 250, "test": 500}
+    assert {split: len(part) for split, part in data.items()} == {
+        "train": 1047,
+        "validation": 250,
+        "test": 500,
+    }
     assert sorted(torch.cat([part.ids for part in data.values()]).tolist()) == list(range(1797))
 
 
@@ -60,8 +72,14 @@ def test_digits_need_no_folder(tmp_path: Path) -> None:
 
 def test_mnist_splits_match_torchvision(mnist_root: Path) -> None:
     data = splits("mnist", mnist_root)
-    assert {split: len(part) for split, part in data.items()} == {"train": 55_000, "validation": 5_000, "test": 10_000}
-    assert torch.equal(torch.cat([data["train"].ids, data["validation"].ids]).sort().values, torch.arange(60_000))
+    assert {split: len(part) for split, part in data.items()} == {
+        "train": 55_000,
+        "validation": 5_000,
+        "test": 10_000,
+    }
+    assert torch.equal(
+        torch.cat([data["train"].ids, data["validation"].ids]).sort().values, torch.arange(60_000)
+    )
     assert torch.equal(data["test"].ids, torch.arange(10_000))
     for split, part in data.items():
         source = torchvision.datasets.MNIST(mnist_root, train=split != "test")
@@ -79,7 +97,8 @@ def test_missing_mnist_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_data("mnist", "train", tmp_path / "nowhere")
     assert str(caught.value) == (
-        f"MNIST not found under {tmp_path / 'nowhere'}: no train-images-idx3-ubyte; fetch it with: gmbench data mnist"
+        f"MNIST not found under {tmp_path / 'nowhere'}: no train-images-idx3-ubyte; fetch it with: gmbench "
+        "data mnist"
     )
     assert not (tmp_path / "nowhere").exists()
 
@@ -89,14 +108,19 @@ def test_damaged_mnist_names_the_file_and_the_command(tmp_path: Path) -> None:
     raw.mkdir(parents=True)
     (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0" * 7_840_016)
     with pytest.raises(
-        DataError, match=r"t10k-images-idx3-ubyte to have md5 2646ac\w+, got \w{32}; fetch it again with: gmbench data mnist"
+        DataError,
+        match=r"t10k-images-idx3-ubyte to have md5 2646ac\w+, got \w{32}; "
+        r"fetch it again with: gmbench data mnist",
     ):
         load_data("mnist", "test", tmp_path)
 
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """A mirror of small stand-ins for MNIST's files on this machine, with their hashes; yields the files it expects to be unpacked."""
+    """A mirror of small stand-ins for MNIST's files on this machine, with their hashes.
+
+    Yields the files it expects to be unpacked.
+    """
     served = tmp_path / "served"
     served.mkdir()
     files = {name: name.encode() * 10 for name in IDX_FILES}
@@ -124,7 +148,9 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     server.server_close()
 
 
-def test_fetch_downloads_what_is_missing_and_replaces_what_is_damaged(mirror: dict[str, bytes], tmp_path: Path) -> None:
+def test_fetch_downloads_what_is_missing_and_replaces_what_is_damaged(
+    mirror: dict[str, bytes], tmp_path: Path
+) -> None:
     raw = tmp_path / "root" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     damaged, whole = IDX_FILES[0], IDX_FILES[1]

@@ -171,7 +171,10 @@ def ran(tmp_path: Path) -> Path:
 
 
 def code(folder: Path, ran: Path) -> list[str]:
-    """Write a class with its weights and a defense, both of which leave the trace; returns what a command line calls them."""
+    """Write a class with its weights and a defense, both of which leave the trace.
+
+    Returns what a command line calls them.
+    """
     spelling = other(folder, 64)
     trace = f"import pathlib\n\npathlib.Path({str(ran)!r}).touch()\n"
     (folder / "net.py").write_text(trace + (folder / "net.py").read_text())
@@ -180,7 +183,9 @@ def code(folder: Path, ran: Path) -> list[str]:
 
 
 def refuses(name: str) -> None:
-    with pytest.raises(DefenseError, match="to name checkpoints or models that torchvision, timm or robustbench lists") as caught:
+    with pytest.raises(
+        DefenseError, match="to name checkpoints or models that torchvision, timm or robustbench lists"
+    ) as caught:
         entrant_of_suite(name, (1, 8, 8))
     assert str(caught.value).endswith(f"got '{name}'; if you trust it, say --defense {name}")
 
@@ -230,7 +235,14 @@ def test_a_suite_may_name_what_a_hub_lists() -> None:
 def test_seeds_of_one_recipe_and_other_losses_stand_together() -> None:
     first = entrant_from_checkpoint("digits-lgm-s0")
     user = replace(first, name="mine", loss="mine", recipe="")
-    check_names([first, replace(first, name="digits-lgm-s1", seed=1), entrant_from_checkpoint("digits-softmax-s0"), user])
+    check_names(
+        [
+            first,
+            replace(first, name="digits-lgm-s1", seed=1),
+            entrant_from_checkpoint("digits-softmax-s0"),
+            user,
+        ]
+    )
 
 
 def test_two_recipes_of_one_loss_are_not_pooled() -> None:
@@ -239,7 +251,8 @@ def test_two_recipes_of_one_loss_are_not_pooled() -> None:
     with pytest.raises(DefenseError) as caught:
         check_names([first, replace(first, name="digits-lgm-s1"), flat])
     assert str(caught.value) == (
-        "expected the models of one loss to be seeds of one recipe, got digits-lgm-s0 (digits-lgm) and digits-lgm-2d-s0 (digits-lgm-2d); "
+        "expected the models of one loss to be seeds of one recipe, got digits-lgm-s0 (digits-lgm) and "
+        "digits-lgm-2d-s0 (digits-lgm-2d); "
         "give each recipe its own suite"
     )
 
@@ -248,7 +261,9 @@ def test_a_defense_named_after_a_loss_is_not_pooled() -> None:
     first = entrant_from_checkpoint("digits-lgm-s0")
     user = replace(first, name="lgm", recipe="")
     for order in ([first, user], [user, first]):
-        with pytest.raises(DefenseError, match="named after no loss of this run, got 'lgm'; give it another name"):
+        with pytest.raises(
+            DefenseError, match="named after no loss of this run, got 'lgm'; give it another name"
+        ):
             check_names(order)
 
 
@@ -260,5 +275,8 @@ def test_names_are_not_shared() -> None:
 
 def test_a_plan_is_held_to_its_names() -> None:
     suite = load_suite("digits-v1").model_copy(update={"models": ("digits-softmax-s0",)})
-    with pytest.raises(DefenseError, match=r"got digits-softmax-s0 \(digits-softmax\) and digits-surrogate-s0 \(digits-surrogate\)"):
+    with pytest.raises(
+        DefenseError,
+        match=r"got digits-softmax-s0 \(digits-softmax\) and digits-surrogate-s0 \(digits-surrogate\)",
+    ):
         make_plan(suite, defenses=["digits-surrogate-s0"])

@@ -13,11 +13,18 @@ from .made_evidence import EMPTY, FAILS, HOLDS, OPEN, card, robust
 
 def test_who_was_trained_for_longer_is_not_the_more_accurate_one_for_that():
     def found(gm, softmax):
-        return more_accurate(replace(EMPTY, accuracies=[card("gm", gm, epochs=45), card("softmax", softmax, epochs=30)]), "gm", "softmax")
+        return more_accurate(
+            replace(EMPTY, accuracies=[card("gm", gm, epochs=45), card("softmax", softmax, epochs=30)]),
+            "gm",
+            "softmax",
+        )
 
     assert found(0.88, 0.87) == Verdict(
-        "GM 88.00 [87.90, 88.10] % (one training, 45 epochs), softmax 87.00 [86.90, 87.10] % (one training, 30 epochs):"
-        " GM was trained for longer", OPEN)  # fmt: skip
+        "GM 88.00 [87.90, 88.10] % (one training, 45 epochs), softmax 87.00 [86.90, 87.10] % (one training, "
+        "30 epochs):"
+        " GM was trained for longer",
+        OPEN,
+    )
     assert found(0.86, 0.87).held == FAILS  # for all its epochs
     assert "45 epochs" in found(0.8705, 0.87).measured
     alike = replace(EMPTY, accuracies=[card("gm", 0.997), card("softmax", 0.994)])
@@ -68,18 +75,22 @@ def test_a_failed_check_of_either_side_decides_nothing(mine, theirs, of):
     assert "failed checks: zero-gradients" in verdict.measured
     # what speaks of a detector touches no robust accuracy without it
     board.loc[board["loss"] == of, "verdict"] = "detector-sign:own"
-    assert more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax").held == (HOLDS if mine > theirs else FAILS)
+    assert more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax").held == (
+        HOLDS if mine > theirs else FAILS
+    )
 
 
 @pytest.mark.parametrize(
     ("shares", "epochs", "held", "told"),
     [
         ((0.6, 0.3), (45, 30), OPEN, "but GCCS was trained for longer"),
-        ((0.3, 0.6), (45, 30), FAILS, "GCCS 30.0 [28.0, 32.0] (one training, 45 epochs)"),  # for all its epochs
+        # for all its epochs
+        ((0.3, 0.6), (45, 30), FAILS, "GCCS 30.0 [28.0, 32.0] (one training, 45 epochs)"),
         ((0.6, 0.3), (30, 45), HOLDS, "softmax 30.0 [28.0, 32.0] (one training, 45 epochs)"),
         ((0.3, 0.6), (30, 45), OPEN, "but softmax was trained for longer"),
         ((0.6, 0.3), (30, 30), HOLDS, "GCCS 60.0 [58.0, 62.0] (one training), "),
-        ((0.6, 0.3), (30, None), HOLDS, "GCCS 60.0 [58.0, 62.0] (one training), "),  # of a defense without a card nobody knows
+        # of a defense without a card nobody knows
+        ((0.6, 0.3), (30, None), HOLDS, "GCCS 60.0 [58.0, 62.0] (one training), "),
     ],
 )
 def test_who_was_trained_for_longer_is_not_the_more_robust_one_for_that(shares, epochs, held, told):
@@ -92,7 +103,10 @@ def test_who_was_trained_for_longer_is_not_the_more_robust_one_for_that(shares, 
 
 
 def test_one_training_against_another_decides_no_more_than_trainings_of_one_loss_differ_by():
-    """The counter-example: disjoint intervals over images, and seeds of a third loss that differ by as much."""
+    """The counter-example: disjoint intervals over images.
+
+    And seeds of a third loss that differ by as much.
+    """
     alone = robust({"dr_softmax": [0.6], "softmax": [0.5]})
     verdict = more_robust(replace(EMPTY, leaderboard=alone), "dr_softmax", "softmax")
     assert verdict.held == HOLDS
@@ -103,7 +117,8 @@ def test_one_training_against_another_decides_no_more_than_trainings_of_one_loss
         assert verdict.held == held
         assert f"trainings of one loss differ by up to {100 * spread:.1f}" in verdict.measured
         assert "DR-softmax 60.0 [58.0, 62.0] (one training)" in verdict.measured
-        others = several.assign(attacks=np.where(several["model"] == "gm-s1", "fgsm", several["attacks"]))  # not the same attacks
+        # not the same attacks
+        others = several.assign(attacks=np.where(several["model"] == "gm-s1", "fgsm", several["attacks"]))
         assert more_robust(replace(EMPTY, leaderboard=others), "dr_softmax", "softmax").held == HOLDS
 
 

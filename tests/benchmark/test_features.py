@@ -41,7 +41,14 @@ def make_images(split, n, first):
     corners = np.array([[60, 60], [140, 60], [60, 140]])
     x = np.full((n, 1, 2, 2), 128)
     x.reshape(n, 4)[:, :2] = corners[y] + rng.integers(-5, 6, (n, 2))
-    return ImageSet.of("pixels", split, torch.tensor(x, dtype=torch.uint8), torch.tensor(y), torch.arange(first, first + n), 3)
+    return ImageSet.of(
+        "pixels",
+        split,
+        torch.tensor(x, dtype=torch.uint8),
+        torch.tensor(y),
+        torch.arange(first, first + n),
+        3,
+    )
 
 
 def entrant(loss, dimensions, data):
@@ -53,20 +60,39 @@ def entrant(loss, dimensions, data):
             head.linear.bias.copy_(-means.square().sum(1) / 2)
         else:
             head.means.copy_(means)
-    return Entrant(f"{loss}-{dimensions}d", loss, 0, f"{loss}{dimensions}", Classifier(TwoPixels(dimensions), head).eval())
+    return Entrant(
+        f"{loss}-{dimensions}d",
+        loss,
+        0,
+        f"{loss}{dimensions}",
+        Classifier(TwoPixels(dimensions), head).eval(),
+    )
 
 
 @pytest.fixture(scope="module")
 def plan():
-    data = {"train": make_images("train", 60, 0), "validation": make_images("validation", 9, 100), "test": make_images("test", 30, 200)}
+    data = {
+        "train": make_images("train", 60, 0),
+        "validation": make_images("validation", 9, 100),
+        "test": make_images("test", 30, 200),
+    }
     attacks = [
         {"label": "fgsm", "attack": "fgsm", "eps": (EPS, 0.4)},
         {"label": "blind", "attack": "pgd", "eps": (EPS,), "access": "transfer", "options": {"steps": 2}},
         {"label": "weak", "attack": "pgd", "eps": (EPS,), "options": {"steps": 1}, "models": ("lgm-2d",)},
     ]
-    suite = Suite(name="pixels-v1", data="pixels", samples=24, batch=10, models=(), detectors=("msp",), attacks=attacks)
-    entrants = [entrant("lgm", 2, data["train"]), entrant("softmax", 2, data["train"]), entrant("lgm", 4, data["train"])]
-    cells = {one.name: plan_cells(suite, one, entrants[0], data["test"], data["validation"], "cpu") for one in entrants}
+    suite = Suite(
+        name="pixels-v1", data="pixels", samples=24, batch=10, models=(), detectors=("msp",), attacks=attacks
+    )
+    entrants = [
+        entrant("lgm", 2, data["train"]),
+        entrant("softmax", 2, data["train"]),
+        entrant("lgm", 4, data["train"]),
+    ]
+    cells = {
+        one.name: plan_cells(suite, one, entrants[0], data["test"], data["validation"], "cpu")
+        for one in entrants
+    }
     detectors = {one.name: detectors_for(suite.detectors, one, data["test"]) for one in entrants}
     return Plan(suite, "cpu", entrants, entrants[0], MappingProxyType(data), cells, detectors)
 
@@ -102,7 +128,10 @@ def test_the_picture_holds_the_training_features_and_their_means(plan, gathered)
 
 
 def test_the_picture_holds_the_stored_images_of_the_attack_that_all_met(plan, store, gathered):
-    """PGD is preferred, but only one model of two dimensions met it as a white-box attack: FGSM, and at the middle eps."""
+    """PGD is preferred, but only one model of two dimensions met it as a white-box attack.
+
+    FGSM, and at the middle eps.
+    """
     for name in ("lgm-2d", "softmax-2d"):
         plane = gathered[name].plane
         assert plane.attack == "fgsm, ε = 0.1"
@@ -120,9 +149,15 @@ def test_the_landscape_is_the_models_own(gathered):
         left, right, bottom, top = plane.landscape.window
         rows, columns = plane.landscape.values.shape
         row, column = 17, 203
-        place = np.array([left + (right - left) * (column + 0.5) / columns, bottom + (top - bottom) * (row + 0.5) / rows])
+        place = np.array(
+            [left + (right - left) * (column + 0.5) / columns, bottom + (top - bottom) * (row + 0.5) / rows]
+        )
         likelihoods = -((place - plane.means) ** 2).sum(1) / 2
-        expected = likelihoods.max() if kind == "likelihood" else np.exp(likelihoods.max()) / np.exp(likelihoods).sum()
+        expected = (
+            likelihoods.max()
+            if kind == "likelihood"
+            else np.exp(likelihoods.max()) / np.exp(likelihoods).sum()
+        )
         assert plane.landscape.kind == kind
         assert plane.landscape.values[row, column] == pytest.approx(expected, rel=1e-3)
         every = np.concatenate([plane.features, plane.adversarial])
@@ -135,7 +170,9 @@ def test_distances_are_in_units_of_the_classes_width(plan, gathered):
     means = np.stack([features[y == k].mean(0) for k in range(3)])
     within = np.linalg.norm(features - means[y], axis=1).mean()
     found = gathered["lgm-4d"].symmetry
-    assert found.ratios == pytest.approx([np.linalg.norm(means[a] - means[b]) / within for a, b in ((0, 1), (0, 2), (1, 2))])
+    assert found.ratios == pytest.approx(
+        [np.linalg.norm(means[a] - means[b]) / within for a, b in ((0, 1), (0, 2), (1, 2))]
+    )
     assert found.dimensions == 4
 
 
@@ -152,11 +189,15 @@ def test_spread_is_over_test_images_that_are_right(plan, gathered):
 
 
 def test_images_that_are_wrong_have_no_part_in_the_spread(plan, store):
-    swapped = ImageSet.of("pixels", "test", plan.data["test"].x, 2 - plan.data["test"].y, plan.data["test"].ids, 3)
+    swapped = ImageSet.of(
+        "pixels", "test", plan.data["test"].x, 2 - plan.data["test"].y, plan.data["test"].ids, 3
+    )
     model = plan.entrants[1].classifier
     right = swapped.y[:24] == 1  # classes 0 and 2 have changed places
     a, b = (model(swapped.images()[:24][right]).double().softmax(1).detach().numpy()[:, k] for k in (0, 2))
-    other = Plan(plan.suite, "cpu", plan.entrants[1:2], None, {**plan.data, "test": swapped}, {"softmax-2d": []}, {})
+    other = Plan(
+        plan.suite, "cpu", plan.entrants[1:2], None, {**plan.data, "test": swapped}, {"softmax-2d": []}, {}
+    )
     (found,) = gather(other, store, {"Linf": EPS})
     assert found.spread == pytest.approx(((a - b) ** 2 / 4).mean())
     assert found.plane.attack == ""
@@ -167,13 +208,19 @@ def test_a_model_whose_features_are_not_finite_or_a_missing_class_stops_nothing(
         def forward(self, x):
             return x.flatten(1)[:, :2] / 0
 
-    broken = Entrant("broken", "lgm", 0, "b", Classifier(Broken(), HEADS.build("lgm", features=2, classes=3)).eval())
+    broken = Entrant(
+        "broken", "lgm", 0, "b", Classifier(Broken(), HEADS.build("lgm", features=2, classes=3)).eval()
+    )
     few = plan.data["train"].head(2)
     for entrants, train in (([broken], plan.data["train"]), (plan.entrants[:1], few)):
-        other = Plan(plan.suite, "cpu", entrants, None, {**plan.data, "train": train}, {entrants[0].name: []}, {})
+        other = Plan(
+            plan.suite, "cpu", entrants, None, {**plan.data, "train": train}, {entrants[0].name: []}, {}
+        )
         (found,) = gather(other, store, {})
         assert (found.symmetry, found.plane) == (None, None)
-    assert np.isnan(gather(Plan(plan.suite, "cpu", [broken], None, plan.data, {"broken": []}, {}), store, {})[0].spread)
+    assert np.isnan(
+        gather(Plan(plan.suite, "cpu", [broken], None, plan.data, {"broken": []}, {}), store, {})[0].spread
+    )
 
 
 def test_a_report_without_the_feature_space_is_no_whole_one(plan, store, tmp_path, monkeypatch):

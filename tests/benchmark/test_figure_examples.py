@@ -13,8 +13,19 @@ def make_examples(change=0.2, **options):
     x_adv = x.copy()
     x_adv[0, 0, 0, 0] += change
     classes = np.array([1, 2, 3])
-    return Examples(**{"attack": "fgsm", "eps": 0.2, "x": x, "x_adv": x_adv, "label": classes, "clean_predicted": classes,
-                       "predicted": np.array([7, 2, 3]), "model": "m", **options})  # fmt: skip
+    return Examples(
+        **{
+            "attack": "fgsm",
+            "eps": 0.2,
+            "x": x,
+            "x_adv": x_adv,
+            "label": classes,
+            "clean_predicted": classes,
+            "predicted": np.array([7, 2, 3]),
+            "model": "m",
+            **options,
+        }
+    )
 
 
 def cell(axes, place):
@@ -31,9 +42,12 @@ def test_examples_show_classes_and_the_factor():
     example = make_examples()
     for axes, images in ((clean, example.x), (fgsm, example.x_adv)):
         for place in range(3):
-            np.testing.assert_array_equal(cell(axes, 2 * place), np.rint(255 * images[place, 0])[..., None] * np.ones(3))
+            np.testing.assert_array_equal(
+                cell(axes, 2 * place), np.rint(255 * images[place, 0])[..., None] * np.ones(3)
+            )
     assert (cell(clean, 1) == 255).all()
-    assert cell(fgsm, 1)[0, 0].tolist() == [103, 0, 31]  # the red end of the map: the largest change is upwards
+    # the red end of the map: the largest change is upwards
+    assert cell(fgsm, 1)[0, 0].tolist() == [103, 0, 31]
     assert (cell(fgsm, 1)[1:] > 240).all()
     assert (cell(fgsm, 3) > 240).all()
 
@@ -52,7 +66,10 @@ def test_examples_of_other_images_have_their_own_clean_row():
     assert [texts(axes)[0] == "clean" for axes in figure.axes] == [True, False, True, False]
 
 
-@pytest.mark.parametrize(("field", "value"), [("x_adv", np.zeros((3, 1, 8, 9))), ("x", np.zeros((3, 8, 8))), ("label", np.zeros(2, int))])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("x_adv", np.zeros((3, 1, 8, 9))), ("x", np.zeros((3, 8, 8))), ("label", np.zeros(2, int))],
+)
 def test_examples_of_the_wrong_shape(field, value):
     with pytest.raises(ValueError, match="expected"):
         make_examples(**{field: value})

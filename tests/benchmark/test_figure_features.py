@@ -1,4 +1,7 @@
-"""The feature space in pictures: two-dimensional features, class means, and the spread of the softmax values against robustness."""
+"""The feature space in pictures.
+
+two-dimensional features, class means, and the spread of the softmax values against robustness.
+"""
 
 import itertools
 import re
@@ -13,11 +16,33 @@ from scipy import stats
 
 from gmbench.benchmark.figure_features import COLORS, Landscape, Plane, features_figure, window
 from gmbench.benchmark.figure_means import means_figure, simplex_angle, symmetry
-from gmbench.benchmark.figure_spread import Robustness, rank_correlation, shared_robustness, spearman, spread_correlation, spread_figure
+from gmbench.benchmark.figure_spread import (
+    Robustness,
+    rank_correlation,
+    shared_robustness,
+    spearman,
+    spread_correlation,
+    spread_figure,
+)
 from gmbench.benchmark.figure_style import save
 from gmbench.benchmark.outcomes import Threat, models_of
 
-LOSSES = ("lgm", "center", "softmax", "dr_softmax", "gccs", "gm", "l_softmax", "lgm_at", "mcat", "mmc", "mmlda", "pgd_at", "rce", "trades")
+LOSSES = (
+    "lgm",
+    "center",
+    "softmax",
+    "dr_softmax",
+    "gccs",
+    "gm",
+    "l_softmax",
+    "lgm_at",
+    "mcat",
+    "mmc",
+    "mmlda",
+    "pgd_at",
+    "rce",
+    "trades",
+)
 
 
 LANDSCAPE = Landscape(np.linspace(-9, 0, 16).reshape(4, 4), (-2, 12, -4, 10), "likelihood", -5.0)
@@ -28,8 +53,18 @@ def make_plane(title="L-GM, alpha = 1", n=60, **options):
     labels = np.arange(n) % 3
     means = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 5.0]])
     features = means[labels] + rng.normal(0, 0.1, (n, 2))
-    plane = {"title": title, "features": features, "labels": labels, "means": means, "attack": "fgsm, ε = 0.1"}
-    plane |= {"landscape": LANDSCAPE, "adversarial": np.array([[5.0, 1], [6, 2], [7, 3]]), "adversarial_labels": np.array([0, 1, 2])}
+    plane = {
+        "title": title,
+        "features": features,
+        "labels": labels,
+        "means": means,
+        "attack": "fgsm, ε = 0.1",
+    }
+    plane |= {
+        "landscape": LANDSCAPE,
+        "adversarial": np.array([[5.0, 1], [6, 2], [7, 3]]),
+        "adversarial_labels": np.array([0, 1, 2]),
+    }
     return Plane(**plane | {"predicted": np.array([1, 1, 0])} | options)
 
 
@@ -48,12 +83,16 @@ def test_a_panel_shows_every_training_image_and_what_fooled_the_model():
     np.testing.assert_allclose(fooled, plane.adversarial[[0, 2]])  # the second one is classified rightly
     assert colors == [COLORS[0], COLORS[2]]  # true classes
     assert axes.get_title() == "L-GM, alpha = 1\nfgsm, ε = 0.1: 2 of 3 fooled it"
-    assert {text.get_text(): text.get_position() for text in axes.texts} == {str(k): tuple(mean) for k, mean in enumerate(plane.means)}
+    assert {text.get_text(): text.get_position() for text in axes.texts} == {
+        str(k): tuple(mean) for k, mean in enumerate(plane.means)
+    }
     assert axes.get_aspect() == 1
 
 
 def test_the_landscape_lies_where_it_was_computed_and_says_what_it_is():
-    figure = features_figure([make_plane(), make_plane(landscape=Landscape(np.full((2, 2), 0.5), (-1, 1, -1, 1), "softmax", 0.1))])
+    figure = features_figure(
+        [make_plane(), make_plane(landscape=Landscape(np.full((2, 2), 0.5), (-1, 1, -1, 1), "softmax", 0.1))]
+    )
     shown = figure.axes[0].images[0]
     assert shown.get_extent() == [-2, 12, -4, 10]
     assert shown.origin == "lower"
@@ -64,7 +103,12 @@ def test_the_landscape_lies_where_it_was_computed_and_says_what_it_is():
 
 
 def test_a_plane_without_landscape_or_attack():
-    nothing = {"adversarial": np.empty((0, 2)), "adversarial_labels": np.empty(0, int), "predicted": np.empty(0, int), "attack": ""}
+    nothing = {
+        "adversarial": np.empty((0, 2)),
+        "adversarial_labels": np.empty(0, int),
+        "predicted": np.empty(0, int),
+        "attack": "",
+    }
     axes = features_figure([make_plane("softmax", landscape=None, **nothing)]).axes[0]
     assert axes.get_title() == "softmax"
     assert len(axes.images) == 0
@@ -91,7 +135,9 @@ def test_class_colours_differ():
 
 
 def test_window_is_the_smallest_square_and_a_margin():
-    assert window(np.array([[0.0, 0.0], [10.0, 2.0]]), np.array([[5.0, -2.0]])) == pytest.approx((-0.5, 10.5, -5.5, 5.5))
+    assert window(np.array([[0.0, 0.0], [10.0, 2.0]]), np.array([[5.0, -2.0]])) == pytest.approx(
+        (-0.5, 10.5, -5.5, 5.5)
+    )
     left, right, bottom, top = window(np.array([[1.0, 1.0]]))
     assert left < right
     assert bottom < top
@@ -99,7 +145,12 @@ def test_window_is_the_smallest_square_and_a_margin():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("features", np.zeros((60, 3))), ("labels", np.zeros(59, int)), ("predicted", np.zeros(2, int)), ("means", np.zeros(3))],
+    [
+        ("features", np.zeros((60, 3))),
+        ("labels", np.zeros(59, int)),
+        ("predicted", np.zeros(2, int)),
+        ("means", np.zeros(3)),
+    ],
 )
 def test_planes_of_the_wrong_shape(field, value):
     with pytest.raises(ValueError, match=rf"expected {field} to"):
@@ -108,12 +159,17 @@ def test_planes_of_the_wrong_shape(field, value):
 
 @pytest.mark.parametrize(("classes", "degrees"), [(2, 180), (3, 120), (4, 109.4712206), (10, 96.3793701)])
 def test_the_means_of_a_simplex_are_all_alike(classes, degrees):
-    """Unit vectors are a simplex around their mean, sqrt(2) apart, wherever it is moved and however it is turned."""
+    """Unit vectors are a simplex around their mean, sqrt(2) apart.
+
+    Wherever it is moved and however it is turned.
+    """
     turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))
     found = symmetry("m", "lgm", 3 * np.eye(classes, 12) @ turned + 7, within=1.5)
     assert simplex_angle(classes) == pytest.approx(degrees)
     np.testing.assert_allclose(found.angles, np.full(classes * (classes - 1) // 2, degrees), rtol=1e-6)
-    np.testing.assert_allclose(found.ratios, np.full(classes * (classes - 1) // 2, 2 * np.sqrt(2)), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.ratios, np.full(classes * (classes - 1) // 2, 2 * np.sqrt(2)), rtol=1e-12
+    )
     assert (found.dimensions, found.classes) == (12, classes)
 
 
@@ -131,7 +187,9 @@ def test_means_figure_has_a_tick_for_every_two_classes():
     rng = np.random.default_rng(0)
     models = [symmetry(f"{loss}-s0", loss, rng.normal(size=(10, 16)), 0.5) for loss in LOSSES[:5]]
     left, right = means_figure(models).axes
-    assert [label.get_text() for label in left.get_yticklabels()] == [f"{model.name} (16-D)" for model in models]
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        f"{model.name} (16-D)" for model in models
+    ]
     for axes, statistic in ((left, "angles"), (right, "ratios")):
         rows = [line for line in axes.lines if line.get_marker() == "|"]
         assert len(rows) == 5
@@ -155,7 +213,11 @@ def test_means_figure_has_room_for_long_names():
 def test_means_figure_of_odd_models(tmp_path):
     """One that has collapsed, one whose classes have no width, one of two classes with hundreds of others."""
     many = symmetry("many", "gm", np.random.default_rng(0).normal(size=(40, 8)), 0.5)
-    models = [symmetry("collapsed", "lgm", np.zeros((40, 8)), 0.5), symmetry("thin", "mmc", np.eye(40, 64), 0.0), many]
+    models = [
+        symmetry("collapsed", "lgm", np.zeros((40, 8)), 0.5),
+        symmetry("thin", "mmc", np.eye(40, 64), 0.0),
+        many,
+    ]
     left, right = means_figure(models).axes
     assert [text.get_text() for text in left.texts].count("not finite") == 1
     assert [text.get_text() for text in right.texts].count("not finite") == 1
@@ -177,7 +239,10 @@ def test_rank_correlation_is_that_of_scipy(ties):
 
 
 def test_the_interval_of_the_rank_correlation_is_a_bootstrap_over_losses():
-    """Ten losses, three trainings each that are nearly the same: as if thirty models were known, it would be far too narrow."""
+    """Ten losses, three trainings each that are nearly the same.
+
+    As if thirty models were known, it would be far too narrow.
+    """
     rng = np.random.default_rng(5)
     x, names = np.repeat(rng.normal(size=10), 3), [f"loss-{place // 3}" for place in range(30)]
     y = x + np.repeat(rng.normal(size=10), 3) + 0.01 * rng.normal(size=30)
@@ -189,18 +254,25 @@ def test_the_interval_of_the_rank_correlation_is_a_bootstrap_over_losses():
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])), abs=0.08)
     as_models = rank_correlation(x, y, [str(place) for place in range(30)], resamples=4000)
     assert found.high - found.low > 1.3 * (as_models.high - as_models.low)
-    assert str(found) == f"Spearman's rank correlation {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}], 30 models of 10 losses"
+    assert (
+        str(found) == f"Spearman's rank correlation {found.rho:.2f} [{found.low:.2f}, {found.high:.2f}], "
+        "30 models of 10 losses"
+    )
 
 
 def test_of_five_losses_there_is_no_interval():
     five = rank_correlation(np.arange(15.0), np.arange(15.0), [f"loss-{place % 5}" for place in range(15)])
     assert np.isnan([five.low, five.high]).all()
-    assert str(five) == "Spearman's rank correlation 1.00, 15 models of 5 losses: too few losses for an interval"
+    assert (
+        str(five) == "Spearman's rank correlation 1.00, 15 models of 5 losses: too few losses for an interval"
+    )
     assert rank_correlation(np.arange(6.0), np.arange(6.0), list("abcdef")).low == 1
 
 
 def test_values_that_are_all_alike_have_no_rank_correlation():
-    assert "no rank correlation" in str(rank_correlation(np.ones(6), np.arange(6.0), list("abcdef"), resamples=10))
+    assert "no rank correlation" in str(
+        rank_correlation(np.ones(6), np.arange(6.0), list("abcdef"), resamples=10)
+    )
 
 
 PGD = ("pgd", "Linf", (0.1, 0.3), "white-box", "oblivious", 1.0, 0.5)
@@ -211,7 +283,12 @@ TRANSFER = ("transfer-pgd", "Linf", (0.1,), "transfer", "oblivious", 1.2, 1.0)
 
 def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
     samples = make_samples(
-        losses=LOSSES[:2], seeds=(0, 1), images=80, validation=5, attacks=(FGSM, PGD, ADAPTIVE, TRANSFER), detectors=("msp",)
+        losses=LOSSES[:2],
+        seeds=(0, 1),
+        images=80,
+        validation=5,
+        attacks=(FGSM, PGD, ADAPTIVE, TRANSFER),
+        detectors=("msp",),
     )
     costly = (samples["attack"] == "pgd") & (samples["seed"] == 1)
     found = shared_robustness(models_of(samples[~costly & (samples["eps"] != 0.3)]))
@@ -219,16 +296,24 @@ def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
     assert set(found.attacks) == {"fgsm", "transfer-pgd"}
     assert len(found.shares) == 4
     for name, (share, low, high) in found.shares.items():
-        rows = samples[(samples["model"] == name) & (samples["split"] == "test") & samples["eps"].isin([0, 0.1])]
+        rows = samples[
+            (samples["model"] == name) & (samples["split"] == "test") & samples["eps"].isin([0, 0.1])
+        ]
         rows = rows[rows["attack"].isin(["clean", "fgsm", "transfer-pgd"])]
-        ran = set(rows["id"]) if name.endswith("1") else set(samples.loc[(samples["model"] == name) & (samples["attack"] == "pgd"), "id"])
+        ran = (
+            set(rows["id"])
+            if name.endswith("1")
+            else set(samples.loc[(samples["model"] == name) & (samples["attack"] == "pgd"), "id"])
+        )
         right = (rows["predicted"] == rows["label"]).groupby(rows["id"]).all()
         assert share == pytest.approx(right[right.index.isin(ran)].mean())
         assert low <= share <= high
 
 
 def test_without_a_shared_white_box_attack_there_is_no_robustness(make_samples):
-    samples = make_samples(losses=LOSSES[:2], seeds=(0,), images=20, validation=5, attacks=(FGSM, TRANSFER), detectors=("msp",))
+    samples = make_samples(
+        losses=LOSSES[:2], seeds=(0,), images=20, validation=5, attacks=(FGSM, TRANSFER), detectors=("msp",)
+    )
     models = models_of(samples[(samples["attack"] != "fgsm") | (samples["loss"] == "lgm")])
     assert shared_robustness(models) is None
     assert shared_robustness([]) is None
@@ -237,17 +322,22 @@ def test_without_a_shared_white_box_attack_there_is_no_robustness(make_samples):
 def right_of_ten(by_hand, model, loss, counts):
     """Make a model that withstands so many of ten images at each eps, {eps: count}."""
     attacks = {
-        ("pgd", "Linf", eps, "white-box", "oblivious"): {"predicted": [0] * count + [1] * (10 - count)} for eps, count in counts.items()
+        ("pgd", "Linf", eps, "white-box", "oblivious"): {"predicted": [0] * count + [1] * (10 - count)}
+        for eps, count in counts.items()
     }
     return by_hand({"predicted": [0] * 10}, attacks, model=model).assign(loss=loss)
 
 
 def test_the_eps_is_that_at_which_the_models_differ_most(by_hand):
-    counts = {"a": ("lgm", {0.1: 9, 0.2: 8, 0.3: 0, 0.4: 9}), "b": ("gm", {0.1: 8, 0.2: 3, 0.3: 0}),
-              "c": ("pgd_at", {0.1: 9, 0.2: 5, 0.3: 10})}  # fmt: skip
+    counts = {
+        "a": ("lgm", {0.1: 9, 0.2: 8, 0.3: 0, 0.4: 9}),
+        "b": ("gm", {0.1: 8, 0.2: 3, 0.3: 0}),
+        "c": ("pgd_at", {0.1: 9, 0.2: 5, 0.3: 10}),
+    }
     frames = [right_of_ten(by_hand, name, *given) for name, given in counts.items()]
     found = shared_robustness(models_of(pd.concat(frames)))
-    assert found.threat.eps == 0.2  # at .3 only the adversarially trained one differs, at .4 not all were attacked
+    # at .3 only the adversarially trained one differs, at .4 not all were attacked
+    assert found.threat.eps == 0.2
     assert {name: share for name, (share, _, _) in found.shares.items()} == {"a": 0.8, "b": 0.3, "c": 0.5}
 
 
@@ -255,7 +345,8 @@ def test_an_eps_that_fewer_attacks_met_is_not_chosen_however_far_the_models_are_
     def model(name, few, many):
         at = {("fgsm", 0.25): few, ("fgsm", 0.1): many, ("pgd", 0.1): many}
         attacks = {
-            (attack, "Linf", eps, "white-box", "oblivious"): {"predicted": [0] * n + [1] * (10 - n)} for (attack, eps), n in at.items()
+            (attack, "Linf", eps, "white-box", "oblivious"): {"predicted": [0] * n + [1] * (10 - n)}
+            for (attack, eps), n in at.items()
         }
         return by_hand({"predicted": [0] * 10}, attacks, model=name).assign(loss=name)
 
@@ -265,14 +356,21 @@ def test_an_eps_that_fewer_attacks_met_is_not_chosen_however_far_the_models_are_
 
 def test_shares_that_may_be_none_are_ties():
     threat = Threat("Linf", 0.1, "white-box", "oblivious")
-    robustness = Robustness(threat, ("pgd",), 1000, {"none": (0.0, 0.0, 0.004), "one": (0.001, 0.0002, 0.006), "some": (0.02, 0.01, 0.03)})
+    robustness = Robustness(
+        threat,
+        ("pgd",),
+        1000,
+        {"none": (0.0, 0.0, 0.004), "one": (0.001, 0.0002, 0.006), "some": (0.02, 0.01, 0.03)},
+    )
     assert [robustness.ranked(name) for name in ("none", "one", "some")] == [0, 0, 0.02]
 
 
 def test_adversarially_trained_losses_are_drawn_hollow_and_do_not_count():
     losses = {f"loss-{place}": f"loss-{place}" for place in range(6)}
     spreads = {name: 10.0**-place for place, name in enumerate(losses)} | {"at": 1.0}
-    shares = {name: (0.1 * (1 + place), 0.05, 1.0) for place, name in enumerate(losses)} | {"at": (0.95, 0.9, 1.0)}
+    shares = {name: (0.1 * (1 + place), 0.05, 1.0) for place, name in enumerate(losses)} | {
+        "at": (0.95, 0.9, 1.0)
+    }
     losses["at"] = "trades"
     robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, shares)
     found = spread_correlation(spreads, losses, robustness)
@@ -287,7 +385,10 @@ def make_spread(losses=LOSSES, spreads=None):
     rng = np.random.default_rng(0)
     names = [f"{loss}-s{seed}" for loss in losses for seed in range(2)]
     spreads = spreads or {name: float(10 ** rng.uniform(-8, -2)) for name in names}
-    shares = {name: (share, share - 0.02, share + 0.02) for name, share in zip(names, rng.uniform(0.1, 0.9, len(names)), strict=True)}
+    shares = {
+        name: (share, share - 0.02, share + 0.02)
+        for name, share in zip(names, rng.uniform(0.1, 0.9, len(names)), strict=True)
+    }
     robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("fgsm", "pgd"), 1000, shares)
     return spreads, {name: name.rsplit("-", 1)[0] for name in names}, robustness
 
@@ -298,9 +399,13 @@ def test_spread_figure_places_every_model_and_prints_the_correlation(tmp_path):
     (axes,) = figure.axes
     placed = {line.get_label(): line.get_xydata()[0].tolist() for line in axes.lines}
     assert list(placed) == list(spreads)
-    np.testing.assert_allclose(list(placed.values()), [(spreads[name], 100 * robustness.shares[name][0]) for name in spreads])
+    np.testing.assert_allclose(
+        list(placed.values()), [(spreads[name], 100 * robustness.shares[name][0]) for name in spreads]
+    )
     counted = [name for name in spreads if losses[name] not in ("pgd_at", "trades", "lgm_at", "mcat")]
-    rho = stats.spearmanr([spreads[name] for name in counted], [robustness.shares[name][0] for name in counted]).statistic
+    rho = stats.spearmanr(
+        [spreads[name] for name in counted], [robustness.shares[name][0] for name in counted]
+    ).statistic
     assert axes.get_title().startswith(f"Spearman's rank correlation {rho:.2f} [")
     assert axes.get_title().replace("\n", " ").endswith("20 models of 10 losses")
     (told,) = [text.get_text() for text in figure.texts]
@@ -324,13 +429,17 @@ def test_no_two_losses_look_alike():
 
 
 def test_a_spread_that_underflowed_is_drawn_at_the_edge():
-    spreads, losses, robustness = make_spread(("lgm", "gm"), {"lgm-s0": 0.0, "lgm-s1": 2e-9, "gm-s0": 3e-9, "gm-s1": 4e-9})
+    spreads, losses, robustness = make_spread(
+        ("lgm", "gm"), {"lgm-s0": 0.0, "lgm-s1": 2e-9, "gm-s0": 3e-9, "gm-s1": 4e-9}
+    )
     axes = spread_figure(spreads, losses, robustness).axes[0]
     assert axes.lines[0].get_xdata()[0] == 1e-9
     assert axes.get_xlim()[0] < 1e-9
     assert axes.xaxis.get_major_formatter()(1e-9) == "≤ 1e-9"
     assert axes.xaxis.get_major_formatter()(1e-8) == "1e-8"
-    assert [tick for tick in axes.xaxis.get_majorticklocs() if axes.get_xlim()[0] <= tick <= 1.5e-9] == [pytest.approx(1e-9)]
+    assert [tick for tick in axes.xaxis.get_majorticklocs() if axes.get_xlim()[0] <= tick <= 1.5e-9] == [
+        pytest.approx(1e-9)
+    ]
 
 
 def test_the_means_are_seen_from_their_centre_in_float32_too():

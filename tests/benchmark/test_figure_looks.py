@@ -13,9 +13,15 @@ from .drawn import ZOO
 
 EYES = {  # Machado, Oliveira, Fernandes 2009, severity 1, on linear sRGB
     "usual": np.eye(3),
-    "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-    "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+    "protan": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deutan": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritan": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
 }
 OKABE_ITO = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
 
@@ -31,7 +37,11 @@ def linear(color):
 
 def lab(rgb):
     """Convert linear sRGB to CIE L*a*b*."""
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ rgb.clip(0, 1) / [0.9505, 1, 1.089]
+    xyz = (
+        np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+        @ rgb.clip(0, 1)
+        / [0.9505, 1, 1.089]
+    )
     root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
 
@@ -41,7 +51,8 @@ def test_no_two_of_sixteen_losses_look_alike():
     lines = [line_of(loss, losses) for loss in losses]
     assert len({line.marker for line in lines}) == 16
     assert {line.color.lower() for line in lines[:-2]} <= OKABE_ITO
-    for loss, line in zip(losses, lines, strict=True):  # WCAG's least contrast of graphics is 3; center's orange has always been fainter
+    # WCAG's least contrast of graphics is 3; center's orange has always been fainter
+    for loss, line in zip(losses, lines, strict=True):
         assert 1.05 / (luminance(line.color) + 0.05) > (2.2 if loss == "center" else 3)
 
 
@@ -69,7 +80,9 @@ def test_losses_that_share_a_panel_are_told_apart_by_any_eye(eye):
     for part in families(losses).values():
         lines = [line_of(loss, losses) for loss in part]
         for one, other in combinations(lines, 2):
-            assert np.linalg.norm(lab(EYES[eye] @ linear(one.color)) - lab(EYES[eye] @ linear(other.color))) > 15
+            assert (
+                np.linalg.norm(lab(EYES[eye] @ linear(one.color)) - lab(EYES[eye] @ linear(other.color))) > 15
+            )
         dashes = [line.dashes for line in lines if line.width < 2]
         assert len(set(dashes)) == len(dashes)
 

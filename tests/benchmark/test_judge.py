@@ -32,11 +32,16 @@ def test_success_is_judged_by_the_judge() -> None:
     x_adv = x.clone()
     x_adv[0, 0, 0, 0], x_adv[2, 0, 0, 0] = 0.46, 0.4
     table = judge(classifier(), x, x_adv, y, THREAT)
-    assert table["success"].tolist() == [True, False, False]  # wrong from the start is no success of the attack
+    # wrong from the start is no success of the attack
+    assert table["success"].tolist() == [True, False, False]
     assert table["predicted"].tolist() == [0, 0, 0]
     assert table["clean_predicted"].tolist() == [1, 0, 0]
-    torch.testing.assert_close(torch.tensor(table["size"].tolist()), torch.tensor([0.09, 0.0, 0.05]), atol=1e-6, rtol=0)
-    torch.testing.assert_close(torch.tensor(table["margin"].tolist()), torch.tensor([0.41, -0.51, 1.01]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.tensor(table["size"].tolist()), torch.tensor([0.09, 0.0, 0.05]), atol=1e-6, rtol=0
+    )
+    torch.testing.assert_close(
+        torch.tensor(table["margin"].tolist()), torch.tensor([0.41, -0.51, 1.01]), atol=1e-5, rtol=0
+    )
 
 
 def test_a_success_that_dies_in_8_bits_is_told() -> None:

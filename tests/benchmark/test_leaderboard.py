@@ -1,4 +1,7 @@
-"""The `eer` and `leaderboard` frames: tiny samples whose answers are counted by hand, and a large one recomputed another way."""
+"""The `eer` and `leaderboard` frames.
+
+Tiny samples whose answers are counted by hand, and a large one recomputed another way.
+"""
 
 import itertools
 
@@ -39,13 +42,17 @@ def board_of(samples, checks=NO_CHECKS):
 
 def test_the_columns(eer, board):
     assert " ".join(eer.columns) == (
-        "model loss seed attack norm eps access awareness detector population images adversarials success_rate eer eer_low eer_high "
+        "model loss seed attack norm eps access awareness detector population images adversarials "
+        "success_rate eer eer_low eer_high "
         "auroc auroc_low auroc_high tpr_at_1_fpr tpr_at_5_fpr tpr_at_10_fpr fpr_at_5"
     )
     assert " ".join(board.columns) == (
-        "model loss seed norm eps access awareness detector images clean_accuracy attacks robust_accuracy robust_accuracy_low "
-        "robust_accuracy_high joint_robust_accuracy joint_robust_accuracy_low joint_robust_accuracy_high fpr_at_5 eer_all "
-        "eer_successful auroc_all auroc_successful tpr_at_5_fpr_successful worst_attack mean_size forwards backwards verdict"
+        "model loss seed norm eps access awareness detector images clean_accuracy attacks robust_accuracy "
+        "robust_accuracy_low "
+        "robust_accuracy_high joint_robust_accuracy joint_robust_accuracy_low joint_robust_accuracy_high "
+        "fpr_at_5 eer_all "
+        "eer_successful auroc_all auroc_successful tpr_at_5_fpr_successful worst_attack mean_size forwards "
+        "backwards verdict"
     )
 
 
@@ -69,7 +76,8 @@ def test_what_each_threat_model_permits(access, permitted):
 
 
 def test_robust_accuracy_is_the_worst_case_over_what_is_permitted(by_hand):
-    # Seven images, the last misclassified when clean; each attack breaks one other image, at its own threat model.
+    # Seven images, the last misclassified when clean; each attack breaks one other image, at its own threat
+    # model.
     def only(image):
         return {"predicted": [int(i in (image, 6)) for i in range(7)], "score_a": [0.0] * 7}
 
@@ -101,12 +109,18 @@ def test_an_image_that_an_attack_of_the_threat_model_skipped_does_not_count(by_h
     attacks = {
         PGD: {"id": [2, 3], "predicted": [1, 0]},  # the strong one, on two images
         ("fgsm", *PGD[1:]): {"id": [0, 1, 2, 3], "predicted": [0, 0, 0, 0]},
-        ("square", "Linf", 0.1, "query", "oblivious"): {"id": [3], "predicted": [1]},  # permitted too: counts where it was run
+        # permitted too: counts where it was run
+        ("square", "Linf", 0.1, "query", "oblivious"): {"id": [3], "predicted": [1]},
     }
     columns = {key: {**value, "score_a": [0.0] * len(value["id"])} for key, value in attacks.items()}
     board = board_of(by_hand({"predicted": [1, 0, 0, 0], "score_a": [0.0] * 4}, columns, VALIDATION))
     row = board.loc[PGD[1:]]
-    assert (row["images"], row["clean_accuracy"], row["robust_accuracy"], row["joint_robust_accuracy"]) == (2, 1.0, 0.0, 0.0)
+    assert (row["images"], row["clean_accuracy"], row["robust_accuracy"], row["joint_robust_accuracy"]) == (
+        2,
+        1.0,
+        0.0,
+        0.0,
+    )
     query = board.loc[("Linf", 0.1, "query", "oblivious")]
     assert (query["images"], query["robust_accuracy"]) == (1, 0.0)
 
@@ -124,7 +138,8 @@ def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
         ((1, 20), (1, 3), (1, 20), True),
     ]
     clean, first, second = (
-        {"predicted": [p for p, _ in part], "score_a": [s for _, s in part]} for part in list(zip(*cases, strict=True))[:3]
+        {"predicted": [p for p, _ in part], "score_a": [s for _, s in part]}
+        for part in list(zip(*cases, strict=True))[:3]
     )
     board = board_of(by_hand(clean, {PGD: first, ("fgsm", *PGD[1:]): second}, VALIDATION))
     row = board.loc[PGD[1:]]
@@ -135,12 +150,18 @@ def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
 
 
 def test_detection_by_hand(by_hand):
-    # Image 3 was not attacked: its clean score, above all others, is no negative. Image 2 was misclassified before.
+    # Image 3 was not attacked: its clean score, above all others, is no negative. Image 2 was misclassified
+    # before.
     clean = {"predicted": [0, 0, 1, 0, 0], "score_a": [1.0, 2.0, 3.0, 99.0, 4.0]}
     attacks = {PGD: {"id": [4, 0, 1, 2], "predicted": [1, 1, 0, 1], "score_a": [19.5, 2.5, 0.0, 20.0]}}
     table = eer_table(by_hand(clean, attacks, VALIDATION), resamples=50).set_index("population")
     every, successful = table.loc["all"], table.loc["successful"]
-    assert (every["images"], every["adversarials"], successful["images"], successful["adversarials"]) == (4, 4, 4, 2)
+    assert (every["images"], every["adversarials"], successful["images"], successful["adversarials"]) == (
+        4,
+        4,
+        4,
+        2,
+    )
     assert every["auroc"] == pytest.approx((4 + 2 + 0 + 4) / 16)
     assert successful["auroc"] == pytest.approx((4 + 2) / 8)
     assert (every["tpr_at_5_fpr"], successful["tpr_at_5_fpr"]) == (0.5, 0.5)
@@ -157,7 +178,13 @@ def test_thresholds_come_from_validation(by_hand):
         row, told = board_of(samples).iloc[0], eer_table(samples, resamples=20).iloc[0]
         return tuple(
             round(float(x), 6)
-            for x in (told["fpr_at_5"], told["tpr_at_5_fpr"], row["fpr_at_5"], row["joint_robust_accuracy"], told["auroc"])
+            for x in (
+                told["fpr_at_5"],
+                told["tpr_at_5_fpr"],
+                row["fpr_at_5"],
+                row["joint_robust_accuracy"],
+                told["auroc"],
+            )
         )
 
     assert judged(0, 0) == (0.05, 0.45, 0.05, 0.45, 0.82)
@@ -167,7 +194,9 @@ def test_thresholds_come_from_validation(by_hand):
 
 
 def test_without_validation_images_nothing_is_claimed_at_a_threshold(by_hand):
-    samples = by_hand({"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: {"predicted": [1, 0], "score_a": [2.0, 3.0]}})
+    samples = by_hand(
+        {"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: {"predicted": [1, 0], "score_a": [2.0, 3.0]}}
+    )
     table, row = eer_table(samples, resamples=20), board_of(samples).iloc[0]
     assert table[["tpr_at_5_fpr", "fpr_at_5"]].isna().all(axis=None)
     assert table["auroc"].tolist() == [1.0, 1.0]
@@ -176,9 +205,23 @@ def test_without_validation_images_nothing_is_claimed_at_a_threshold(by_hand):
 
 
 def test_where_nothing_succeeded_there_is_no_successful_population(by_hand):
-    samples = by_hand({"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: {"predicted": [0, 0], "score_a": [2.0, 0.5]}}, VALIDATION)
+    samples = by_hand(
+        {"predicted": [0, 0], "score_a": [0.0, 1.0]},
+        {PGD: {"predicted": [0, 0], "score_a": [2.0, 0.5]}},
+        VALIDATION,
+    )
     table = eer_table(samples, resamples=20).set_index("population")
-    told = ["eer", "eer_low", "eer_high", "auroc", "auroc_low", "auroc_high", "tpr_at_1_fpr", "tpr_at_5_fpr", "tpr_at_10_fpr"]
+    told = [
+        "eer",
+        "eer_low",
+        "eer_high",
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+        "tpr_at_1_fpr",
+        "tpr_at_5_fpr",
+        "tpr_at_10_fpr",
+    ]
     assert table.loc["successful", "adversarials"] == 0
     assert table.loc["successful", told].isna().all()
     assert table.loc["all", "auroc"] == 0.75
@@ -194,13 +237,18 @@ def test_detection_is_the_worst_over_attacks_with_enough_successes(by_hand):
     attacks = {
         PGD: {"predicted": [1] * n, "score_a": np.arange(n) + 10.0},
         ("fgsm", *PGD[1:]): {"predicted": [1] * n, "score_a": np.arange(n) + 5.0},
-        ("lucky", *PGD[1:]): {"predicted": [1] * 9 + [0] * 11, "score_a": [-1.0] * 9 + [50.0] * 11},  # undetected, but 9 images only
+        # undetected, but 9 images only
+        ("lucky", *PGD[1:]): {"predicted": [1] * 9 + [0] * 11, "score_a": [-1.0] * 9 + [50.0] * 11},
     }
     samples = by_hand(clean, attacks, VALIDATION)
     row = board_of(samples).iloc[0]
     table = eer_table(samples, resamples=20).set_index(["attack", "population"])
     assert (row["worst_attack"], row["eer_successful"]) == ("fgsm", table.loc[("fgsm", "successful"), "eer"])
-    assert row["auroc_successful"] == table.loc[("fgsm", "all"), "auroc"] == pytest.approx(1 - (15 * 14 / 2 + 15 / 2) / n**2)
+    assert (
+        row["auroc_successful"]
+        == table.loc[("fgsm", "all"), "auroc"]
+        == pytest.approx(1 - (15 * 14 / 2 + 15 / 2) / n**2)
+    )
     assert row["tpr_at_5_fpr_successful"] == table.loc[("fgsm", "successful"), "tpr_at_5_fpr"] == 5 / n
     assert row["eer_all"] == table["eer"].xs("all", level="population").max()
     assert row["auroc_all"] == table["auroc"].xs("all", level="population").min()
@@ -208,8 +256,21 @@ def test_detection_is_the_worst_over_attacks_with_enough_successes(by_hand):
 
 def test_costs_and_sizes(by_hand):
     attacks = {
-        PGD: {"predicted": [1, 0], "score_a": [0.0, 0.0], "forwards": [10, 20], "backwards": [4, 8], "size": [0.1, 0.9]},
-        ("fgsm", *PGD[1:]): {"id": [0], "predicted": [1], "score_a": [0.0], "forwards": 2, "backwards": 1, "size": 0.3},
+        PGD: {
+            "predicted": [1, 0],
+            "score_a": [0.0, 0.0],
+            "forwards": [10, 20],
+            "backwards": [4, 8],
+            "size": [0.1, 0.9],
+        },
+        ("fgsm", *PGD[1:]): {
+            "id": [0],
+            "predicted": [1],
+            "score_a": [0.0],
+            "forwards": 2,
+            "backwards": 1,
+            "size": 0.3,
+        },
     }
     row = board_of(by_hand({"predicted": [0, 0], "score_a": [0.0, 0.0]}, attacks, VALIDATION)).iloc[0]
     assert (row["forwards"], row["backwards"]) == (15 + 2, 6 + 1)
@@ -231,7 +292,10 @@ def test_a_model_without_detectors_is_on_the_leaderboard(by_hand):
 
 def test_a_cell_that_was_not_scored_is_not_called_safe(by_hand):
     fgsm = ("fgsm", "Linf", 0.2, "white-box", "oblivious")
-    scored, unscored = {"predicted": [1, 0], "score_a": [2.0, 3.0]}, {"predicted": [1, 0], "score_a": [np.nan, np.nan]}
+    scored, unscored = (
+        {"predicted": [1, 0], "score_a": [2.0, 3.0]},
+        {"predicted": [1, 0], "score_a": [np.nan, np.nan]},
+    )
     samples = by_hand({"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: scored, fgsm: unscored}, VALIDATION)
     assert set(eer_table(samples, resamples=20)["attack"]) == {"pgd"}
     board = board_of(samples)
@@ -246,13 +310,22 @@ def test_bad_frames_get_one_clear_line(by_hand):
         eer_table(pd.concat([samples, samples.iloc[-1:]]))
     with pytest.raises(ValueError, match="to have a clean row, got 1 of mine under pgd without one"):
         eer_table(samples.drop(index=0))
-    with pytest.raises(ValueError, match="expected score_a to be NaN in all rows of a cell or in none, got 1 of 2 for mine under pgd"):
+    with pytest.raises(
+        ValueError,
+        match="expected score_a to be NaN in all rows of a cell or in none, got 1 of 2 for mine under pgd",
+    ):
         eer_table(by_hand(clean, {PGD: {**attack, "score_a": [np.nan, 3.0]}}, VALIDATION))
 
 
 def test_a_model_whose_clean_images_are_missing_is_left_out(by_hand):
     whole, rest = (
-        by_hand({"predicted": [0], "score_a": [0.0]}, {PGD: {"predicted": [1], "score_a": [1.0]}}, VALIDATION, name) for name in "ab"
+        by_hand(
+            {"predicted": [0], "score_a": [0.0]},
+            {PGD: {"predicted": [1], "score_a": [1.0]}},
+            VALIDATION,
+            name,
+        )
+        for name in "ab"
     )
     both = pd.concat([whole, rest[rest["attack"] != "clean"]])
     assert set(eer_table(both, resamples=20)["model"]) == set(board_of(both)["model"]) == {"a"}
@@ -267,7 +340,10 @@ def test_verdicts(by_hand):
         return board_of(samples, checks).set_index("detector")["verdict"].to_dict()
 
     assert verdicts(("mine", "larger-eps", True)) == {"a": "ok", "b": "ok"}
-    assert verdicts(("mine", "x", False), ("mine", "y", True), ("mine", "z", False)) == {"a": "x; z", "b": "x; z"}
+    assert verdicts(("mine", "x", False), ("mine", "y", True), ("mine", "z", False)) == {
+        "a": "x; z",
+        "b": "x; z",
+    }
     assert verdicts(("mine", "sign:a", False), ("mine", "sign:b", True)) == {"a": "sign:a", "b": "ok"}
     assert verdicts(("another", "x", False)) == {"a": "not checked", "b": "not checked"}
 
@@ -296,11 +372,17 @@ def test_intervals_hold_the_point(eer, board):
 
 
 def test_a_large_frame_recomputed_another_way(samples, eer, board):
-    test = samples[samples["split"] == "test"].astype(dict.fromkeys(samples.select_dtypes("category").columns, object))
+    test = samples[samples["split"] == "test"].astype(
+        dict.fromkeys(samples.select_dtypes("category").columns, object)
+    )
     clean = test[test["attack"] == "clean"].set_index(["model", "id"])
     for row in eer.itertuples():
-        cell = test[(test["attack"] == row.attack) & (test["eps"] == row.eps) & (test["model"] == row.model)].set_index(["model", "id"])
-        positives = (cell[cell["success"]] if row.population == "successful" else cell)[f"score_{row.detector}"]
+        cell = test[
+            (test["attack"] == row.attack) & (test["eps"] == row.eps) & (test["model"] == row.model)
+        ].set_index(["model", "id"])
+        positives = (cell[cell["success"]] if row.population == "successful" else cell)[
+            f"score_{row.detector}"
+        ]
         negatives = clean.loc[cell.index, f"score_{row.detector}"]
         labels = np.repeat([0, 1], [len(negatives), len(positives)])
         expected = roc_auc_score(labels, np.concatenate([negatives, positives])) if len(positives) else np.nan
@@ -308,11 +390,15 @@ def test_a_large_frame_recomputed_another_way(samples, eer, board):
     white = test[(test["norm"] == "Linf") & (test["eps"] == 0.1)]
     for awareness, kinds in (("oblivious", ["oblivious"]), ("adaptive", ["oblivious", "adaptive"])):
         permitted = white[white["awareness"].isin(kinds)]
-        robust = ((permitted["predicted"] == permitted["label"]) & (permitted["clean_predicted"] == permitted["label"])).groupby(
-            [permitted["model"], permitted["id"]]
-        )
+        robust = (
+            (permitted["predicted"] == permitted["label"])
+            & (permitted["clean_predicted"] == permitted["label"])
+        ).groupby([permitted["model"], permitted["id"]])
         expected = robust.all().groupby("model").mean()
         told = board[
-            (board["norm"] == "Linf") & (board["eps"] == 0.1) & (board["access"] == "white-box") & (board["awareness"] == awareness)
+            (board["norm"] == "Linf")
+            & (board["eps"] == 0.1)
+            & (board["access"] == "white-box")
+            & (board["awareness"] == awareness)
         ]
         assert told.set_index("model")["robust_accuracy"].to_dict() == pytest.approx(expected.to_dict())

@@ -26,7 +26,10 @@ SIZES = [(1, 1), (1, 7), (7, 1), (50, 50), (200, 31), (31, 200)]
 
 
 def draw(seed, clean, adversarial, values=None):
-    """Two shifted Gaussians; ``values`` rounds them to that many distinct values per unit, which makes ties."""
+    """Two shifted Gaussians; ``values`` rounds them to that many distinct values per unit.
+
+    Which makes ties.
+    """
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, 1, clean), rng.normal(0.7, 1.5, adversarial)
     return scores if values is None else tuple(np.round(part * values) / values for part in scores)
@@ -143,7 +146,9 @@ def test_empty_populations_have_no_answer():
         assert np.isnan([found["auroc"], found["eer"]]).all()
 
 
-@pytest.mark.parametrize("call", [auroc, eer, roc, lambda c, a: detection_intervals(c, a, np.ones(2, dtype=bool))])
+@pytest.mark.parametrize(
+    "call", [auroc, eer, roc, lambda c, a: detection_intervals(c, a, np.ones(2, dtype=bool))]
+)
 def test_nan_and_wrong_shapes_are_errors(call):
     good, bad = np.array([0.0, 1.0]), np.array([0.0, np.nan])
     with pytest.raises(ValueError, match="expected clean to be free of NaN, got 1 in 2 scores"):
@@ -158,11 +163,15 @@ def test_other_bad_input_is_told():
     scores, flags = np.zeros(3), np.ones(3, dtype=bool)
     with pytest.raises(ValueError, match=r"to match, got \(3,\), \(2,\), \(3,\)"):
         detection_intervals(scores, scores[:2], flags)
-    with pytest.raises(TypeError, match="expected positive to be a 1-D array of bool, got a 1-D array of int64"):
+    with pytest.raises(
+        TypeError, match="expected positive to be a 1-D array of bool, got a 1-D array of int64"
+    ):
         detection_intervals(scores, scores, flags.astype(np.int64))
     with pytest.raises(ValueError, match=r"expected fpr to be in \[0, 1\], got 5"):
         threshold_at_fpr(scores, 5)
-    with pytest.raises(TypeError, match="expected values to be a 1-D array of bool, got a 1-D array of float64"):
+    with pytest.raises(
+        TypeError, match="expected values to be a 1-D array of bool, got a 1-D array of float64"
+    ):
         proportion_interval(scores)
     with pytest.raises(TypeError, match="expected correct to be a 2-D array of bool, got a 1-D"):
         worst_case(flags)
@@ -187,7 +196,8 @@ def test_threshold_keeps_exact_shares_and_all_tied_scores():
     for percent in range(100):
         assert tpr(scores, threshold_at_fpr(scores, percent / 100)) == percent / 100
     assert threshold_at_fpr(scores, 1) == -np.inf
-    assert threshold_at_fpr(np.zeros(100), 0.05) == 0  # 100 tied scores: nobody is rejected rather than everybody
+    # 100 tied scores: nobody is rejected rather than everybody
+    assert threshold_at_fpr(np.zeros(100), 0.05) == 0
     assert tpr(np.zeros(100), 0.0) == 0
 
 
@@ -225,7 +235,8 @@ def test_weights_are_multinomial():
 
 def test_a_resample_without_positives_is_left_out():
     clean, positive = np.arange(6.0), np.arange(6) == 0
-    found = detection_intervals(clean, clean + 2.5, positive)  # one positive, whose clean score is below: with it, AUROC stays off 0
+    # one positive, whose clean score is below: with it, AUROC stays off 0
+    found = detection_intervals(clean, clean + 2.5, positive)
     assert 0 < found["auroc"][0] < 0.5 < found["auroc"][1] <= 1
     assert found == detection_intervals(clean, clean + 2.5, positive, seed=0)
     assert found != detection_intervals(clean, clean + 2.5, positive, seed=1)
@@ -249,18 +260,26 @@ def test_dependence_within_an_image_narrows_the_interval():
     clean = np.random.default_rng(8).normal(size=400)
     together, positive = clean + 0.5, np.ones(400, dtype=bool)
     apart = np.random.default_rng(9).permutation(together)
-    narrow, wide = (np.diff(detection_intervals(clean, part, positive)["auroc"])[0] for part in (together, apart))
+    narrow, wide = (
+        np.diff(detection_intervals(clean, part, positive)["auroc"])[0] for part in (together, apart)
+    )
     assert narrow < wide / 3
 
 
 def test_intervals_cover_the_truth():
-    truth, hits = {"auroc": NormalDist().cdf(1 / 2**0.5), "eer": NormalDist().cdf(-0.5)}, {"auroc": 0, "eer": 0}
+    truth, hits = (
+        {"auroc": NormalDist().cdf(1 / 2**0.5), "eer": NormalDist().cdf(-0.5)},
+        {"auroc": 0, "eer": 0},
+    )
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        found = detection_intervals(rng.normal(0, 1, 100), rng.normal(1, 1, 100), np.ones(100, dtype=bool), resamples=200, seed=seed)
+        found = detection_intervals(
+            rng.normal(0, 1, 100), rng.normal(1, 1, 100), np.ones(100, dtype=bool), resamples=200, seed=seed
+        )
         for key in hits:
             hits[key] += found[key][0] <= truth[key] <= found[key][1]
-    # 95 % of 300 is 285, with a standard deviation of 4; the bootstrap itself is a little short of 95 % at this size.
+    # 95 % of 300 is 285, with a standard deviation of 4; the bootstrap itself is a little short of 95 % at
+    # this size.
     assert all(268 <= hit <= 298 for hit in hits.values()), hits
 
 
@@ -280,7 +299,9 @@ def test_proportion_interval_is_wilsons(right):
 
 
 def test_proportion_interval_of_agreeing_images_has_a_width():
-    assert proportion_interval(np.zeros(1000, dtype=bool)) == pytest.approx((0, 1.959964**2 / (1000 + 1.959964**2)))
+    assert proportion_interval(np.zeros(1000, dtype=bool)) == pytest.approx(
+        (0, 1.959964**2 / (1000 + 1.959964**2))
+    )
 
 
 def test_worst_case_is_per_image():

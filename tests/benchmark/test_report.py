@@ -17,22 +17,37 @@ from gmbench.benchmark.report import write_report
 FGSM = ("fgsm", "Linf", (0.2,), "white-box", "oblivious", 1.0, 1.0)
 CW = ("cw", "L2", (np.inf,), "white-box", "oblivious", 1.0, 1.0)
 SENTENCE = "88 % of the gradients of fgsm were exactly 0"
-CHECKS = pd.DataFrame({"model": ["m", "m"], "check": ["noise", "zeros"], "passed": [True, False], "detail": ["fine", SENTENCE]})
+CHECKS = pd.DataFrame(
+    {"model": ["m", "m"], "check": ["noise", "zeros"], "passed": [True, False], "detail": ["fine", SENTENCE]}
+)
 
 
 def frames(samples, checks=CHECKS):
     eer = eer_table(samples, resamples=5)
     board = leaderboard(samples, eer, checks)
-    return {"samples": samples, "eer": eer, "leaderboard": board, "checks": checks, "title": "tiny-v1", "facts": {"device": "CPU"}}
+    return {
+        "samples": samples,
+        "eer": eer,
+        "leaderboard": board,
+        "checks": checks,
+        "title": "tiny-v1",
+        "facts": {"device": "CPU"},
+    }
 
 
 @pytest.fixture(scope="module")
 def parts(make_samples):
     """The frames of a suite with one seed, one eps and a user's loss that no likelihood comes with."""
-    few = make_samples(losses=("mine",), seeds=(0,), images=40, validation=20, attacks=(FGSM,), detectors=("energy", "msp"))
+    few = make_samples(
+        losses=("mine",), seeds=(0,), images=40, validation=20, attacks=(FGSM,), detectors=("energy", "msp")
+    )
     images = np.full((1, 1, 4, 4), 0.5, np.float32)
     classes = np.zeros(1, int)
-    return frames(few) | {"examples": [Examples("fgsm", 0.2, images, images + np.float32(0.1), classes, classes, classes + 1, "mine-s0")]}
+    return frames(few) | {
+        "examples": [
+            Examples("fgsm", 0.2, images, images + np.float32(0.1), classes, classes, classes + 1, "mine-s0")
+        ]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +58,42 @@ def written(parts, tmp_path_factory):
 
 
 def bytes_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_everything_is_there(written):
     names = set(bytes_of(written))
     figures = {
-        *("roc/fgsm-Linf-white-box-oblivious", "figures/histogram-mine", "figures/eer-all", "figures/eer-successful", "figures/accuracy"),
-        *("figures/accuracy-by-attack", "figures/detectors-all", "figures/detectors-successful", "figures/examples-mine-s0"),
+        *(
+            "roc/fgsm-Linf-white-box-oblivious",
+            "figures/histogram-mine",
+            "figures/eer-all",
+            "figures/eer-successful",
+            "figures/accuracy",
+        ),
+        *(
+            "figures/accuracy-by-attack",
+            "figures/detectors-all",
+            "figures/detectors-successful",
+            "figures/examples-mine-s0",
+        ),
     }
-    tables = {"README.md", "eer.csv", "eer.md", "eer.tex", "leaderboard.csv", "leaderboard.md", "samples.parquet"}
+    tables = {
+        "README.md",
+        "eer.csv",
+        "eer.md",
+        "eer.tex",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "samples.parquet",
+    }
     assert names == tables | {figure + suffix for figure in figures for suffix in (".png", ".svg")}
-    assert [path.name for path in written.parent.iterdir()] == ["tiny-v1"]  # nothing half-made is left beside it
+    # nothing half-made is left beside it
+    assert [path.name for path in written.parent.iterdir()] == ["tiny-v1"]
 
 
 def test_the_readme_links_to_what_exists_and_to_all_of_it(written):
@@ -70,11 +109,28 @@ def test_the_readme_links_to_what_exists_and_to_all_of_it(written):
 
 def test_the_readme_begins_with_what_matters_and_folds_the_rest(make_samples, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "_figures", lambda *_: iter(()))
-    few = make_samples(losses=("lgm", "softmax"), seeds=(0,), images=40, validation=20, attacks=(FGSM,), detectors=("likelihood", "msp"))
-    accuracies = [Accuracy(f"{loss}-s0", loss, "mnist", 100, 6, 0.997, 0.996, 0.998) for loss in ("gm", "softmax")]
+    few = make_samples(
+        losses=("lgm", "softmax"),
+        seeds=(0,),
+        images=40,
+        validation=20,
+        attacks=(FGSM,),
+        detectors=("likelihood", "msp"),
+    )
+    accuracies = [
+        Accuracy(f"{loss}-s0", loss, "mnist", 100, 6, 0.997, 0.996, 0.998) for loss in ("gm", "softmax")
+    ]
     write_report(tmp_path / "r", **frames(few), examples=[], accuracies=accuracies)
     text = (tmp_path / "r" / "README.md").read_text(encoding="utf-8")
-    order = ["## Checks", "## Summary", "## The papers' claims", "## Leaderboard", "<details>", "</details>", "## The paper's figures"]
+    order = [
+        "## Checks",
+        "## Summary",
+        "## The papers' claims",
+        "## Leaderboard",
+        "<details>",
+        "</details>",
+        "## The paper's figures",
+    ]
     places = [text.index(heading) for heading in order]
     assert places == sorted(places)
     assert "GM is more accurate than softmax" in text
@@ -88,7 +144,10 @@ def test_a_second_write_gives_the_same_bytes(parts, written):
     assert bytes_of(written) == before
 
 
-@pytest.mark.parametrize(("name", "frame", "columns"), [("eer", "eer", EER_COLUMNS), ("leaderboard", "leaderboard", LEADERBOARD_COLUMNS)])
+@pytest.mark.parametrize(
+    ("name", "frame", "columns"),
+    [("eer", "eer", EER_COLUMNS), ("leaderboard", "leaderboard", LEADERBOARD_COLUMNS)],
+)
 def test_csv_holds_the_frame_to_five_digits(parts, written, name, frame, columns):
     read = pd.read_csv(written / f"{name}.csv", keep_default_na=False, na_values=[""])
     assert tuple(read.columns) == columns
@@ -112,7 +171,14 @@ def test_parquet_holds_every_score(parts, written):
 
 def test_infinite_eps_alone(make_samples, tmp_path):
     """Nothing to draw against eps, and two of the paper's losses."""
-    one = make_samples(losses=("lgm", "softmax"), seeds=(0,), images=30, validation=0, attacks=(CW,), detectors=("likelihood", "msp"))
+    one = make_samples(
+        losses=("lgm", "softmax"),
+        seeds=(0,),
+        images=30,
+        validation=0,
+        attacks=(CW,),
+        detectors=("likelihood", "msp"),
+    )
     write_report(tmp_path / "r", **frames(one, CHECKS[:1]), examples=[])
     names = set(bytes_of(tmp_path / "r"))
     assert "figures/accuracy-by-attack.png" in names
@@ -152,7 +218,10 @@ def test_an_earlier_report_is_replaced_as_a_whole(parts, tmp_path, monkeypatch):
 
 def test_a_folder_of_something_else_is_refused(parts, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
-    with pytest.raises(FileExistsError, match=r"expected .* to be new or an earlier report, which is replaced, got one with thesis.tex"):
+    with pytest.raises(
+        FileExistsError,
+        match=r"expected .* to be new or an earlier report, which is replaced, got one with thesis.tex",
+    ):
         write_report(tmp_path, **parts)
     assert (tmp_path / "thesis.tex").read_text(encoding="utf-8") == "years of work"
 

@@ -60,9 +60,26 @@ def entrant() -> Entrant:
 
 @pytest.fixture
 def cells(splits: Splits, entrant: Entrant, tmp_path: Path) -> list[Cell]:
-    shared: dict[str, Any] = {"attack": None, "options": {}, "threat": None, "surrogate": None, "seed": 0, "batch": 32, "device": "cpu"}
+    shared: dict[str, Any] = {
+        "attack": None,
+        "options": {},
+        "threat": None,
+        "surrogate": None,
+        "seed": 0,
+        "batch": 32,
+        "device": "cpu",
+    }
     planned = [
-        Cell(entrant.name, entrant.fingerprint, "digits", splits[split].checksum, split, samples, "clean", **shared)
+        Cell(
+            entrant.name,
+            entrant.fingerprint,
+            "digits",
+            splits[split].checksum,
+            split,
+            samples,
+            "clean",
+            **shared,
+        )
         for split, samples in (("validation", 60), ("test", 20))
     ]
     for cell in planned:
@@ -70,7 +87,9 @@ def cells(splits: Splits, entrant: Entrant, tmp_path: Path) -> list[Cell]:
     return planned
 
 
-def test_detectors_see_the_training_split_and_nothing_else(splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path) -> None:
+def test_detectors_see_the_training_split_and_nothing_else(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
     spy = Spy()
     assert score_cells(entrant, cells, {"spy": spy}, Store(tmp_path), splits["train"], splits) == {}
     ((outputs, y),) = spy.seen
@@ -84,31 +103,45 @@ def test_detectors_see_the_training_split_and_nothing_else(splits: Splits, entra
         assert entry is not None
         assert entry.table["id"].tolist() == splits[cell.split].ids[: cell.samples].tolist()
         own = entrant.classifier.features(splits[cell.split].images(slice(0, cell.samples))).sum(1)
-        torch.testing.assert_close(torch.tensor(entry.table["score"].to_numpy()), own.detach(), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            torch.tensor(entry.table["score"].to_numpy()), own.detach(), rtol=1e-4, atol=1e-4
+        )
 
 
-def test_what_is_scored_is_not_scored_again(splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path) -> None:
+def test_what_is_scored_is_not_scored_again(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
     spy = Spy()
     for _ in range(2):
         score_cells(entrant, cells, {"spy": spy}, Store(tmp_path), splits["train"], splits)
     assert len(spy.seen) == 1
 
 
-@pytest.mark.parametrize(("how", "message"), [("fit", "no fit today"), ("nan", "got NaN for"), ("shape", "expected scores of shape")])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("fit", "no fit today"), ("nan", "got NaN for"), ("shape", "expected scores of shape")],
+)
 def test_a_broken_detector_is_told_and_spoils_no_other(
     splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path, how: str, message: str
 ) -> None:
     sound = Broken()
-    failed = score_cells(entrant, cells, {"broken": Broken(how), "sound": sound}, Store(tmp_path), splits["train"], splits)
+    failed = score_cells(
+        entrant, cells, {"broken": Broken(how), "sound": sound}, Store(tmp_path), splits["train"], splits
+    )
     assert list(failed) == ["broken"]
     assert message in failed["broken"]
-    assert all(Store(tmp_path).sound(score_description(cell, "sound", sound, splits["train"])) for cell in cells)
+    assert all(
+        Store(tmp_path).sound(score_description(cell, "sound", sound, splits["train"])) for cell in cells
+    )
     assert not Store(tmp_path).sound(score_description(cells[0], "broken", Broken(how), splits["train"]))
 
 
 def test_only_detectors_that_apply_are_built_and_the_own_comes_last(splits: Splits, entrant: Entrant) -> None:
     assert list(detectors_for(["likelihood", "msp"], entrant, splits["test"])) == ["msp"]
-    assert list(detectors_for(["likelihood", "msp"], replace(entrant, detector=Spy()), splits["test"])) == ["msp", OWN]
+    assert list(detectors_for(["likelihood", "msp"], replace(entrant, detector=Spy()), splits["test"])) == [
+        "msp",
+        OWN,
+    ]
 
 
 def test_the_configuration_and_the_training_data_are_in_the_key(splits: Splits, cells: list[Cell]) -> None:

@@ -72,7 +72,9 @@ def test_the_same_work_gives_the_same_bytes(tmp_path: Path) -> None:
     assert all((first / file.name).read_bytes() == file.read_bytes() for file in second.iterdir())
 
 
-def test_a_full_disk_is_one_line_and_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line_and_keeps_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(tmp_path)
     store.write(entry())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))  # type: ignore[attr-defined]
@@ -82,7 +84,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_there(tmp_path: Path, monkeyp
     assert store.keys() == [key_of(entry().description)]
 
 
-def test_a_disk_that_fills_while_writing_leaves_no_half_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_while_writing_leaves_no_half_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -99,7 +103,11 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_share_a_store(tmp_path: Path) -> None:
-    with Store(tmp_path).lock(), pytest.raises(StoreError, match="another run uses the store"), Store(tmp_path).lock():
+    with (
+        Store(tmp_path).lock(),
+        pytest.raises(StoreError, match="another run uses the store"),
+        Store(tmp_path).lock(),
+    ):
         pass
     with Store(tmp_path).lock():
         pass

@@ -38,13 +38,20 @@ def write(folder: Path, old: str = "", new: str = "") -> str:
 def test_a_good_one(tmp_path: Path) -> None:
     suite = load_suite(write(tmp_path))
     assert suite.batch == 250
-    assert [str(threat) for threat in suite.attacks[0].threats()] == ["Linf 0.1, white-box, oblivious", "Linf 0.2, white-box, oblivious"]
+    assert [str(threat) for threat in suite.attacks[0].threats()] == [
+        "Linf 0.1, white-box, oblivious",
+        "Linf 0.2, white-box, oblivious",
+    ]
     assert suite.attacks[1].meets("digits-lgm-s0")
     assert not suite.attacks[1].meets("digits-softmax-s0")
 
 
 def test_sizes_may_be_fractions(tmp_path: Path) -> None:
-    assert load_suite(write(tmp_path, "eps = [0.1, 0.2]", 'eps = ["2/255", 0.1, "0.2"]')).attacks[0].eps == (2 / 255, 0.1, 0.2)
+    assert load_suite(write(tmp_path, "eps = [0.1, 0.2]", 'eps = ["2/255", 0.1, "0.2"]')).attacks[0].eps == (
+        2 / 255,
+        0.1,
+        0.2,
+    )
 
 
 @pytest.mark.parametrize("name", suites())
@@ -60,8 +67,16 @@ def test_ours_are_good_and_named_after_their_file(name: str) -> None:
         ("samples = 20", "", "expected a key 'samples'"),
         ('["msp", "energy"]', '["msp", "enrgy"]', "no detector named 'enrgy'; did you mean 'energy'"),
         ('attack = "fgsm"', 'attack = "fsgm"', "no attack named 'fsgm'; did you mean 'fgsm'"),
-        ('attack = "fgsm"', 'attack = "fgsm"\noptions = { los = "ce" }', "no option of attack 'fgsm' named 'los'; did you mean 'loss'"),
-        ('attack = "fgsm"', 'attack = "fgsm"\noptions = { loss = "crossentropy" }', "no loss named 'crossentropy'"),
+        (
+            'attack = "fgsm"',
+            'attack = "fgsm"\noptions = { los = "ce" }',
+            "no option of attack 'fgsm' named 'los'; did you mean 'loss'",
+        ),
+        (
+            'attack = "fgsm"',
+            'attack = "fgsm"\noptions = { loss = "crossentropy" }',
+            "no loss named 'crossentropy'",
+        ),
         ("eps = [0.1, 0.2]", "eps = [0.1, 8]", "eps.*at most 1 in Linf.*got 8.*1/255"),
         ("eps = [0.1, 0.2]", "eps = [-0.1]", "expected eps to be > 0"),
         ("eps = [0.1, 0.2]", "eps = []", "eps"),

@@ -17,9 +17,27 @@ WORST = "worst EER (%), successful, white-box, adaptive, ε = 0.3"
 
 
 def board_row(loss, seed, eps, robust, **changed):
-    row = {"model": f"{loss}-s{seed}", "loss": loss, "seed": seed, "norm": "Linf", "eps": eps, "access": "white-box"}
-    row |= {"awareness": "oblivious", "detector": DETECTORS[loss], "images": 1000, "clean_accuracy": 0.99, "attacks": FULL}
-    row |= {"robust_accuracy": robust, "joint_robust_accuracy": robust / 2, "eer_successful": robust / 4, "verdict": "ok"}
+    row = {
+        "model": f"{loss}-s{seed}",
+        "loss": loss,
+        "seed": seed,
+        "norm": "Linf",
+        "eps": eps,
+        "access": "white-box",
+    }
+    row |= {
+        "awareness": "oblivious",
+        "detector": DETECTORS[loss],
+        "images": 1000,
+        "clean_accuracy": 0.99,
+        "attacks": FULL,
+    }
+    row |= {
+        "robust_accuracy": robust,
+        "joint_robust_accuracy": robust / 2,
+        "eer_successful": robust / 4,
+        "verdict": "ok",
+    }
     return row | changed
 
 
@@ -27,7 +45,10 @@ def make_board():
     rows = []
     for awareness in ("oblivious", "adaptive"):
         for loss, seed, robust in (("lgm", 0, 0.8), ("lgm", 1, 0.6), ("softmax", 0, 0.4), ("mine", 0, 0.2)):
-            rows += [board_row(loss, seed, eps, robust / (1 + place), awareness=awareness) for place, eps in enumerate(EPS)]
+            rows += [
+                board_row(loss, seed, eps, robust / (1 + place), awareness=awareness)
+                for place, eps in enumerate(EPS)
+            ]
             rows.append(board_row(loss, seed, 0.2, 0.9, awareness=awareness, attacks="fgsm"))
             rows.append(board_row(loss, seed, 0.1, 0.01, awareness=awareness, detector="other"))
             rows.append(board_row(loss, seed, np.inf, 0.0, awareness=awareness, norm="L2", attacks="cw"))
@@ -35,21 +56,48 @@ def make_board():
 
 
 def make_eer():
-    shared = {"attack": "fgsm", "norm": "Linf", "access": "white-box", "awareness": "oblivious", "adversarials": 100}
+    shared = {
+        "attack": "fgsm",
+        "norm": "Linf",
+        "access": "white-box",
+        "awareness": "oblivious",
+        "adversarials": 100,
+    }
     return pd.DataFrame(
         [
-            {**shared, "model": f"{loss}-s{seed}", "loss": loss, "eps": eps, "detector": detector, "population": population, "eer": value}
+            {
+                **shared,
+                "model": f"{loss}-s{seed}",
+                "loss": loss,
+                "eps": eps,
+                "detector": detector,
+                "population": population,
+                "eer": value,
+            }
             for loss, seed, value in (("lgm", 0, 0.1), ("lgm", 1, 0.2), ("softmax", 0, 0.3))
             for eps in EPS
-            for detector, population in ((DETECTORS[loss], "all"), (DETECTORS[loss], "successful"), ("other", "all"))
+            for detector, population in (
+                (DETECTORS[loss], "all"),
+                (DETECTORS[loss], "successful"),
+                ("other", "all"),
+            )
         ]
     )
 
 
 def lines_of(board, eer=None, detectors=DETECTORS):
     text = summary_markdown(make_eer() if eer is None else eer, board, detectors)
-    head, _, *rows = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("|"))
-    return text, {row[0].strip(): dict(zip((cell.strip() for cell in head), (cell.strip() for cell in row), strict=True)) for row in rows}
+    head, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    )
+    return text, {
+        row[0].strip(): dict(
+            zip((cell.strip() for cell in head), (cell.strip() for cell in row), strict=True)
+        )
+        for row in rows
+    }
 
 
 def test_a_row_per_loss_in_order_with_its_paper():
@@ -83,7 +131,9 @@ def test_attacks_that_were_not_run_at_every_eps_are_not_named_as_if():
     assert "over fgsm, pgd and others at some ε; 1000 images" in text
     assert "over fgsm, pgd, square; 1000 images" in text  # the adaptive one
     assert lines["L-GM"][ROBUST] == "70.0 / 35.0"
-    board.loc[(board["eps"] == 0.3) & (board["loss"] == "softmax") & (board["awareness"] == "oblivious"), "attacks"] = "fgsm"
+    board.loc[
+        (board["eps"] == 0.3) & (board["loss"] == "softmax") & (board["awareness"] == "oblivious"), "attacks"
+    ] = "fgsm"
     _, lines = lines_of(board)
     assert lines["softmax"][ROBUST] == "40.0 / 20.0 (1 attack at some ε)"
 
@@ -179,7 +229,15 @@ def test_eps_of_grey_levels_are_written_as_such():
 
 @pytest.mark.parametrize(
     ("eps", "text"),
-    [(0.1, "0.1"), (0.2, "0.2"), (8 / 255, "8/255"), (1 / 255, "1/255"), (0.03, "0.03"), (0.0315, "0.0315"), (0.12345, "0.123")],
+    [
+        (0.1, "0.1"),
+        (0.2, "0.2"),
+        (8 / 255, "8/255"),
+        (1 / 255, "1/255"),
+        (0.03, "0.03"),
+        (0.0315, "0.0315"),
+        (0.12345, "0.123"),
+    ],
 )
 def test_eps_in_words(eps, text):
     assert eps_number(eps) == text

@@ -9,14 +9,26 @@ import pytest
 from gmbench.benchmark.paper import met_table, order_table, paper_markdown, paper_table
 from gmbench.benchmark.setting import most_attacked
 from gmbench.benchmark.share import Share, mean_range, number
-from gmbench.benchmark.tables import eer_latex, eer_markdown, failed_checks, headline_markdown, leaderboard_markdown, markdown
+from gmbench.benchmark.tables import (
+    eer_latex,
+    eer_markdown,
+    failed_checks,
+    headline_markdown,
+    leaderboard_markdown,
+    markdown,
+)
 
 LOSSES = {"lgm": ("likelihood", "msp"), "center": ("likelihood", "msp"), "softmax": ("msp",)}
 BOTH = ("all", "successful")
 
 
-def make_eer(values, *, attack="fgsm", eps=(0.1,), losses=LOSSES, adversarials=100, norm="Linf", access="white-box"):
-    """Make an eer frame; ``values`` is {loss: {seed: [EER at each eps]}}, the same for every detector; "successful" adds .01 to "all"."""
+def make_eer(
+    values, *, attack="fgsm", eps=(0.1,), losses=LOSSES, adversarials=100, norm="Linf", access="white-box"
+):
+    """Make an eer frame; ``values`` is {loss: {seed: [EER at each eps]}}, the same for every detector.
+
+    "successful" adds .01 to "all".
+    """
     rows = [
         {
             "model": f"m-{loss}-s{seed}",
@@ -46,7 +58,9 @@ def make_eer(values, *, attack="fgsm", eps=(0.1,), losses=LOSSES, adversarials=1
 
 def rows_of(table):
     """Read a Markdown table back, a dict a row."""
-    head, _, *lines = ([cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in table.strip().splitlines())
+    head, _, *lines = (
+        [cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in table.strip().splitlines()
+    )
     return [dict(zip(head, line, strict=True)) for line in lines]
 
 
@@ -96,7 +110,9 @@ def test_markdown_keeps_bars_inside_a_cell():
 
 def test_eer_markdown_holds_every_mean_and_range():
     lines = table_below(eer_markdown(PAPER), "### ε = 0.2")
-    assert [(line["loss"], line["adversarials"]) for line in lines] == list(itertools.product(("L-GM", "center", "softmax"), BOTH))
+    assert [(line["loss"], line["adversarials"]) for line in lines] == list(
+        itertools.product(("L-GM", "center", "softmax"), BOTH)
+    )
     assert lines[0]["likelihood"] == "6.0 [5.0, 7.0]"
     assert lines[1]["likelihood"] == "7.0 [6.0, 8.0]"
     assert lines[4] == {
@@ -118,7 +134,9 @@ def test_eer_markdown_gives_the_reason_for_what_is_missing():
 
 
 def test_tables_of_a_strange_detector_and_loss():
-    odd = make_eer({"my_loss": {0: [0.25]}, "lgm": {0: [0.5]}}, losses={"my_loss": ("my_score",), "lgm": ("msp",)})
+    odd = make_eer(
+        {"my_loss": {0: [0.25]}, "lgm": {0: [0.5]}}, losses={"my_loss": ("my_score",), "lgm": ("msp",)}
+    )
     assert "n/a: my_score does not apply to L-GM: it gives no score there." in eer_markdown(odd)
     assert r"my\_score" in eer_latex(odd)
     assert r"my\_loss" in eer_latex(odd)
@@ -148,12 +166,34 @@ def test_no_table_says_nan(table):
 
 
 def make_leaderboard():
-    row = {"seed": 0, "norm": "Linf", "eps": 0.1, "access": "white-box", "awareness": "oblivious", "images": 100, "clean_accuracy": 0.99}
-    row |= {"attacks": "fgsm;pgd", "robust_accuracy": 0.2, "fpr_at_5": 0.04, "eer_all": 0.3, "eer_successful": np.nan, "worst_attack": ""}
+    row = {
+        "seed": 0,
+        "norm": "Linf",
+        "eps": 0.1,
+        "access": "white-box",
+        "awareness": "oblivious",
+        "images": 100,
+        "clean_accuracy": 0.99,
+    }
+    row |= {
+        "attacks": "fgsm;pgd",
+        "robust_accuracy": 0.2,
+        "fpr_at_5": 0.04,
+        "eer_all": 0.3,
+        "eer_successful": np.nan,
+        "worst_attack": "",
+    }
     row |= {"mean_size": np.nan, "forwards": 10.0, "backwards": 9.5, "verdict": "ok"}
     rows = [
         {"model": "lgm-s0", "loss": "lgm", "detector": "likelihood", "joint_robust_accuracy": 0.3},
-        {"model": "lgm-s1", "loss": "lgm", "detector": "likelihood", "joint_robust_accuracy": 0.5, "seed": 1, "verdict": "noise; zeros"},
+        {
+            "model": "lgm-s1",
+            "loss": "lgm",
+            "detector": "likelihood",
+            "joint_robust_accuracy": 0.5,
+            "seed": 1,
+            "verdict": "noise; zeros",
+        },
         {"model": "lgm-s0", "loss": "lgm", "detector": "msp", "joint_robust_accuracy": np.nan},
         {"model": "softmax-s0", "loss": "softmax", "detector": "msp", "joint_robust_accuracy": 0.6},
     ]
@@ -202,13 +242,23 @@ def test_headline_keeps_a_loss_that_no_detector_applies_to():
 
 def test_headline_shows_one_detector_a_loss():
     lines = rows_of(headline_markdown(make_leaderboard(), {"lgm": "likelihood", "softmax": "msp"}))
-    assert [(line["loss"], line["detector"]) for line in lines] == [("softmax", "msp"), ("L-GM", "likelihood")]
-    assert {(line["norm"], line["eps"], line["attacker"]) for line in lines} == {("Linf", "0.1", "white-box, oblivious")}
+    assert [(line["loss"], line["detector"]) for line in lines] == [
+        ("softmax", "msp"),
+        ("L-GM", "likelihood"),
+    ]
+    assert {(line["norm"], line["eps"], line["attacker"]) for line in lines} == {
+        ("Linf", "0.1", "white-box, oblivious")
+    }
 
 
 def test_paper_table_puts_means_beside_the_published_numbers():
     table = paper_table(pd.concat([PAPER, make_eer({"lgm": {0: [0.08]}}, attack="likelihood-fgsm")]))
-    row = table[(table["loss"] == "lgm") & (table["attack"] == "fgsm") & (table["population"] == "all") & (table["eps"] == 0.2)].iloc[0]
+    row = table[
+        (table["loss"] == "lgm")
+        & (table["attack"] == "fgsm")
+        & (table["population"] == "all")
+        & (table["eps"] == 0.2)
+    ].iloc[0]
     assert row["measured"] == pytest.approx(0.06)
     assert (row["seeds"], row["published"]) == (2, 0.031)
     assert dict(zip(table["loss"] + "/" + table["attack"], table["published"], strict=True)) == {
@@ -251,7 +301,9 @@ def test_met_more_than_once_and_at_a_measured_eps():
 
 def test_the_order_holds_or_not_per_eps():
     order = order_table(PAPER).set_index(["population", "eps"])["holds"]
-    assert order.to_dict() == {(population, eps): eps < 0.25 for population in BOTH for eps in (0.1, 0.2, 0.3)}
+    assert order.to_dict() == {
+        (population, eps): eps < 0.25 for population in BOTH for eps in (0.1, 0.2, 0.3)
+    }
     equal = make_eer({"lgm": {0: [0.1]}, "center": {0: [0.1]}, "softmax": {0: [0.2]}})
     assert not order_table(equal)["holds"].any()
 
@@ -273,7 +325,9 @@ def test_paper_markdown_says_what_was_chosen_and_what_was_found():
 
 
 def test_a_mean_beside_the_paper_is_of_all_seeds_or_none():
-    lacking = PAPER.assign(adversarials=np.where((PAPER["model"] == "m-lgm-s1") & (PAPER["eps"] == 0.1), 3, 100))
+    lacking = PAPER.assign(
+        adversarials=np.where((PAPER["model"] == "m-lgm-s1") & (PAPER["eps"] == 0.1), 3, 100)
+    )
     table = paper_table(lacking)
     assert np.isnan(table[(table["loss"] == "lgm") & (table["eps"] == 0.1)]["measured"]).all()
     measured = table_below(paper_markdown(lacking), "### fgsm")
@@ -290,16 +344,24 @@ def test_a_share_is_the_mean_and_the_widest_interval():
 
 def test_robust_accuracies_have_the_same_bracket_as_in_the_claims():
     board = make_leaderboard().assign(robust_accuracy=0.5, robust_accuracy_low=0.4, robust_accuracy_high=0.7)
-    assert {line["robust accuracy (%)"] for line in rows_of(headline_markdown(board, {"lgm": "likelihood"}))} == {"50.0 [40.0, 70.0]"}
+    assert {
+        line["robust accuracy (%)"] for line in rows_of(headline_markdown(board, {"lgm": "likelihood"}))
+    } == {"50.0 [40.0, 70.0]"}
 
 
 def test_failed_checks_are_named_once():
-    assert failed_checks(pd.DataFrame({"verdict": ["ok", "b; a", "a", "not checked"]})) == ["b", "a", "not checked"]
+    assert failed_checks(pd.DataFrame({"verdict": ["ok", "b; a", "a", "not checked"]})) == [
+        "b",
+        "a",
+        "not checked",
+    ]
 
 
 def test_paper_markdown_of_successes_that_are_few():
     text = paper_markdown(PAPER.assign(adversarials=np.where(PAPER["population"] == "all", 100, 3)))
-    assert {line["adversarials"] for line in table_below(text, "### At which eps each number is met")} == {"all"}
+    assert {line["adversarials"] for line in table_below(text, "### At which eps each number is met")} == {
+        "all"
+    }
     assert "nan" not in text.lower()
 
 

@@ -16,13 +16,23 @@ def test_a_checkpoint_and_its_card(tmp_path: Path) -> None:
     card = train_checkpoint(recipe, 5, tmp_path, report=seen.append)
     train, test = load_data("digits", "train"), load_data("digits", "test")
     assert card.name == "digits-lgm-s5"
-    assert (card.seed, card.epochs, card.train_images, card.shape, card.classes) == (5, 3, len(train), (1, 8, 8), 10)
+    assert (card.seed, card.epochs, card.train_images, card.shape, card.classes) == (
+        5,
+        3,
+        len(train),
+        (1, 8, 8),
+        10,
+    )
     assert card.data_checksum == train.checksum
     assert seen[-1].step == seen[-1].steps == 3 * 17
     classifier, loaded = load_checkpoint(tmp_path / "digits-lgm-s5.safetensors")
     assert loaded == card
     assert accuracy(classifier, test.x, test.y) == card.test_accuracy
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits-lgm-s5.json", "digits-lgm-s5.safetensors"]  # no state is left
+    # no state is left
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "digits-lgm-s5.json",
+        "digits-lgm-s5.safetensors",
+    ]
 
 
 def test_a_stopped_training_keeps_its_finished_epochs(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The zoo verified, measured, listed and told: on copies of the digits' checkpoints, and what lies in models/zoo itself."""
+"""The zoo verified, measured, listed and told.
+
+On copies of the digits' checkpoints, and what lies in models/zoo itself.
+"""
 
 import inspect
 import shutil
@@ -92,14 +95,27 @@ def test_the_list_has_every_checkpoint_and_no_unknown_recipe() -> None:
     ("recorded", "holds", "told"),
     [
         (500, True, "digits-lgm-s0: equal, 500 of 500 right"),
-        (498, True, "digits-lgm-s0: within the 2 images that another machine's rounding may turn, 500 of 500 right, 498 by its card"),
+        (
+            498,
+            True,
+            (
+                "digits-lgm-s0: within the 2 images that another machine's rounding may turn, 500 of 500 "
+                "right, 498 by its card"
+            ),
+        ),
         (497, False, "digits-lgm-s0: differs, 500 of 500 right, 497 by its card"),
     ],
 )
 def test_a_card_may_be_wrong_by_two_images(folder: Path, recorded: int, holds: bool, told: str) -> None:
     rewrite(folder, test_accuracy=recorded / 500)
     verdict = verify(LGM, folder)
-    assert (verdict.holds, str(verdict), verdict.recorded, verdict.found, verdict.of) == (holds, told, recorded, 500, 500)
+    assert (verdict.holds, str(verdict), verdict.recorded, verdict.found, verdict.of) == (
+        holds,
+        told,
+        recorded,
+        500,
+        500,
+    )
 
 
 def test_damage_and_missing_data_are_verdicts(folder: Path, tmp_path: Path) -> None:
@@ -119,16 +135,22 @@ def test_distances_are_to_the_means_of_the_training_features() -> None:
     classifier, _ = load_checkpoint(LGM)
     train, test = load_data("digits", "train"), load_data("digits", "test")
     with torch.no_grad():
-        of_train, of_test = (classifier.features(images.images()).double().numpy() for images in (train, test))
+        of_train, of_test = (
+            classifier.features(images.images()).double().numpy() for images in (train, test)
+        )
     means = np.stack([of_train[train.y.numpy() == k].mean(0) for k in range(10)])
     distances = np.linalg.norm(of_test[:, None] - means, axis=2)
     own = distances[np.arange(500), test.y.numpy()]
     distances[np.arange(500), test.y.numpy()] = np.inf
     assert found is not None
-    assert (found.own_distance, found.nearest_distance) == pytest.approx((own.mean(), distances.min(1).mean()), rel=1e-4)
+    assert (found.own_distance, found.nearest_distance) == pytest.approx(
+        (own.mean(), distances.min(1).mean()), rel=1e-4
+    )
 
 
-def test_measuring_adds_to_a_card_and_changes_nothing_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_adds_to_a_card_and_changes_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(zoo.NOTES, "digits", "Trained on small digits.")
     bare = rewrite(folder, measurements=None, test_accuracy=499 / 500)
     card = refresh(LGM, folder)
@@ -150,7 +172,10 @@ def test_a_false_card_is_not_measured(folder: Path) -> None:
 
 def test_other_training_images_are_refused(folder: Path) -> None:
     rewrite(folder, data_checksum="0" * 64)
-    with pytest.raises(CheckpointError, match=f"expected the training images of 'digits' to have the sha256 {'0' * 12} of {LGM}'s card"):
+    with pytest.raises(
+        CheckpointError,
+        match=f"expected the training images of 'digits' to have the sha256 {'0' * 12} of {LGM}'s card",
+    ):
         refresh(LGM, folder)
 
 
@@ -165,7 +190,9 @@ def test_a_training_measures_what_it_trained(tmp_path: Path, monkeypatch: pytest
 def test_patterns_choose_checkpoints(folder: Path) -> None:
     assert matching([], folder) == [LGM, "digits-softmax-s0"]
     assert matching(["*-lgm-*"], folder) == [LGM]
-    with pytest.raises(CheckpointError, match="no checkpoint named 'digits-lgn-s0'; did you mean 'digits-lgm-s0'"):
+    with pytest.raises(
+        CheckpointError, match="no checkpoint named 'digits-lgn-s0'; did you mean 'digits-lgm-s0'"
+    ):
         matching(["*", "digits-lgn-s0"], folder)
 
 
@@ -202,16 +229,29 @@ def test_a_wrong_list_is_told(tmp_path: Path, text: str, message: str) -> None:
 def test_the_page_tells_a_card() -> None:
     card = read_card(LGM)
     assert card.measurements is not None
-    measured = card.measurements.model_copy(update={"accuracy_low": 0.9876, "ece": 0.0123, "own_distance": 1.0, "nearest_distance": 4.0})
-    measured = measured.model_copy(update={"angle_min": 84.94, "angle_mean": 96.46, "angle_max": 120.0, "spread": 0.00019})
+    measured = card.measurements.model_copy(
+        update={"accuracy_low": 0.9876, "ece": 0.0123, "own_distance": 1.0, "nearest_distance": 4.0}
+    )
+    measured = measured.model_copy(
+        update={"angle_min": 84.94, "angle_mean": 96.46, "angle_max": 120.0, "spread": 0.00019}
+    )
     note = "Trained on JPEG copies."
-    page = zoo_page([card.model_copy(update={"measurements": measured, "note": note, "seconds": 90.0, "validation_accuracy": 0.992})])
+    page = zoo_page(
+        [
+            card.model_copy(
+                update={"measurements": measured, "note": note, "seconds": 90.0, "validation_accuracy": 0.992}
+            )
+        ]
+    )
     assert f"| [{LGM}](../models/zoo/{LGM}.json) | lgm | digits-conv4, 32-D | 0 |" in page
     assert " | 0 | 100.00 [98.76, 100.00] | 99.20 | 1.23 | 60 | 1.5 |" in page
     assert f"| {LGM} | 1 | 4 | 0.250 | 84.9, 96.5, 120.0 | 0.00019 |" in page
     assert f"`{card.sha256[:16]}` | MIT |" in page
     assert card.machine in page
-    assert f"1047 training images of 1 x 8 x 8, 10 classes; sha256 of images and labels: `{card.data_checksum[:16]}`" in page
+    assert (
+        "1047 training images of 1 x 8 x 8, 10 classes; sha256 of images and labels: "
+        f"`{card.data_checksum[:16]}`" in page
+    )
     assert f"**{note}**" in page
     assert "[arXiv 1803.02988](https://arxiv.org/abs/1803.02988)" in page.split("### digits-lgm")[1]
     assert "[models/lgm.py](../models/lgm.py): Large-margin Gaussian mixture loss (L-GM)." in page
@@ -236,8 +276,14 @@ def test_the_page_tells_options_that_a_recipe_leaves_at_their_defaults() -> None
 
 
 def test_the_page_names_recipes_without_weights() -> None:
-    page = zoo_page([read_card(LGM)], [load_recipe(name) for name in ("digits-lgm", "digits-center", "digits-softmax", "mnist-lgm")])
-    assert "Recipes without weights here: `digits-center`, `digits-softmax`. `gmbench train RECIPE` trains one." in page
+    page = zoo_page(
+        [read_card(LGM)],
+        [load_recipe(name) for name in ("digits-lgm", "digits-center", "digits-softmax", "mnist-lgm")],
+    )
+    assert (
+        "Recipes without weights here: `digits-center`, `digits-softmax`. `gmbench train RECIPE` trains one."
+        in page
+    )
     assert "mnist-lgm" not in page
 
 
@@ -250,9 +296,13 @@ def test_the_page_has_every_setting_of_every_recipe() -> None:
         recipe = type(card.recipe)(name=card.recipe.name, source=card.recipe.source, **settings)
         assert recipe.model_dump(exclude={"loss"}) == card.recipe.model_dump(exclude={"loss"})
         options = inspect.signature(HEADS[card.loss]).parameters.values()
-        assert recipe.loss == {one.name: one.default for one in options if one.default is not one.empty} | card.recipe.loss
+        assert (
+            recipe.loss
+            == {one.name: one.default for one in options if one.default is not one.empty} | card.recipe.loss
+        )
         build_classifier(recipe, card.classes)  # and none that there is not
-        assert {"name", "source", *settings} == set(card.recipe.model_dump(exclude_none=True))  # defaults are settings, too
+        # defaults are settings, too
+        assert {"name", "source", *settings} == set(card.recipe.model_dump(exclude_none=True))
         assert card.name in section[0]
     assert page.count("### ") == len({card.recipe.name for card in cards})
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
@@ -266,16 +316,37 @@ def test_the_page_has_every_setting_of_every_recipe() -> None:
 def test_the_list_is_one_line_each(gmbench: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert gmbench("zoo") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["checkpoint", "loss", "data", "seed", "test", "accuracy", "(%)", "ECE", "(%)", "minutes"]
+    assert lines[0].split() == [
+        "checkpoint",
+        "loss",
+        "data",
+        "seed",
+        "test",
+        "accuracy",
+        "(%)",
+        "ECE",
+        "(%)",
+        "minutes",
+    ]
     assert [line.split()[0] for line in lines[1:]] == NAMES
     card = read_card(LGM)
     assert card.measurements is not None
     accuracy = ["100.00", f"[{100 * card.measurements.accuracy_low:.2f},", "100.00]"]
     [line] = [line for line in lines if line.startswith(LGM)]
-    assert line.split() == [LGM, "lgm", "digits", "0", *accuracy, f"{100 * card.measurements.ece:.2f}", f"{card.seconds / 60:.1f}"]
+    assert line.split() == [
+        LGM,
+        "lgm",
+        "digits",
+        "0",
+        *accuracy,
+        f"{100 * card.measurements.ece:.2f}",
+        f"{card.seconds / 60:.1f}",
+    ]
 
 
-def test_verify_and_measure_by_command(gmbench: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_and_measure_by_command(
+    gmbench: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gmbench("zoo", "verify", "--folder", folder, "--device", "cpu") == 0
     assert f"{LGM}: equal, 500 of 500 right" in (printed := capsys.readouterr().out)
     assert "2 of 2 checkpoints are what their cards say" in printed
@@ -293,7 +364,9 @@ def test_verify_and_measure_by_command(gmbench: Callable[..., int], folder: Path
 
 def test_the_page_by_command(gmbench: Callable[..., int], folder: Path, tmp_path: Path) -> None:
     assert gmbench("zoo", "page", "--folder", folder, "--out", tmp_path / "new" / "zoo.md") == 0
-    expected = zoo_page([read_card(name, folder) for name in checkpoints(folder)], [load_recipe(name) for name in recipes()])
+    expected = zoo_page(
+        [read_card(name, folder) for name in checkpoints(folder)], [load_recipe(name) for name in recipes()]
+    )
     assert (tmp_path / "new" / "zoo.md").read_text(encoding="utf-8") == expected
 
 
@@ -306,11 +379,18 @@ def test_a_folder_without_checkpoints_is_an_error(
 
 
 def test_train_makes_what_is_missing(
-    gmbench: Callable[..., int], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "zoo.toml"
     path.write_text("digits-lgm = [0]\ndigits-center = [4]\ndigits-surrogate = [2]\n")
-    short = {name: load_recipe(name).model_copy(update={"epochs": 1}) for name in ("digits-center", "digits-surrogate")}
+    short = {
+        name: load_recipe(name).model_copy(update={"epochs": 1})
+        for name in ("digits-center", "digits-surrogate")
+    }
     monkeypatch.setattr(cli_zoo, "untrained", lambda folder: untrained(folder, path))
     monkeypatch.setattr(cli_zoo, "load_recipe", short.__getitem__)
     original = cli_zoo.train_checkpoint
@@ -322,7 +402,8 @@ def test_train_makes_what_is_missing(
 
     monkeypatch.setattr(cli_zoo, "train_checkpoint", diverging)
     assert gmbench("zoo", "train", "--folder", folder) == 1
-    assert checkpoints(folder) == [LGM, "digits-softmax-s0", "digits-surrogate-s2"]  # the one after the failure, too
+    # the one after the failure, too
+    assert checkpoints(folder) == [LGM, "digits-softmax-s0", "digits-surrogate-s2"]
     captured = capsys.readouterr()
     assert "error: digits-center s4: expected the loss to stay finite" in captured.err
     assert "digits-surrogate-s2: test accuracy" in captured.out
@@ -335,7 +416,9 @@ def test_train_makes_what_is_missing(
 
 
 @pytest.mark.parametrize("command", ["verify", "measure"])
-def test_a_wrong_name_is_one_line(gmbench: Callable[..., int], command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_name_is_one_line(
+    gmbench: Callable[..., int], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gmbench("zoo", command, "digits-lgn-s0") == 2
     error = capsys.readouterr().err
     assert error == "error: no checkpoint named 'digits-lgn-s0'; did you mean 'digits-lgm-s0'?\n"

@@ -36,7 +36,9 @@ class World:
         """Leave a class's mean, at 0, for the border to another, at 1, and out of the space of the means."""
         away = 0.45 * (self.means[target] - self.means[source])
         away[-1] += 6
-        return self.outputs(self.means[source] + torch.as_tensor(lengths, dtype=self.dtype).unsqueeze(1) * away)
+        return self.outputs(
+            self.means[source] + torch.as_tensor(lengths, dtype=self.dtype).unsqueeze(1) * away
+        )
 
     def fitted(self, name):
         return DETECTORS.build(name).fit(*self.clean(60 * self.classes, seed=0))
@@ -92,7 +94,9 @@ def test_configuration_holds_nothing_learned(name):
     for field in dataclasses.fields(detector):
         assert field.init == (not field.name.endswith("_"))
         assert field.init or not (field.repr or field.compare)
-    assert set(detector.configuration()) == {field.name for field in dataclasses.fields(detector) if field.init}
+    assert set(detector.configuration()) == {
+        field.name for field in dataclasses.fields(detector) if field.init
+    }
 
 
 def test_sample_is_scored_by_itself(name):
@@ -131,7 +135,9 @@ def test_order_of_training_samples_does_not_matter(name):
     outputs, _ = world.clean(40, seed=1)
     order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
     shuffled = DETECTORS.build(name).fit(train[order], y[order]).score(outputs)
-    torch.testing.assert_close(shuffled, DETECTORS.build(name).fit(train, y).score(outputs), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        shuffled, DETECTORS.build(name).fit(train, y).score(outputs), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_second_fit_forgets_the_first_and_draws_nothing(name):
@@ -199,7 +205,10 @@ def test_features_in_a_subspace_score_finite(name):
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_score_before_fit_says_so(learner):
     outputs, _ = World().clean(5, seed=1)
-    with pytest.raises(NotFittedError, match=r"^expected .* to be fitted; call fit\(outputs, y\) with the training split first$"):
+    with pytest.raises(
+        NotFittedError,
+        match=r"^expected .* to be fitted; call fit\(outputs, y\) with the training split first$",
+    ):
         DETECTORS.build(learner).score(outputs)
 
 

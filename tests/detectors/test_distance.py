@@ -17,7 +17,9 @@ def draw(count, seed):
 def test_agrees_with_scikit_learn():
     train, outputs, y = draw(40, 0), draw(25, 1), torch.arange(40) % 4
     centroids = NearestCentroid().fit(train.features.double().numpy(), y.numpy()).centroids_
-    expected = np.linalg.norm(outputs.features.double().numpy() - centroids[outputs.predicted.numpy()], axis=1)
+    expected = np.linalg.norm(
+        outputs.features.double().numpy() - centroids[outputs.predicted.numpy()], axis=1
+    )
     np.testing.assert_allclose(Distance().fit(train, y).score(outputs).numpy(), expected, rtol=1e-6)
 
 

@@ -14,7 +14,9 @@ from gmbench.models.classifier import Outputs
 def test_agrees_with_scipy():
     logits = 5 * torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 2e4
     outputs = Outputs(torch.zeros(30, 0), torch.zeros(30, 1), logits)
-    np.testing.assert_allclose(Energy().score(outputs).numpy(), -logsumexp(logits.numpy(), axis=1), rtol=1e-14)
+    np.testing.assert_allclose(
+        Energy().score(outputs).numpy(), -logsumexp(logits.numpy(), axis=1), rtol=1e-14
+    )
 
 
 def test_is_the_mixture_of_lgm():

@@ -14,7 +14,10 @@ D, K = 8, 3
 
 
 def draw(count, seed, scale=1.0):
-    """Classes with different means and covariances; the logits say the true class or, for every fifth sample, the next."""
+    """Classes with different means and covariances.
+
+    The logits say the true class or, for every fifth sample, the next.
+    """
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(K, D, D, generator=torch.Generator().manual_seed(99), dtype=torch.float64)
     y = torch.arange(count) % K
@@ -47,16 +50,26 @@ def test_mahalanobis_agrees_with_scikit_learn(scale):
 def test_mahalanobis_tends_to_the_plain_estimate_with_many_samples():
     (train, y), (outputs, _) = draw(30_000, 0), draw(20, 1)
     groups = by_class(train, y)
-    plain = EmpiricalCovariance(assume_centered=True).fit(np.concatenate([group - group.mean(0) for group in groups]))
-    expected = [min(mahalanobis(f, group.mean(0), plain.precision_) ** 2 for group in groups) for f in outputs.features.numpy()]
+    plain = EmpiricalCovariance(assume_centered=True).fit(
+        np.concatenate([group - group.mean(0) for group in groups])
+    )
+    expected = [
+        min(mahalanobis(f, group.mean(0), plain.precision_) ** 2 for group in groups)
+        for f in outputs.features.numpy()
+    ]
     np.testing.assert_allclose(Mahalanobis().fit(train, y).score(outputs).numpy(), expected, rtol=5e-3)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
 def test_gaussian_agrees_with_scipy(scale):
     (train, y), (outputs, _) = draw(90, 0, scale), draw(40, 1, scale)
-    densities = [multivariate_normal(group.mean(0), shrunk(group).covariance_) for group in by_class(train, y)]
-    expected = [-densities[k].logpdf(f) for f, k in zip(outputs.features.numpy(), outputs.predicted.tolist(), strict=True)]
+    densities = [
+        multivariate_normal(group.mean(0), shrunk(group).covariance_) for group in by_class(train, y)
+    ]
+    expected = [
+        -densities[k].logpdf(f)
+        for f, k in zip(outputs.features.numpy(), outputs.predicted.tolist(), strict=True)
+    ]
     np.testing.assert_allclose(Gaussian().fit(train, y).score(outputs).numpy(), expected, rtol=1e-8)
 
 
@@ -75,16 +88,24 @@ def test_dead_features_do_not_break_the_fit():
         assert (detector.score(outputs) > detector.score(train)).all()
 
 
-@pytest.mark.parametrize(("detector", "where"), [(Mahalanobis(), "within the classes"), (Gaussian(), "of class 0")])
+@pytest.mark.parametrize(
+    ("detector", "where"), [(Mahalanobis(), "within the classes"), (Gaussian(), "of class 0")]
+)
 def test_equal_features_are_refused(detector, where):
     outputs = Outputs(torch.zeros(6, 0), torch.ones(6, D), torch.zeros(6, 2))
-    with pytest.raises(ValueError, match=f"expected the training features {where} to vary enough for a covariance, got"):
+    with pytest.raises(
+        ValueError, match=f"expected the training features {where} to vary enough for a covariance, got"
+    ):
         detector.fit(outputs, torch.arange(6) % 2)
 
 
 def test_gaussian_refuses_too_few_samples():
     train, y = draw(K + 2, 0)
-    with pytest.raises(ValueError, match="expected the training samples of each class to be at least 2, got 1 of class 2"):
+    with pytest.raises(
+        ValueError, match="expected the training samples of each class to be at least 2, got 1 of class 2"
+    ):
         Gaussian().fit(train, y)
-    with pytest.raises(ValueError, match="of class 0 to vary enough for a covariance, got 2 samples too much alike"):
+    with pytest.raises(
+        ValueError, match="of class 0 to vary enough for a covariance, got 2 samples too much alike"
+    ):
         Gaussian().fit(*draw(2 * K, 0))

@@ -43,7 +43,9 @@ def test_default_bandwidth_is_scotts_rule():
     expected = reference(train, y, outputs, lambda group: group.std() * len(group) ** (-1 / (D + 4)))
     scores = KDE().fit(train, y).score(outputs).numpy()
     assert np.abs(scores - expected).max() > 1e-3  # the spread is about the mean of each feature, not of all
-    expected = reference(train, y, outputs, lambda group: np.sqrt(group.var(0).mean()) * len(group) ** (-1 / (D + 4)))
+    expected = reference(
+        train, y, outputs, lambda group: np.sqrt(group.var(0).mean()) * len(group) ** (-1 / (D + 4))
+    )
     np.testing.assert_allclose(scores, expected, rtol=1e-7)
 
 
@@ -79,7 +81,9 @@ def test_chunks_change_nothing(monkeypatch):
     whole = detector.score(outputs)
     sizes, sums = [], kde._log_kernel_sums
     monkeypatch.setattr(kde, "_CHUNK", 151)
-    monkeypatch.setattr(kde, "_log_kernel_sums", lambda chunk, points, h: sizes.append(len(chunk)) or sums(chunk, points, h))
+    monkeypatch.setattr(
+        kde, "_log_kernel_sums", lambda chunk, points, h: sizes.append(len(chunk)) or sums(chunk, points, h)
+    )
     torch.testing.assert_close(detector.score(outputs), whole, rtol=1e-12, atol=1e-12)
     assert sum(sizes) == 200
     assert max(sizes) == 3  # 3 x 50 points are below 151 kernel values
@@ -97,7 +101,10 @@ def test_far_away_is_finite_and_still_has_a_gradient():
 def test_one_sample_needs_a_bandwidth():
     train, y = draw(K, 0)
     assert KDE(bandwidth=1.0).fit(train, y).score(train).isfinite().all()
-    with pytest.raises(ValueError, match="expected the training features of class 0 to differ, got 1 copies of one; give a bandwidth"):
+    with pytest.raises(
+        ValueError,
+        match="expected the training features of class 0 to differ, got 1 copies of one; give a bandwidth",
+    ):
         KDE().fit(train, y)
 
 

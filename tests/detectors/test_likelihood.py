@@ -30,7 +30,10 @@ def images(count=20):
 def log_densities(head, features):
     variances = np.exp(head.log_variances.detach().numpy())
     means = head.means.detach().numpy()
-    return np.stack([multivariate_normal(m, np.diag(v)).logpdf(features) for m, v in zip(means, variances, strict=True)], 1)
+    return np.stack(
+        [multivariate_normal(m, np.diag(v)).logpdf(features) for m, v in zip(means, variances, strict=True)],
+        1,
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"covariance": "diagonal", "log_det": True}])
@@ -41,7 +44,9 @@ def test_scores_are_minus_log_densities_up_to_one_constant(options):
     constant = D / 2 * np.log(2 * np.pi)
     predicted = expected[np.arange(len(expected)), expected.argmax(1)]
     np.testing.assert_allclose(Likelihood().score(outputs).numpy(), -predicted - constant, rtol=1e-10)
-    np.testing.assert_allclose(Mixture().score(outputs).numpy(), -logsumexp(expected, 1) - constant, rtol=1e-10)
+    np.testing.assert_allclose(
+        Mixture().score(outputs).numpy(), -logsumexp(expected, 1) - constant, rtol=1e-10
+    )
 
 
 def test_center_loss_scores_by_the_predicted_class_not_the_closest():
@@ -56,5 +61,8 @@ def test_softmax_has_none():
     outputs = classifier("softmax").outputs(images())
     assert not Likelihood().applies(outputs)
     assert not Mixture().applies(outputs)
-    with pytest.raises(ValueError, match="expected a classifier with a mixture, got outputs without log_likelihood; 'gaussian' fits"):
+    with pytest.raises(
+        ValueError,
+        match="expected a classifier with a mixture, got outputs without log_likelihood; 'gaussian' fits",
+    ):
         Likelihood().score(outputs)

@@ -29,7 +29,8 @@ def test_does_not_saturate_on_the_margins_of_a_mixture():
     torch.testing.assert_close(scores, -margins)
     scores.sum().backward()
     torch.testing.assert_close(logits.grad[:, :2], torch.tensor([[-1.0, 1.0]] * 5))
-    assert softmax(logits.detach().numpy(), axis=1).max(1).tolist().count(1) == 4  # 1 - p would tie four of the five
+    # 1 - p would tie four of the five
+    assert softmax(logits.detach().numpy(), axis=1).max(1).tolist().count(1) == 4
 
 
 def test_tie_is_even_odds():

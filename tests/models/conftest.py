@@ -1,4 +1,7 @@
-"""A training that takes a moment, a checkpoint of it that nobody trained, and a net that shows what it is given."""
+"""A training that takes a moment, a checkpoint of it that nobody trained.
+
+And a net that shows what it is given.
+"""
 
 import pytest
 import torch

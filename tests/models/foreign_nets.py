@@ -17,7 +17,9 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 class Net(nn.Module):
     def __init__(self, channels: int = 3, classes: int = 5) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
         self.drop = nn.Dropout(0.5)
         self.fc = nn.Linear(6, classes)
 
@@ -44,7 +46,10 @@ def normalised(x: Tensor, mean: tuple[float, ...] = MEAN, std: tuple[float, ...]
 
 
 def check(classifier: Foreign, x: Tensor, logits: Tensor, features: Tensor | None) -> None:
-    """Hold a loaded model to the logits and features that its original gives; None for a model whose features are its logits."""
+    """Hold a loaded model to the logits and features that its original gives.
+
+    None for a model whose features are its logits.
+    """
     assert not any(module.training for module in classifier.modules())
     x = x.clone().requires_grad_()
     outputs = classifier.outputs(x)

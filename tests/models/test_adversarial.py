@@ -1,6 +1,7 @@
 """Adversarial training against exact optima of linear models: the adversary, pgd_at, lgm_at and trades.
 
-Images are two pixels; where a network is linear and there are two classes, the worst image in the ball is a corner that is known.
+Images are two pixels; where a network is linear and there are two classes, the worst image in the ball is a
+corner that is known.
 """
 
 import math
@@ -24,7 +25,10 @@ NAMES = ["lgm_at", "pgd_at", "trades"]
 X = torch.tensor([[0.2, 0.9], [0.7, 0.4], [0.5, 0.5]], dtype=torch.float64).view(3, 1, 1, 2)
 Y = torch.tensor([0, 1, 1])
 TO_OTHER = torch.tensor([1.0, -1.0], dtype=torch.float64)
-"""The direction from class 0 to class 1 in each pixel, the sign of the difference of `WEIGHTS` and of `MEANS`."""
+"""The direction from class 0 to class 1 in each pixel.
+
+The sign of the difference of `WEIGHTS` and of `MEANS`.
+"""
 
 WEIGHTS = torch.tensor([[-0.5, 2.0], [1.0, 0.5]], dtype=torch.float64)
 BIAS = torch.tensor([0.1, -0.2], dtype=torch.float64)
@@ -74,7 +78,9 @@ def test_one_step_of_two_eps_reaches_the_optimum_of_a_linear_objective(eps: floa
     x = torch.rand(6, 3, 4, generator=generator(), dtype=torch.float64)
     slope = torch.randn(6, 3, 4, generator=generator(1), dtype=torch.float64)  # one for each image
     for seed in range(3):
-        x_adv = Adversary(eps, steps=1, step=2.0, warm_up=0.0).perturb(lambda v: (slope * v).flatten(1).sum(1), x, 0.0, generator(seed))
+        x_adv = Adversary(eps, steps=1, step=2.0, warm_up=0.0).perturb(
+            lambda v: (slope * v).flatten(1).sum(1), x, 0.0, generator(seed)
+        )
         torch.testing.assert_close(x_adv, (x + eps * slope.sign()).clamp(0, 1), rtol=0, atol=1e-15)
 
 
@@ -88,10 +94,19 @@ def test_many_short_steps_find_an_optimum_inside_the_ball() -> None:
 
 def test_start_is_uniform_in_the_ball() -> None:
     x = torch.full((100, 100), 0.5, dtype=torch.float64)
-    delta = Adversary(eps=0.2, steps=1, step=1.0, warm_up=0.0).perturb(lambda v: 0 * v.sum(1), x, 1.0, generator()) - x
+    delta = (
+        Adversary(eps=0.2, steps=1, step=1.0, warm_up=0.0).perturb(
+            lambda v: 0 * v.sum(1), x, 1.0, generator()
+        )
+        - x
+    )
     assert delta.abs().max() <= 0.2
-    quantiles = torch.quantile(delta.flatten(), torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64))
-    torch.testing.assert_close(quantiles, torch.tensor([-0.18, -0.1, 0, 0.1, 0.18], dtype=torch.float64), rtol=0, atol=0.005)
+    quantiles = torch.quantile(
+        delta.flatten(), torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        quantiles, torch.tensor([-0.18, -0.1, 0, 0.1, 0.18], dtype=torch.float64), rtol=0, atol=0.005
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +143,9 @@ def test_generator_decides_the_perturbation_and_nothing_else_does() -> None:
 def test_parameters_get_no_gradient_from_the_adversary(make_net: Callable[[], Any], grad: bool) -> None:
     net = make_net()
     with torch.set_grad_enabled(grad):
-        x_adv = Adversary(eps=0.1, steps=2, step=1.0, warm_up=0.0).perturb(lambda v: net(v).sum(1), X, 1.0, generator())
+        x_adv = Adversary(eps=0.1, steps=2, step=1.0, warm_up=0.0).perturb(
+            lambda v: net(v).sum(1), X, 1.0, generator()
+        )
     assert len(net.seen) == 2
     assert net.scale.grad is None
     assert not x_adv.requires_grad
@@ -161,7 +178,10 @@ def test_weight_of_trades_is_not_negative() -> None:
 @pytest.mark.parametrize(("build", "base"), [(PGDAT, Softmax), (LGMAT, LGM)])
 @pytest.mark.parametrize("progress", [0.0, 0.15, 0.3, 1.0])
 def test_training_sees_the_worst_images_alone(
-    make_net: Callable[[], Any], build: Callable[..., AdversarialHead], base: Callable[..., Head], progress: float
+    make_net: Callable[[], Any],
+    build: Callable[..., AdversarialHead],
+    base: Callable[..., Head],
+    progress: float,
 ) -> None:
     head, plain, net = linear(build(2, 2, eps=0.2, step=2.0, warm_up=0.3)), linear(base(2, 2)), make_net()
     x_adv = corners(X, Y, 0.2 * min(1, progress / 0.3))
@@ -180,7 +200,10 @@ def test_pgd_at_climbs_cross_entropy() -> None:
     head, features = linear(PGDAT(2, 2)), X.flatten(1)
     assert isinstance(head, PGDAT)
     logits = (features @ WEIGHTS.T + BIAS).tolist()
-    expected = [math.log(sum(math.exp(value) for value in row)) - row[label] for row, label in zip(logits, Y.tolist(), strict=True)]
+    expected = [
+        math.log(sum(math.exp(value) for value in row)) - row[label]
+        for row, label in zip(logits, Y.tolist(), strict=True)
+    ]
     assert head.objective(features, Y).tolist() == pytest.approx(expected, rel=1e-12)
 
 
@@ -188,16 +211,29 @@ def test_lgm_at_climbs_the_margin_which_does_not_vanish() -> None:
     head = LGMAT(2, 3).double()
     with torch.no_grad():
         head.means.copy_(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
-    features = torch.tensor([[0.5, 1.0], [2.0, 1.0]], dtype=torch.float64)  # squared distances 1.25, 3.25, .25 and 5, 1, 4
-    assert head.objective(features, torch.tensor([0, 1])).tolist() == pytest.approx([(1.25 - 0.25) / 2, (1 - 4) / 2])
-    far = torch.tensor([[1e3, -1e3]], dtype=torch.float64, requires_grad=True)  # beside class 1, where cross-entropy is 0
+    # squared distances 1.25, 3.25, .25 and 5, 1, 4
+    features = torch.tensor([[0.5, 1.0], [2.0, 1.0]], dtype=torch.float64)
+    assert head.objective(features, torch.tensor([0, 1])).tolist() == pytest.approx(
+        [(1.25 - 0.25) / 2, (1 - 4) / 2]
+    )
+    # beside class 1, where cross-entropy is 0
+    far = torch.tensor([[1e3, -1e3]], dtype=torch.float64, requires_grad=True)
     [gradient] = torch.autograd.grad(head.objective(far, torch.tensor([1])).sum(), far)
     assert gradient.tolist() == [[-2.0, 0.0]]
-    assert torch.autograd.grad(functional.cross_entropy(head(far), torch.tensor([1])), far)[0].abs().max() == 0
+    assert (
+        torch.autograd.grad(functional.cross_entropy(head(far), torch.tensor([1])), far)[0].abs().max() == 0
+    )
 
 
 def test_lgm_at_passes_every_option_on() -> None:
-    options = {"alpha": 0.7, "alpha_start": 0.2, "alpha_factor": 3.0, "alpha_every": 0.2, "weight": 0.4, "centre_lr": 0.6}
+    options = {
+        "alpha": 0.7,
+        "alpha_start": 0.2,
+        "alpha_factor": 3.0,
+        "alpha_every": 0.2,
+        "weight": 0.4,
+        "centre_lr": 0.6,
+    }
     head, plain = linear(LGMAT(2, 2, **options)), linear(LGM(2, 2, **options))
     for progress in (0.0, 0.3, 1.0):
         assert head.loss(X.flatten(1), Y, progress).equal(plain.loss(X.flatten(1), Y, progress))
@@ -206,7 +242,9 @@ def test_lgm_at_passes_every_option_on() -> None:
 
 def test_trades_without_weight_is_cross_entropy(make_net: Callable[[], Any]) -> None:
     head, net = linear(TRADES(2, 2, weight=0.0)), make_net()
-    torch.testing.assert_close(head.training_loss(net, X, Y, 1.0, generator()), functional.cross_entropy(head(X.flatten(1)), Y))
+    torch.testing.assert_close(
+        head.training_loss(net, X, Y, 1.0, generator()), functional.cross_entropy(head(X.flatten(1)), Y)
+    )
     assert net.seen[0].equal(X)
 
 
@@ -222,7 +260,8 @@ def test_trades_by_hand(make_net: Callable[[], Any], seed: int) -> None:
     eps, weight, x = 0.1, 3.0, X[:2]
     head, net = linear(TRADES(2, 2, weight=weight, eps=eps, step=2.0)), make_net()
     loss = head.training_loss(net, x, Y[:2], 1.0, generator(seed)).item()
-    # Two classes, linear: KL grows with the change of the logits' difference to either side; the start decides which.
+    # Two classes, linear: KL grows with the change of the logits' difference to either side; the start
+    # decides which.
     start = eps * (2 * torch.rand(x.shape, generator=generator(seed), dtype=x.dtype) - 1)
     side = (start.flatten(1) @ (WEIGHTS[1] - WEIGHTS[0])).sign().view(2, 1, 1, 1)
     x_adv = x + eps * side * TO_OTHER
@@ -257,10 +296,15 @@ def test_gradient_of_the_training_loss(name: str) -> None:
     names = [name for name, _ in module.named_parameters()]
 
     def loss(scale: Tensor, *parameters: Tensor) -> Tensor:
-        value: Tensor = torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (scale,))
+        value: Tensor = torch.func.functional_call(
+            module, dict(zip(names, parameters, strict=True)), (scale,)
+        )
         return value
 
-    inputs = [torch.tensor([1.0, 0.5], dtype=torch.float64), *(value.detach().clone() for value in module.parameters())]
+    inputs = [
+        torch.tensor([1.0, 0.5], dtype=torch.float64),
+        *(value.detach().clone() for value in module.parameters()),
+    ]
     torch.autograd.gradcheck(loss, [value.requires_grad_() for value in inputs])
 
 

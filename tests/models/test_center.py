@@ -26,7 +26,9 @@ def build(**options: float) -> Center:
 
 def test_loss_is_cross_entropy_plus_half_the_weighted_squared_distance() -> None:
     pull = (4 + 16 + 1) / 3
-    assert build(weight=0.1).loss(FEATURES, Y, 0.5).item() == pytest.approx(math.log(3) + 0.1 / 2 * pull, rel=1e-12)
+    assert build(weight=0.1).loss(FEATURES, Y, 0.5).item() == pytest.approx(
+        math.log(3) + 0.1 / 2 * pull, rel=1e-12
+    )
 
 
 def test_gradient_pulls_to_the_centre() -> None:
@@ -77,7 +79,10 @@ def test_pull_is_the_likelihood_term_of_lgm_with_an_identity_covariance() -> Non
     """L-GM paper, section 3.4; L-GM's term has no factor but its weight, as its d has the 1/2."""
     y, weight = torch.tensor([0, 1, 2]), 0.07
     head = build(weight=weight).eval()
-    lgm, bare = (LGM(features=2, classes=3, alpha=0.0, alpha_start=0.0, weight=value).double() for value in (weight, 0.0))
+    lgm, bare = (
+        LGM(features=2, classes=3, alpha=0.0, alpha_start=0.0, weight=value).double()
+        for value in (weight, 0.0)
+    )
     for mixture in (lgm, bare):
         mixture.means.data.copy_(head.centres)
 
@@ -106,7 +111,8 @@ def test_likelihood_is_the_unit_gaussian_around_each_centre() -> None:
     found = head.log_likelihood(FEATURES)
     for k, centre in enumerate(head.centres):
         normal = torch.distributions.MultivariateNormal(centre, torch.eye(2, dtype=torch.float64))
-        expected: Tensor = normal.log_prob(FEATURES) + math.log(2 * math.pi)  # -D/2 log(2 pi) is the same for all classes
+        # -D/2 log(2 pi) is the same for all classes
+        expected: Tensor = normal.log_prob(FEATURES) + math.log(2 * math.pi)
         torch.testing.assert_close(found[:, k], expected)
 
 

@@ -9,7 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from gmbench.models import HEADS, Card, CheckpointError, Classifier, Recipe, checkpoints, load_checkpoint, read_card, save_checkpoint
+from gmbench.models import (
+    HEADS,
+    Card,
+    CheckpointError,
+    Classifier,
+    Recipe,
+    checkpoints,
+    load_checkpoint,
+    read_card,
+    save_checkpoint,
+)
 from gmbench.models.recipe import build_classifier
 
 WEIGHTS, CARD = "tiny-s7.safetensors", "tiny-s7.json"
@@ -42,13 +52,20 @@ def test_comes_back_bit_for_bit_in_evaluation_mode(loss: str, card: Card, tmp_pa
     torch.testing.assert_close(loaded(x), saved.eval()(x))
 
 
-def test_parameters_in_half_precision_take_half_the_room_and_buffers_keep_theirs(card: Card, tmp_path: Path) -> None:
-    half = card.model_copy(update={"recipe": card.recipe.model_copy(update={"net": "cifar-resnet20-fc", "weights": "float16"})})
+def test_parameters_in_half_precision_take_half_the_room_and_buffers_keep_theirs(
+    card: Card, tmp_path: Path
+) -> None:
+    half = card.model_copy(
+        update={"recipe": card.recipe.model_copy(update={"net": "cifar-resnet20-fc", "weights": "float16"})}
+    )
     saved = build_classifier(half.recipe, half.classes)
     save_checkpoint(saved, half, tmp_path)
     stored = load((tmp_path / WEIGHTS).read_bytes())
     parameters = dict(saved.named_parameters())
-    assert all(value.dtype == (torch.float16 if name in parameters else saved.state_dict()[name].dtype) for name, value in stored.items())
+    assert all(
+        value.dtype == (torch.float16 if name in parameters else saved.state_dict()[name].dtype)
+        for name, value in stored.items()
+    )
     assert any(name.endswith("running_var") for name in stored)
     loaded, _ = load_checkpoint(card.name, tmp_path)
     for name, value in loaded.state_dict().items():
@@ -134,12 +151,31 @@ def test_missing_card_is_named(folder: Path) -> None:
     ("right", "wrong", "message"),
     [
         ("{", "", "tiny-s7.json is damaged: invalid JSON: "),
-        ('"seed": 7', '"seed": "x"', "tiny-s7.json is damaged: expected 'seed' to be valid: input should be a valid integer"),
+        (
+            '"seed": 7',
+            '"seed": "x"',
+            "tiny-s7.json is damaged: expected 'seed' to be valid: input should be a valid integer",
+        ),
         ('"seed": 7,', "", "tiny-s7.json is damaged: expected a key 'seed'"),
         ('"seed": 7', '"sed": 7', "tiny-s7.json is damaged: no key named 'sed'; did you mean 'seed'?"),
-        ('"lr": 0.05', '"lr": -1', "tiny-s7.json is damaged: expected 'recipe.lr' to be valid: input should be greater than 0, got -1"),
-        ('"classes": 3', '"classes": 4', "tiny-s7.safetensors does not fit the network of its card: size mismatch for head.linear.bias"),
-        ('"digits-mlp"', '"digits-mpl"', "tiny-s7.safetensors does not fit the network of its card: no net named 'digits-mpl'; did you"),
+        (
+            '"lr": 0.05',
+            '"lr": -1',
+            (
+                "tiny-s7.json is damaged: expected 'recipe.lr' to be valid: input should be greater than 0, "
+                "got -1"
+            ),
+        ),
+        (
+            '"classes": 3',
+            '"classes": 4',
+            "tiny-s7.safetensors does not fit the network of its card: size mismatch for head.linear.bias",
+        ),
+        (
+            '"digits-mlp"',
+            '"digits-mpl"',
+            "tiny-s7.safetensors does not fit the network of its card: no net named 'digits-mpl'; did you",
+        ),
         ('"softmax"', '"lgm"', "tiny-s7.safetensors does not fit the network of its card: "),
     ],
 )
@@ -178,7 +214,9 @@ def test_pickled_tensors_load_by_their_path_and_a_pickled_bomb_does_not(folder: 
     path = folder / "tiny-s7.pt"
 
     def vouch() -> None:
-        card = read_card("tiny-s7", folder).model_copy(update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        card = read_card("tiny-s7", folder).model_copy(
+            update={"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        )
         (folder / CARD).write_text(card.model_dump_json())
 
     expected = load_checkpoint("tiny-s7", folder)[0].state_dict()
@@ -199,7 +237,9 @@ def test_unknown_name_gives_the_nearest_and_what_to_do(folder: Path) -> None:
     assert refusal("tiny-s8", folder) == expected
 
 
-def test_failed_saving_leaves_the_old_checkpoint(folder: Path, classifier: Classifier, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_saving_leaves_the_old_checkpoint(
+    folder: Path, classifier: Classifier, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = load_checkpoint("tiny-s7", folder)[1]
     with torch.no_grad():
         next(classifier.parameters()).add_(1)

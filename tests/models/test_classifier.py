@@ -90,7 +90,9 @@ def test_detach_cuts_the_graph_and_keeps_the_values(outputs: Outputs) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [slice(1, 4), torch.tensor([3, 0, 0]), torch.tensor([True, False, False, True, True])], ids=["slice", "index", "mask"]
+    "rows",
+    [slice(1, 4), torch.tensor([3, 0, 0]), torch.tensor([True, False, False, True, True])],
+    ids=["slice", "index", "mask"],
 )
 def test_rows_are_selected_everywhere(outputs: Outputs, rows: Tensor | slice) -> None:
     for value, part in zip(tensors(outputs), tensors(outputs[rows]), strict=True):
@@ -125,11 +127,16 @@ def test_normalisation_of_vectors_is_per_feature() -> None:
 
 
 def test_normalisation_is_no_part_of_the_weights() -> None:
-    assert list(Classifier(nn.Flatten(), nn.Linear(4, 3), mean=0.5).state_dict()) == ["head.weight", "head.bias"]
+    assert list(Classifier(nn.Flatten(), nn.Linear(4, 3), mean=0.5).state_dict()) == [
+        "head.weight",
+        "head.bias",
+    ]
 
 
 def test_float64_flows_through() -> None:
-    classifier = Classifier(nn.Linear(2, 4), nn.Sequential(nn.Flatten(), nn.Linear(8, 3)), mean=0.5, std=0.25).double()
+    classifier = Classifier(
+        nn.Linear(2, 4), nn.Sequential(nn.Flatten(), nn.Linear(8, 3)), mean=0.5, std=0.25
+    ).double()
     outputs = classifier.outputs(images(dtype=torch.float64))
     assert outputs.features.dtype == outputs.logits.dtype == torch.float64
 

@@ -58,7 +58,8 @@ def test_logits_have_their_shape_and_type(head: Head, width: int, dtype: torch.d
 
 @pytest.mark.parametrize("name", [name for name in HEADS if hasattr(build(name), "log_likelihood")])
 def test_likelihood_vanishes_far_away(name: str, width: int) -> None:
-    log_likelihood: Callable[[Tensor], Tensor] = getattr(build(name), "log_likelihood")  # noqa: B009 - no part of Head
+    # No part of Head
+    log_likelihood: Callable[[Tensor], Tensor] = getattr(build(name), "log_likelihood")  # noqa: B009
     near, far = log_likelihood(noise(B, width)), log_likelihood(100 * noise(B, width))
     assert near.shape == (B, K)
     assert (far < near).all()
@@ -73,13 +74,18 @@ def test_loss_and_its_gradients_are_finite(head: Head, width: int, progress: flo
     assert loss.isfinite()
     loss.backward()
     assert features.grad is not None
-    for name, gradient in [("features", features.grad), *((name, value.grad) for name, value in head.named_parameters())]:
+    for name, gradient in [
+        ("features", features.grad),
+        *((name, value.grad) for name, value in head.named_parameters()),
+    ]:
         assert gradient is not None, name
         assert gradient.isfinite().all(), name
         assert gradient.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("y", [[0, 1, 2, 3, 0, 1], [0, 2], [1]], ids=["every class", "classes missing", "one image"])
+@pytest.mark.parametrize(
+    "y", [[0, 1, 2, 3, 0, 1], [0, 2], [1]], ids=["every class", "classes missing", "one image"]
+)
 def test_no_loss_or_gradient_is_nan_at_huge_logits(head: Head, width: int, y: list[int]) -> None:
     features = 1e5 * noise(len(y), width)
     assert head(features).abs().max() >= 1e4
@@ -87,7 +93,10 @@ def test_no_loss_or_gradient_is_nan_at_huge_logits(head: Head, width: int, y: li
     loss = head.train().loss(features, torch.tensor(y), 1.0)
     loss.backward()
     assert loss.isfinite()
-    for name, gradient in [("features", features.grad), *((name, value.grad) for name, value in head.named_parameters())]:
+    for name, gradient in [
+        ("features", features.grad),
+        *((name, value.grad) for name, value in head.named_parameters()),
+    ]:
         assert gradient is not None, name
         assert gradient.isfinite().all(), name
 

@@ -30,7 +30,9 @@ def build(weight: float, classes: int = 4) -> DRSoftmax:
 
 def test_loss_by_hand() -> None:
     cross_entropy = functional.cross_entropy(Z, Y).item()
-    assert build(0.1).loss(Z, Y, 0.5).item() == pytest.approx(cross_entropy + 0.1 * sum(SPREAD) / 3, rel=1e-12)
+    assert build(0.1).loss(Z, Y, 0.5).item() == pytest.approx(
+        cross_entropy + 0.1 * sum(SPREAD) / 3, rel=1e-12
+    )
 
 
 def test_weight_is_that_of_the_released_code_times_the_batch_size() -> None:

@@ -38,20 +38,29 @@ def test_python(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 20)])
 def test_the_input_of_a_fully_connected_net_is_found(tmp_path: Path, channels: int, side: int) -> None:
-    text = f"from torch import nn\ndef Net(): return nn.Sequential(nn.Flatten(), nn.Linear({channels * side**2}, 4))"
+    text = (
+        "from torch import nn\n"
+        f"def Net(): return nn.Sequential(nn.Flatten(), nn.Linear({channels * side**2}, 4))"
+    )
     model = nn.Sequential(nn.Flatten(), made(nn.Linear, channels * side**2, 4))
     x = images(side, channels)
     check(load_foreign(write_python(tmp_path, model, text)), x, model(x), x.flatten(1))
 
 
 def test_the_input_of_another_net_is_told(tmp_path: Path) -> None:
-    text = "from torch import nn\ndef Net(): return nn.Sequential(nn.Conv2d(2, 1, 1), nn.Flatten(), nn.Linear(35, 4))"
+    text = (
+        "from torch import nn\n"
+        "def Net(): return nn.Sequential(nn.Conv2d(2, 1, 1), nn.Flatten(), nn.Linear(35, 4))"
+    )
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 1, 1), nn.Flatten(), nn.Linear(35, 4))
     name = write_python(tmp_path, model, text)
     x = torch.rand(3, 2, 5, 7)
     check(load_foreign(name, shape=(2, 5, 7)), x, model(x), model[:2](x))
-    with pytest.raises(ForeignError, match=r"does not work as a classifier; on images of shape \(2, 512, 512\): mat1 and mat2"):
+    with pytest.raises(
+        ForeignError,
+        match=r"does not work as a classifier; on images of shape \(2, 512, 512\): mat1 and mat2",
+    ):
         load_foreign(name)
 
 
@@ -59,7 +68,8 @@ def test_the_input_of_another_net_is_told(tmp_path: Path) -> None:
     "last",
     [
         "self.fc(self.body(x)) + 0 * self.fc.weight.sum()",  # asks for more than the layer's output
-        "self.fc(self.body(x)) * (self.fc(self.body(x)).shape[1] - 4)",  # and here without failing for want of it
+        # and here without failing for want of it
+        "self.fc(self.body(x)) * (self.fc(self.body(x)).shape[1] - 4)",
         "(self.fc(self.body(x)) + 99) - self.fc(0 * self.body(x)) - 99",
         "torch.relu(self.fc(self.body(x)))",  # the logits are positive, see below
     ],
@@ -70,7 +80,9 @@ def test_a_layer_that_cannot_be_taken_out_stays(tmp_path: Path, last: str) -> No
     exec(text, own)
     model = made(own["Net"])
     nn.init.constant_(model.fc.bias, 9.0)
-    check(load_foreign(write_python(tmp_path, model, text), shape=(3, 8, 8)), images(8), model(images(8)), None)
+    check(
+        load_foreign(write_python(tmp_path, model, text), shape=(3, 8, 8)), images(8), model(images(8)), None
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,14 +95,25 @@ def test_a_layer_that_cannot_be_taken_out_stays(tmp_path: Path, last: str) -> No
         ("def Net(:", "net.py failed: SyntaxError"),
         ("raise SystemExit(0)", "net.py failed: SystemExit"),
         ("def Net(): raise SystemExit(0)", r"Net\(\) of net.py failed: SystemExit"),
-        (NET.replace("classes: int = 5", "classes: int = 6"), "net.safetensors does not fit Net of net.py: size mismatch"),
-        (NET.replace("return ", "return 'nothing' or "), "does not work as a classifier; expected logits of shape"),
         (
-            NET.replace("nn.Flatten()", "nn.Identity()").replace("self.drop(self.body(x))", "self.body(x)[..., 0]"),
+            NET.replace("classes: int = 5", "classes: int = 6"),
+            "net.safetensors does not fit Net of net.py: size mismatch",
+        ),
+        (
+            NET.replace("return ", "return 'nothing' or "),
+            "does not work as a classifier; expected logits of shape",
+        ),
+        (
+            NET.replace("nn.Flatten()", "nn.Identity()").replace(
+                "self.drop(self.body(x))", "self.body(x)[..., 0]"
+            ),
             "not work as a classifier",
         ),
         (
-            "from torch import nn\nfrom gmbench import Classifier\ndef Net(): return Classifier(nn.Flatten(), nn.Linear(9, 5))",
+            (
+                "from torch import nn\nfrom gmbench import Classifier\ndef Net(): return "
+                "Classifier(nn.Flatten(), nn.Linear(9, 5))"
+            ),
             "is a gmbench.Classifier already; return it from build",
         ),
     ],

@@ -1,4 +1,7 @@
-"""Models of torchvision, timm and RobustBench compute as a `Classifier` what they compute at home; small, made here, without a network."""
+"""Models of torchvision, timm and RobustBench compute as a `Classifier` what they compute at home.
+
+Small, made here, without a network.
+"""
 
 import os
 import pickle
@@ -52,7 +55,9 @@ def test_torchvision(tmp_path: Path) -> None:
     assert (classifier.shape, classifier.classes) == ((3, 224, 224), 1000)
     x = images(64)
     z = normalised(x, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    features = model.conv5(model.stage4(model.stage3(model.stage2(model.maxpool(model.conv1(z)))))).mean([2, 3])
+    features = model.conv5(model.stage4(model.stage3(model.stage2(model.maxpool(model.conv1(z)))))).mean(
+        [2, 3]
+    )
     with torch.enable_grad():
         check(classifier, x, model(z), features)
     named = load_foreign("torchvision:shufflenet_v2_x0_5.IMAGENET1K_V1", tmp_path)
@@ -69,13 +74,17 @@ def test_a_last_layer_that_is_not_linear(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}])
-def test_pickles_that_run_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+def test_pickles_that_run_code_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]
+) -> None:
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     place_torchvision("squeezenet1_1", tmp_path)
     (file,) = (tmp_path / "hub" / "checkpoints").iterdir()
     torch.save({"weight": Planted()}, file)
-    with pytest.raises(ForeignError, match="pickled with more than tensors, which could run code, and is refused") as caught:
+    with pytest.raises(
+        ForeignError, match="pickled with more than tensors, which could run code, and is refused"
+    ) as caught:
         load_foreign("torchvision:squeezenet1_1", tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -85,7 +94,10 @@ def test_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise URLError("no route to host")
 
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
-    with pytest.raises(ForeignError, match=r"torchvision:squeezenet1_1 cannot be fetched: .*no route to host.*check the network") as caught:
+    with pytest.raises(
+        ForeignError,
+        match=r"torchvision:squeezenet1_1 cannot be fetched: .*no route to host.*check the network",
+    ) as caught:
         load_foreign("torchvision:squeezenet1_1", tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -147,10 +159,13 @@ def test_timm_without_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_timm_without_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def create_model(*_: object, **__: object) -> nn.Module:
-        raise FileNotFoundError("cannot find it on the Hub\nand more")  # what huggingface_hub's LocalEntryNotFoundError is
+        # what huggingface_hub's LocalEntryNotFoundError is
+        raise FileNotFoundError("cannot find it on the Hub\nand more")
 
     fake_timm(monkeypatch, create_model)
-    with pytest.raises(ForeignError, match=r"timm:tiny_net cannot be fetched: cannot find it on the Hub; check the network") as caught:
+    with pytest.raises(
+        ForeignError, match=r"timm:tiny_net cannot be fetched: cannot find it on the Hub; check the network"
+    ) as caught:
         load_foreign("timm:tiny_net", tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -183,13 +198,20 @@ class SelfNormalised(nn.Module):
 def fake_robustbench(monkeypatch: pytest.MonkeyPatch, load_model: Callable[..., nn.Module]) -> None:
     parts = {part: ModuleType(f"robustbench.{part}") for part in ("model_zoo", "utils", "data")}
     parts["model_zoo"].model_dicts = {
-        BenchmarkDataset.cifar_10: {ThreatModel.Linf: {"Standard": {}, "Wong2020Fast": {}}, ThreatModel.L2: {"Standard": {}}},
+        BenchmarkDataset.cifar_10: {
+            ThreatModel.Linf: {"Standard": {}, "Wong2020Fast": {}},
+            ThreatModel.L2: {"Standard": {}},
+        },
         BenchmarkDataset.imagenet: {ThreatModel.Linf: {"Salman2020Do_R18": {}}},
     }
     parts["utils"].load_model = load_model
-    crop = torchvision.transforms.Compose([torchvision.transforms.CenterCrop(24), torchvision.transforms.ToTensor()])
+    crop = torchvision.transforms.Compose(
+        [torchvision.transforms.CenterCrop(24), torchvision.transforms.ToTensor()]
+    )
     whole = torchvision.transforms.ToTensor()
-    parts["data"].get_preprocessing = lambda dataset, *_: crop if dataset is BenchmarkDataset.imagenet else whole
+    parts["data"].get_preprocessing = lambda dataset, *_: (
+        crop if dataset is BenchmarkDataset.imagenet else whole
+    )
     install(monkeypatch, ModuleType("robustbench"), *parts.values())
 
 
@@ -202,9 +224,16 @@ def fake_robustbench(monkeypatch: pytest.MonkeyPatch, load_model: Callable[..., 
     ],
 )
 def test_robustbench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple[int, ...], asked: tuple[str, ...], capsys: Any
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    shape: tuple[int, ...],
+    asked: tuple[str, ...],
+    capsys: Any,
 ) -> None:
-    def load_model(model_name: str, model_dir: str | Path = "./models", dataset: str = "", threat_model: str = "") -> nn.Module:
+    def load_model(
+        model_name: str, model_dir: str | Path = "./models", dataset: str = "", threat_model: str = ""
+    ) -> nn.Module:
         print("Downloading")  # noqa: T201 - as RobustBench does
         assert (model_name, dataset, threat_model) == asked
         assert Path(model_dir) == tmp_path / "robustbench"
@@ -236,7 +265,9 @@ def test_a_name_that_robustbench_has_twice(tmp_path: Path, monkeypatch: pytest.M
         (FileNotFoundError("[Errno 2] Wong2020Fast.pt"), "cannot be fetched"),
     ],
 )
-def test_robustbench_without_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str) -> None:
+def test_robustbench_without_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
     def load_model(*_: object, **__: object) -> nn.Module:
         raise error
 
@@ -252,7 +283,10 @@ def test_robustbench_without_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("torchvision:resnet81", "no model named 'torchvision:resnet81'; did you mean 'torchvision:resnet18'?"),
+        (
+            "torchvision:resnet81",
+            "no model named 'torchvision:resnet81'; did you mean 'torchvision:resnet18'?",
+        ),
         ("torchvision:resnet18.IMAGENET1K_V2", "did you mean 'torchvision:resnet18.IMAGENET1K_V1'?"),
         ("torchvision:%%%", "no model named 'torchvision:%%%'; it has 80 others"),
         ("timm:tiny_met", "no model named 'timm:tiny_met'; did you mean 'timm:tiny_net'?"),
@@ -276,13 +310,18 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, package:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("gmbench.models.foreign_hub.importlib.metadata.version", find)
-    monkeypatch.setitem(sys.modules, package, ModuleType(package))  # another's folder of that name, as torchattacks has one, is no package
-    with pytest.raises(ForeignError, match=rf"needs the package {package}; install it with: pip install 'gmbench\[{package}\]'"):
+    # another's folder of that name, as torchattacks has one, is no package
+    monkeypatch.setitem(sys.modules, package, ModuleType(package))
+    with pytest.raises(
+        ForeignError,
+        match=rf"needs the package {package}; install it with: pip install 'gmbench\[{package}\]'",
+    ):
         load_foreign(f"{package}:anything")
 
 
 @pytest.mark.parametrize(
-    ("lacking", "command"), [("gdown", "pip install gdown"), ("autoattack", "pip install git+https://github.com/fra31/auto-attack")]
+    ("lacking", "command"),
+    [("gdown", "pip install gdown"), ("autoattack", "pip install git+https://github.com/fra31/auto-attack")],
 )
 def test_a_package_that_lacks_another(monkeypatch: pytest.MonkeyPatch, lacking: str, command: str) -> None:
     def find(_name: str) -> ModuleType:

@@ -16,7 +16,9 @@ from .foreign_nets import Planted, check, images, made
 
 def export(model: nn.Module, path: Path, *, batch: bool = True, x: Tensor | None = None) -> str:
     shapes = ({0: torch.export.Dim("batch")},) if batch else None
-    torch.export.save(torch.export.export(model, (images(8, count=2) if x is None else x,), dynamic_shapes=shapes), path)
+    torch.export.save(
+        torch.export.export(model, (images(8, count=2) if x is None else x,), dynamic_shapes=shapes), path
+    )
     return str(path)
 
 
@@ -36,7 +38,10 @@ def test_pt2(archive: Path) -> None:
 
 
 def test_pt2_for_a_fixed_number_of_images(tmp_path: Path) -> None:
-    with pytest.raises(ForeignError, match=r"expected net.pt2 to take any number of images, got a program for 2; export it with"):
+    with pytest.raises(
+        ForeignError,
+        match=r"expected net.pt2 to take any number of images, got a program for 2; export it with",
+    ):
         load_foreign(export(made(), tmp_path / "net.pt2", batch=False))
 
 
@@ -63,13 +68,17 @@ def test_pt2_with_a_damaged_directory_is_one_line(tmp_path: Path, archive: Path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("entry", ["constants/opaque_obj_0", "constants/custom_obj_0", "aotinductor/model/model.so"])
+@pytest.mark.parametrize(
+    "entry", ["constants/opaque_obj_0", "constants/custom_obj_0", "aotinductor/model/model.so"]
+)
 def test_pt2_with_more_than_tensors_is_refused(tmp_path: Path, archive: Path, entry: str) -> None:
     path = tmp_path / "net.pt2"
     path.write_bytes(archive.read_bytes())
     with zipfile.ZipFile(path, "a") as content:
         content.writestr(f"net/data/{entry}", pickle.dumps(Planted()))
-    with pytest.raises(ForeignError, match=r"hold a graph and tensors, got also .*which could run code: refused"):
+    with pytest.raises(
+        ForeignError, match=r"hold a graph and tensors, got also .*which could run code: refused"
+    ):
         load_foreign(str(path))
 
 

@@ -1,4 +1,7 @@
-"""GCCS as reconstructed: the KL divergence of each class's batch statistics from its target, by hand and by torch.distributions."""
+"""GCCS as reconstructed: the KL divergence of each class's batch statistics from its target.
+
+By hand and by torch.distributions.
+"""
 
 import math
 from collections.abc import Callable
@@ -16,7 +19,10 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def at_target(classes: int, target: float, sigma: float) -> tuple[Tensor, Tensor]:
-    """Two samples a class, T e_k +- sigma / sqrt(2): mean T e_k, unbiased variance sigma^2 in every feature."""
+    """Two samples a class, T e_k +- sigma / sqrt(2).
+
+    Mean T e_k, unbiased variance sigma^2 in every feature.
+    """
     vertices = target * torch.eye(classes, dtype=torch.float64)
     step = sigma / math.sqrt(2)
     return torch.cat([vertices + step, vertices - step]), torch.arange(classes).repeat(2)
@@ -33,7 +39,9 @@ def test_loss_and_its_gradient_are_zero_at_the_target(target: float, sigma: floa
     assert gradient.abs().max() < 1e-13
 
 
-@pytest.mark.parametrize("change", [lambda z: z + 0.1, lambda z: 1.1 * z, lambda z: z.roll(1, 1), lambda z: z.mean(0) + 0 * z])
+@pytest.mark.parametrize(
+    "change", [lambda z: z + 0.1, lambda z: 1.1 * z, lambda z: z.roll(1, 1), lambda z: z.mean(0) + 0 * z]
+)
 def test_loss_is_above_zero_elsewhere(change: Callable[[Tensor], Tensor]) -> None:
     features, y = at_target(4, 10.0, 1.0)
     assert GCCS(4, 4).double().loss(change(features), y, 0.0) > 1e-3
@@ -55,7 +63,11 @@ def test_loss_is_the_mean_divergence_of_the_classes_per_feature() -> None:
         own = features[y == k]
         batch = MultivariateNormal(own.mean(0), own.var(0).diag())
         vertex = target * torch.eye(classes, dtype=torch.float64)[k]
-        divergences.append(kl_divergence(batch, MultivariateNormal(vertex, sigma**2 * torch.eye(classes, dtype=torch.float64))))
+        divergences.append(
+            kl_divergence(
+                batch, MultivariateNormal(vertex, sigma**2 * torch.eye(classes, dtype=torch.float64))
+            )
+        )
     found = GCCS(classes, classes, target, sigma).double().loss(features, y, 0.7)
     torch.testing.assert_close(found, torch.stack(divergences).mean() / classes)
 
@@ -70,7 +82,11 @@ def test_logits_are_the_features_and_decide_by_the_nearest_vertex() -> None:
 
 
 def test_likelihood_is_the_target_density_up_to_one_constant() -> None:
-    head, z, identity = GCCS(3, 3, target=4.0, sigma=0.5).double(), noise(6, 3), torch.eye(3, dtype=torch.float64)
+    head, z, identity = (
+        GCCS(3, 3, target=4.0, sigma=0.5).double(),
+        noise(6, 3),
+        torch.eye(3, dtype=torch.float64),
+    )
     for k in range(3):
         normal = MultivariateNormal(4 * identity[k], 0.25 * identity)
         constant = 3 / 2 * math.log(2 * math.pi * 0.25)
@@ -112,7 +128,9 @@ def test_batch_without_a_pair_has_no_loss_but_a_graph() -> None:
 
 
 @pytest.mark.parametrize(
-    "y", [[1], [0, 0, 0, 0], [0, 0, 2, 2], [0, 1, 2, 0]], ids=["batch-of-one", "one-class", "one-missing", "two-without-a-pair"]
+    "y",
+    [[1], [0, 0, 0, 0], [0, 0, 2, 2], [0, 1, 2, 0]],
+    ids=["batch-of-one", "one-class", "one-missing", "two-without-a-pair"],
 )
 @pytest.mark.parametrize("scale", [1e4, 0.0])
 def test_numbers_stay_finite(y: list[int], scale: float) -> None:
@@ -126,7 +144,9 @@ def test_numbers_stay_finite(y: list[int], scale: float) -> None:
 
 
 def test_features_that_are_not_one_for_each_class_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^expected features to be the number of classes, 10, for GCCS, got 100$"):
+    with pytest.raises(
+        ValueError, match=r"^expected features to be the number of classes, 10, for GCCS, got 100$"
+    ):
         GCCS(100, 10)
 
 

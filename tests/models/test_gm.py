@@ -42,12 +42,17 @@ def test_logits_are_half_the_squared_distances_without_margin() -> None:
     assert head.log_likelihood(FEATURES).equal(head(FEATURES))
 
 
-@pytest.mark.parametrize(("likelihood", "squares"), [("own", [1.25, 1.0]), ("all", [(1.25 + 3.25) / 2, (5.0 + 1.0) / 2])])
+@pytest.mark.parametrize(
+    ("likelihood", "squares"), [("own", [1.25, 1.0]), ("all", [(1.25 + 3.25) / 2, (5.0 + 1.0) / 2])]
+)
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_loss_by_hand(likelihood: str, squares: list[float], alpha: float) -> None:
     loss = build(alpha=alpha, weight=0.1, likelihood=likelihood, warm_up=0.0).loss(FEATURES, Y, 0.0).item()
-    # -log softmax = log(1 + e^(other - true)), true = -(1 + alpha) d_y; the likelihood term is without the 1/2
-    cross_entropy = (math.log1p(math.exp((1 + alpha) * 0.625 - 1.625)) + math.log1p(math.exp((1 + alpha) * 0.5 - 2.5))) / 2
+    # -log softmax = log(1 + e^(other - true)), true = -(1 + alpha) d_y; the likelihood term is without the
+    # 1/2
+    cross_entropy = (
+        math.log1p(math.exp((1 + alpha) * 0.625 - 1.625)) + math.log1p(math.exp((1 + alpha) * 0.5 - 2.5))
+    ) / 2
     assert loss == pytest.approx(cross_entropy + 0.1 * sum(squares) / 2, rel=1e-12)
 
 
@@ -85,18 +90,33 @@ def test_distance_to_all_classes_is_the_distance_to_the_mean_of_means_and_their_
 
 @pytest.mark.parametrize(
     ("progress", "alpha", "weight"),
-    [(0.0, 0.1, 0.001), (0.02, 0.28, 0.0208), (0.05, 0.55, 0.0505), (0.1, 1.0, 0.1), (0.5, 1.0, 0.1), (1.0, 1.0, 0.1)],
+    [
+        (0.0, 0.1, 0.001),
+        (0.02, 0.28, 0.0208),
+        (0.05, 0.55, 0.0505),
+        (0.1, 1.0, 0.1),
+        (0.5, 1.0, 0.1),
+        (1.0, 1.0, 0.1),
+    ],
 )
-def test_margin_and_weight_grow_as_in_the_released_mnist_code(progress: float, alpha: float, weight: float) -> None:
+def test_margin_and_weight_grow_as_in_the_released_mnist_code(
+    progress: float, alpha: float, weight: float
+) -> None:
     fixed = build(alpha=alpha, weight=weight, warm_up=0.0)
-    assert build().loss(FEATURES, Y, progress).item() == pytest.approx(fixed.loss(FEATURES, Y, 0.0).item(), rel=1e-12)
+    assert build().loss(FEATURES, Y, progress).item() == pytest.approx(
+        fixed.loss(FEATURES, Y, 0.0).item(), rel=1e-12
+    )
 
 
 def test_growth_meets_the_released_code_at_its_epochs() -> None:
     head = GM(2, 2, alpha=1.0, weight=0.1, warm_up=5 / 50)
     for epoch in range(6):
-        assert head.grown(head.alpha, head.alpha_start, epoch / 50) == pytest.approx(0.1 + epoch / 5 * 0.9, rel=1e-12)
-        assert head.grown(head.weight, head.weight_start, epoch / 50) == pytest.approx(0.1 * (0.01 + epoch / 5 * 0.99), rel=1e-12)
+        assert head.grown(head.alpha, head.alpha_start, epoch / 50) == pytest.approx(
+            0.1 + epoch / 5 * 0.9, rel=1e-12
+        )
+        assert head.grown(head.weight, head.weight_start, epoch / 50) == pytest.approx(
+            0.1 * (0.01 + epoch / 5 * 0.99), rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("likelihood", ["own", "all"])
@@ -130,7 +150,9 @@ def test_numbers_stay_finite_far_from_all_means(likelihood: str, y: list[int]) -
     features = torch.tensor([[1e3, -1e3], [-1e3, 1e3]])[: len(y)].requires_grad_()
     loss = head.loss(features, torch.tensor(y), 1.0)
     assert head(features).max() < -9e5
-    torch.testing.assert_close(loss.double(), exact.loss(features.double(), torch.tensor(y), 1.0), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        loss.double(), exact.loss(features.double(), torch.tensor(y), 1.0), rtol=1e-5, atol=0
+    )
     loss.backward()
     for gradient in (features.grad, head.means.grad):
         assert gradient is not None

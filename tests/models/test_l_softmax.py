@@ -28,8 +28,12 @@ def build(**options: Any) -> LSoftmax:
 @pytest.mark.parametrize("margin", [1, 2, 3, 4])
 def test_psi_is_the_papers_function_of_the_angle(margin: int) -> None:
     for k in range(margin):
-        theta = torch.linspace(k * math.pi / margin + 1e-9, (k + 1) * math.pi / margin - 1e-9, 50, dtype=torch.float64)
-        torch.testing.assert_close(psi(theta.cos(), margin), (-1) ** k * (margin * theta).cos() - 2 * k, rtol=0, atol=1e-12)
+        theta = torch.linspace(
+            k * math.pi / margin + 1e-9, (k + 1) * math.pi / margin - 1e-9, 50, dtype=torch.float64
+        )
+        torch.testing.assert_close(
+            psi(theta.cos(), margin), (-1) ** k * (margin * theta).cos() - 2 * k, rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("margin", [1, 2, 3, 4])
@@ -52,14 +56,20 @@ def test_gradient_of_psi_is_finite_at_0_and_pi(margin: int) -> None:
     cosine = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
     [gradient] = torch.autograd.grad(psi(cosine, margin).sum(), cosine)
     assert gradient.tolist() == pytest.approx([margin**2] * 2)  # the Chebyshev polynomial's slope at its ends
-    torch.autograd.gradcheck(lambda value: psi(value, margin), [torch.linspace(-0.95, 0.95, 8, dtype=torch.float64).requires_grad_()])
+    torch.autograd.gradcheck(
+        lambda value: psi(value, margin),
+        [torch.linspace(-0.95, 0.95, 8, dtype=torch.float64).requires_grad_()],
+    )
 
 
 @pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize(("progress", "annealing"), [(0.0, 20.0), (1.0, 3.0)])
 def test_loss_by_angles(normalised: bool, progress: float, annealing: float) -> None:
     margin = 4
-    head, features = build(margin=margin, normalised=normalised, lambda_start=20.0, lambda_end=3.0), noise(5, 2)
+    head, features = (
+        build(margin=margin, normalised=normalised, lambda_start=20.0, lambda_end=3.0),
+        noise(5, 2),
+    )
     total, angles = 0.0, []
     for f, y in zip(features.tolist(), Y.tolist(), strict=True):
         logits = []
@@ -69,7 +79,10 @@ def test_loss_by_angles(normalised: bool, progress: float, annealing: float) -> 
             part = math.floor(theta * margin / math.pi)
             curve = (-1) ** part * math.cos(margin * theta) - 2 * part
             angles += [part] if k == y else []
-            logits.append(length * ((annealing * math.cos(theta) + curve) / (1 + annealing) if k == y else math.cos(theta)))
+            logits.append(
+                length
+                * ((annealing * math.cos(theta) + curve) / (1 + annealing) if k == y else math.cos(theta))
+            )
         total += math.log(sum(map(math.exp, logits))) - logits[y]
     assert len(set(angles)) >= 3  # the batch visits several parts of psi
     assert head.loss(features, Y, progress).item() == pytest.approx(total / 5, rel=1e-12)
@@ -81,7 +94,9 @@ def test_margin_1_is_softmax_without_bias() -> None:
     loss = head.loss(features, Y, 0.5)
     assert loss.equal(plain)
     inputs = [features, head.linear.weight]
-    for found, expected in zip(torch.autograd.grad(loss, inputs), torch.autograd.grad(plain, inputs), strict=True):
+    for found, expected in zip(
+        torch.autograd.grad(loss, inputs), torch.autograd.grad(plain, inputs), strict=True
+    ):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -138,7 +153,9 @@ def test_gradients_are_those_of_the_loss(normalised: bool, margin: int) -> None:
 
 @pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_gradient_is_finite_where_the_feature_is_its_weight_or_the_opposite(normalised: bool, sign: int) -> None:
+def test_gradient_is_finite_where_the_feature_is_its_weight_or_the_opposite(
+    normalised: bool, sign: int
+) -> None:
     head = build(normalised=normalised, lambda_start=0.0, lambda_end=0.0)
     features = sign * head.linear.weight.detach().clone()
     features.requires_grad_()

@@ -17,7 +17,10 @@ Y = torch.tensor([0, 1])
 
 
 def build(**options: Any) -> LGM:
-    """K = 2, D = 2; diagonal variances are (1, 4) and (1/2, 1), so the log-determinants are log 4 and -log 2."""
+    """K = 2, D = 2; diagonal variances are (1, 4) and (1/2, 1).
+
+    So the log-determinants are log 4 and -log 2.
+    """
     head = LGM(features=2, classes=2, **options).double()
     with torch.no_grad():
         head.means.copy_(torch.tensor([[0.0, 0.0], [2.0, 0.0]]))
@@ -41,7 +44,9 @@ def test_loss_lowers_the_true_logit_alone(margin: float) -> None:
     weight = 0.03
     loss = build(alpha=margin, alpha_start=margin, weight=weight).loss(FEATURES, Y, 0.0).item()
     # -log softmax = log(1 + e^(other - true)), true = -(1 + margin) d_y
-    cross_entropy = (math.log1p(math.exp((1 + margin) * 0.625 - 1.625)) + math.log1p(math.exp((1 + margin) * 0.5 - 2.5))) / 2
+    cross_entropy = (
+        math.log1p(math.exp((1 + margin) * 0.625 - 1.625)) + math.log1p(math.exp((1 + margin) * 0.5 - 2.5))
+    ) / 2
     assert loss == pytest.approx(cross_entropy + weight * (0.625 + 0.5) / 2, rel=1e-12)
 
 
@@ -53,7 +58,9 @@ def test_log_determinant_is_part_of_the_logits_and_of_the_likelihood_term_but_no
     logits = [[-first[0] - half[0], -first[1] - half[1]], [-second[0] - half[0], -second[1] - half[1]]]
     torch.testing.assert_close(head(FEATURES), torch.tensor(logits, dtype=torch.float64))
     true = [-2 * first[0] - half[0], -2 * second[1] - half[1]]
-    cross_entropy = (math.log1p(math.exp(logits[0][1] - true[0])) + math.log1p(math.exp(logits[1][0] - true[1]))) / 2
+    cross_entropy = (
+        math.log1p(math.exp(logits[0][1] - true[0])) + math.log1p(math.exp(logits[1][0] - true[1]))
+    ) / 2
     likelihood = ((first[0] + half[0]) + (second[1] + half[1])) / 2
     assert head.loss(FEATURES, Y, 0.0).item() == pytest.approx(cross_entropy + 0.1 * likelihood, rel=1e-12)
 
@@ -73,7 +80,9 @@ def test_defaults_are_the_released_layer() -> None:
     squares = torch.cdist(features, head.means) ** 2
     torch.testing.assert_close(head(features), -0.5 * squares)
     classification = functional.cross_entropy(-0.5 * squares * (1 + functional.one_hot(y, 4)), y)
-    torch.testing.assert_close(head.loss(features, y, 1.0), classification + 0.03 * 0.5 * squares[range(8), y].mean())
+    torch.testing.assert_close(
+        head.loss(features, y, 1.0), classification + 0.03 * 0.5 * squares[range(8), y].mean()
+    )
 
 
 def test_diagonal_likelihood_is_the_normal_density_up_to_one_constant() -> None:
@@ -83,7 +92,9 @@ def test_diagonal_likelihood_is_the_normal_density_up_to_one_constant() -> None:
     features = noise(8, 5)
     for k in range(4):
         normal = torch.distributions.MultivariateNormal(head.means[k], head.log_variances[k].exp().diag())
-        torch.testing.assert_close(head.log_likelihood(features)[:, k], normal.log_prob(features) + 5 / 2 * math.log(2 * math.pi))
+        torch.testing.assert_close(
+            head.log_likelihood(features)[:, k], normal.log_prob(features) + 5 / 2 * math.log(2 * math.pi)
+        )
 
 
 class Loss(nn.Module):
@@ -97,14 +108,18 @@ class Loss(nn.Module):
         return self.head.loss(features, y, progress)
 
 
-@pytest.mark.parametrize("options", [{}, {"covariance": "diagonal", "log_det": True}], ids=["identity", "diagonal"])
+@pytest.mark.parametrize(
+    "options", [{}, {"covariance": "diagonal", "log_det": True}], ids=["identity", "diagonal"]
+)
 def test_gradients_are_those_of_the_loss(options: dict[str, Any]) -> None:
     module = Loss(LGM(3, 3, **options).double())
     names = [name for name, _ in module.named_parameters()]
     y = torch.tensor([0, 1, 2, 2])
 
     def loss(features: Tensor, *parameters: Tensor) -> Tensor:
-        value: Tensor = torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (features, y, 1.0))
+        value: Tensor = torch.func.functional_call(
+            module, dict(zip(names, parameters, strict=True)), (features, y, 1.0)
+        )
         return value
 
     inputs = [noise(4, 3), *(noise(3, 3, seed=seed) for seed in range(1, 1 + len(names)))]
@@ -114,7 +129,8 @@ def test_gradients_are_those_of_the_loss(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("progress", "margin"), [(0, 0.001), (0.0749, 0.001), (0.075, 0.01), (0.15, 0.1), (0.2249, 0.1), (0.225, 1), (0.5, 1), (1, 1)]
+    ("progress", "margin"),
+    [(0, 0.001), (0.0749, 0.001), (0.075, 0.01), (0.15, 0.1), (0.2249, 0.1), (0.225, 1), (0.5, 1), (1, 1)],
 )
 def test_margin_grows_as_in_the_released_mnist_code(progress: float, margin: float) -> None:
     assert LGM(2, 2).margin(progress) == pytest.approx(margin, rel=1e-12)
@@ -125,17 +141,25 @@ def test_margin_grows_as_in_the_released_mnist_code(progress: float, margin: flo
     [(0.001, 10.0, 1500, 1.0, 20_000), (0.1, 2.0, 5000, 0.3, 120_000), (0.001, 2.0, 10, 1.0, 100)],
     ids=["mnist", "cifar-100", "rounding"],  # .3 / .1 is below 3 in floats
 )
-def test_margin_grows_at_the_very_iteration(start: float, factor: float, every: int, end: float, iterations: int) -> None:
+def test_margin_grows_at_the_very_iteration(
+    start: float, factor: float, every: int, end: float, iterations: int
+) -> None:
     head = LGM(2, 2, alpha=end, alpha_start=start, alpha_factor=factor, alpha_every=every / iterations)
-    for iteration in [i + near for i in range(0, iterations, every) for near in (0, 1, every - 1) if i + near <= iterations]:
-        assert head.margin(iteration / iterations) == pytest.approx(min(end, start * factor ** (iteration // every)), rel=1e-12), iteration
+    for iteration in [
+        i + near for i in range(0, iterations, every) for near in (0, 1, every - 1) if i + near <= iterations
+    ]:
+        assert head.margin(iteration / iterations) == pytest.approx(
+            min(end, start * factor ** (iteration // every)), rel=1e-12
+        ), iteration
 
 
 def test_margin_of_the_loss_follows_the_progress() -> None:
     head = build(weight=0.0)
     for progress in (0.0, 0.1, 1.0):
         fixed = build(weight=0.0, alpha=head.margin(progress), alpha_start=head.margin(progress))
-        assert head.loss(FEATURES, Y, progress).item() == pytest.approx(fixed.loss(FEATURES, Y, 0.0).item(), rel=1e-12)
+        assert head.loss(FEATURES, Y, progress).item() == pytest.approx(
+            fixed.loss(FEATURES, Y, 0.0).item(), rel=1e-12
+        )
     assert head.loss(FEATURES, Y, 1.0) > head.loss(FEATURES, Y, 0.0)
 
 
@@ -155,8 +179,14 @@ def test_learning_rates() -> None:
         ({"weight": -1.0}, "expected alpha, alpha_start and weight to be >= 0, got .* and -1.0"),
         ({"alpha_factor": 0.5}, "expected alpha_factor to be >= 1, got 0.5"),
         ({"alpha_every": 0.0}, r"expected alpha_every to be in \(0, 1\], got 0.0"),
-        ({"alpha_start": 0.0}, r"expected alpha_start to be > 0, or alpha 0, got alpha 1.0: a margin of 0 never grows"),
-        ({"alpha_every": 0.003}, r"expected the margin to stay a number, got a factor of 10.0 every 0.003 of the training"),
+        (
+            {"alpha_start": 0.0},
+            r"expected alpha_start to be > 0, or alpha 0, got alpha 1.0: a margin of 0 never grows",
+        ),
+        (
+            {"alpha_every": 0.003},
+            r"expected the margin to stay a number, got a factor of 10.0 every 0.003 of the training",
+        ),
         ({"alpha_every": 1.5}, r"expected alpha_every to be in \(0, 1\], got 1.5"),
     ],
 )
@@ -166,7 +196,8 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 
 
 def test_distances_of_tight_classes_far_from_the_origin_are_precise_in_float32() -> None:
-    # Differences are multiples of 2^-10, which float32 holds exactly at 4096, so rounding can only come from the formula.
+    # Differences are multiples of 2^-10, which float32 holds exactly at 4096, so rounding can only come from
+    # the formula.
     steps = torch.randint(-20, 21, (6, 4), generator=torch.Generator().manual_seed(0))
     means, features = 4096 + steps[:2] / 1024, 4096 + steps[2:] / 1024
     exact = (features.double().unsqueeze(1) - means.double()).square().sum(2) / 2
@@ -177,7 +208,9 @@ def test_distances_of_tight_classes_far_from_the_origin_are_precise_in_float32()
     assert ((expanded - exact) / exact).abs().max() > 1  # what the formula in use avoids
 
 
-@pytest.mark.parametrize("options", [{}, {"covariance": "diagonal", "log_det": True}], ids=["identity", "diagonal"])
+@pytest.mark.parametrize(
+    "options", [{}, {"covariance": "diagonal", "log_det": True}], ids=["identity", "diagonal"]
+)
 def test_numbers_stay_finite_far_from_all_means(options: dict[str, Any]) -> None:
     head, exact = LGM(2, 3, **options), LGM(2, 3, **options).double()
     exact.load_state_dict(head.state_dict())
@@ -188,6 +221,8 @@ def test_numbers_stay_finite_far_from_all_means(options: dict[str, Any]) -> None
     assert loss > 1e4
     assert head(features).max() < -9e5
     loss.backward()
-    assert all(gradient is not None and gradient.isfinite().all() for gradient in (features.grad, head.means.grad))
+    assert all(
+        gradient is not None and gradient.isfinite().all() for gradient in (features.grad, head.means.grad)
+    )
     assert features.grad is not None
     assert features.grad.abs().max() > 0

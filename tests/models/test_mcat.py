@@ -1,4 +1,7 @@
-"""MCAT against the authors' released code, term by term and by hand; images are two pixels and features are the pixels."""
+"""MCAT against the authors' released code, term by term and by hand.
+
+Images are two pixels and features are the pixels.
+"""
 
 import math
 from collections.abc import Callable
@@ -37,7 +40,9 @@ def generator(seed: int = 0) -> torch.Generator:
 def natural(squares: list[float], y: int, alpha: float, weight: float) -> float:
     """Cross-entropy with the margin and the mean squared distance to all means."""
     logits = [-(1 + alpha * (k == y)) * square / 2 for k, square in enumerate(squares)]
-    return math.log(sum(math.exp(logit) for logit in logits)) - logits[y] + weight * sum(squares) / len(squares)
+    return (
+        math.log(sum(math.exp(logit) for logit in logits)) - logits[y] + weight * sum(squares) / len(squares)
+    )
 
 
 def squares_to(means: Tensor, point: list[float]) -> list[float]:
@@ -46,7 +51,10 @@ def squares_to(means: Tensor, point: list[float]) -> list[float]:
 
 def test_clean_loss_by_hand() -> None:
     pull = [1.5 * 0.5 * 0.25, 1.5 * 0.5 * 1.0]  # to the nearest mean, whichever it is
-    expected = [natural(squares, y, 0.1, 0.05) + more for squares, y, more in zip(SQUARES, Y.tolist(), pull, strict=True)]
+    expected = [
+        natural(squares, y, 0.1, 0.05) + more
+        for squares, y, more in zip(SQUARES, Y.tolist(), pull, strict=True)
+    ]
     assert build().loss(FEATURES, Y, 1.0).item() == pytest.approx(sum(expected) / 2, rel=1e-12)
 
 
@@ -67,18 +75,29 @@ def test_perturbed_loss_by_hand(g: float) -> None:
     found = head.losses_adv(distances, Y, torch.full((2,), g, dtype=torch.float64), 1.0)
     missing = [0.7 * SPREAD - 0.25, 0.0]  # the second is 4 from the nearest wrong mean, which is far enough
     expected = [
-        (1 - g) * natural(squares, y, 0.1, 0.05) + g * 0.5 * short for squares, y, short in zip(SQUARES, Y.tolist(), missing, strict=True)
+        (1 - g) * natural(squares, y, 0.1, 0.05) + g * 0.5 * short
+        for squares, y, short in zip(SQUARES, Y.tolist(), missing, strict=True)
     ]
     assert found.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(
     ("progress", "alpha", "weight", "beta", "threshold"),
-    [(0.0, 0.001, 0.005, 0.005, 0.07), (0.05, 0.0505, 0.0275, 0.2525, 0.385), (0.1, 0.1, 0.05, 0.5, 0.7), (1.0, 0.1, 0.05, 0.5, 0.7)],
+    [
+        (0.0, 0.001, 0.005, 0.005, 0.07),
+        (0.05, 0.0505, 0.0275, 0.2525, 0.385),
+        (0.1, 0.1, 0.05, 0.5, 0.7),
+        (1.0, 0.1, 0.05, 0.5, 0.7),
+    ],
 )
-def test_everything_grows_as_in_the_released_code(progress: float, alpha: float, weight: float, beta: float, threshold: float) -> None:
+def test_everything_grows_as_in_the_released_code(
+    progress: float, alpha: float, weight: float, beta: float, threshold: float
+) -> None:
     head, distances = build(clean_share=0.0), torch.tensor(SQUARES, dtype=torch.float64) / 2
-    expected = [natural(squares, y, alpha, weight) + 1.5 * beta * min(squares) for squares, y in zip(SQUARES, Y.tolist(), strict=True)]
+    expected = [
+        natural(squares, y, alpha, weight) + 1.5 * beta * min(squares)
+        for squares, y in zip(SQUARES, Y.tolist(), strict=True)
+    ]
     assert head.losses(distances, Y, progress).tolist() == pytest.approx(expected, rel=1e-12)
     near = torch.tensor([[0.5, 0.01, 0.02]], dtype=torch.float64)
     found = head.losses_adv(near, Y[:1], torch.ones(1, dtype=torch.float64), progress)
@@ -104,7 +123,8 @@ def test_transition_by_hand() -> None:
 
 
 def test_half_of_the_batch_is_perturbed_to_the_nearest_wrong_mean(make_net: Callable[[], Any]) -> None:
-    # Wrong means far outside the box: wherever it starts, the adversary's optimum is the corner of the ball on their side.
+    # Wrong means far outside the box: wherever it starts, the adversary's optimum is the corner of the ball
+    # on their side.
     means = torch.tensor([[3.0, 4.0], [-3.0, 4.0]], dtype=torch.float64)
     head, net, y = build(means, eps=0.1, step=2.0, threshold=1.5), make_net(), torch.tensor([0, 1, 0, 1])
     loss = head.training_loss(net, X, y, 0.5, generator())
@@ -122,14 +142,17 @@ def test_half_of_the_batch_is_perturbed_to_the_nearest_wrong_mean(make_net: Call
     assert loss.item() == pytest.approx(0.5 * sum(clean) / 2 + 0.5 * sum(perturbed) / 2, rel=1e-12)
 
 
-def test_adversary_climbs_towards_the_nearest_wrong_mean_not_the_true_one(make_net: Callable[[], Any]) -> None:
+def test_adversary_climbs_towards_the_nearest_wrong_mean_not_the_true_one(
+    make_net: Callable[[], Any],
+) -> None:
     head, net = build(eps=0.2, steps=10, step=0.3, clean_share=0.0), make_net()
     x, y = torch.full((2, 1, 1, 2), 0.5, dtype=torch.float64), torch.tensor([0, 0])
     head.training_loss(net, x, y, 1.0, generator())
     start, end = net.seen[0], net.seen[-1][1:]
     assert len(net.seen) == 11
     assert start.shape == end.shape == (1, 1, 1, 2)
-    torch.testing.assert_close(end.flatten(), torch.tensor([0.3, 0.7], dtype=torch.float64))  # towards (0, 1); the true mean is (0, 0)
+    # towards (0, 1); the true mean is (0, 0)
+    torch.testing.assert_close(end.flatten(), torch.tensor([0.3, 0.7], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -144,7 +167,9 @@ def test_small_batches(make_net: Callable[[], Any], size: int) -> None:
     losses = [head.loss(images[i : i + 1].flatten(1), LABELS[i : i + 1], 0.9) for i in range(clean)]
     for i in range(clean, size):
         rejected = head.transition(images[i : i + 1] - X[i : i + 1])
-        losses += head.losses_adv(-head(images[i : i + 1].flatten(1)), LABELS[i : i + 1], rejected, 0.9).unbind()
+        losses += head.losses_adv(
+            -head(images[i : i + 1].flatten(1)), LABELS[i : i + 1], rejected, 0.9
+        ).unbind()
     torch.testing.assert_close(loss, torch.stack(losses).mean())
     loss.backward()
     assert net.scale.grad is not None
@@ -152,7 +177,9 @@ def test_small_batches(make_net: Callable[[], Any], size: int) -> None:
     assert net.scale.grad.abs().max() > 0
 
 
-def test_first_part_trains_the_means_on_clean_images_and_the_second_holds_them(make_net: Callable[[], Any]) -> None:
+def test_first_part_trains_the_means_on_clean_images_and_the_second_holds_them(
+    make_net: Callable[[], Any],
+) -> None:
     for progress, calls in ((0.0, 1), (0.4499, 1), (0.45, 2), (1.0, 2)):
         head, net = build(threshold=1.5), make_net()
         loss = head.training_loss(net, X, LABELS, progress, generator())
@@ -171,7 +198,9 @@ def test_first_part_trains_the_means_on_clean_images_and_the_second_holds_them(m
 def test_random_numbers_come_from_the_generator_alone(make_net: Callable[[], Any]) -> None:
     head = build(steps=1, step=1e-6, eps=0.2)
     before = torch.get_rng_state()
-    first, again, other = (head.training_loss(make_net(), X, LABELS, 0.9, generator(seed)).item() for seed in (0, 0, 1))
+    first, again, other = (
+        head.training_loss(make_net(), X, LABELS, 0.9, generator(seed)).item() for seed in (0, 0, 1)
+    )
     assert first == again != other
     assert torch.get_rng_state().equal(before)
 
@@ -181,7 +210,9 @@ def test_clean_gradients_are_those_of_the_loss(progress: float) -> None:
     head = build()
 
     def loss(features: Tensor, means: Tensor) -> Tensor:
-        return head.losses(-torch.func.functional_call(head, {"means": means}, (features,)), Y, progress).mean()
+        return head.losses(
+            -torch.func.functional_call(head, {"means": means}, (features,)), Y, progress
+        ).mean()
 
     torch.autograd.gradcheck(loss, [FEATURES.clone().requires_grad_(), MEANS.clone().requires_grad_()])
 
@@ -191,7 +222,9 @@ def test_gradient_of_the_training_loss() -> None:
     head = build(torch.tensor([[3.0, 4.0], [-3.0, 4.0]]), eps=0.1, step=2.0, threshold=1.5)
 
     def loss(scale: Tensor) -> Tensor:
-        return head.training_loss(lambda x: x.flatten(1) * scale, X, torch.tensor([0, 1, 0, 1]), 0.9, generator())
+        return head.training_loss(
+            lambda x: x.flatten(1) * scale, X, torch.tensor([0, 1, 0, 1]), 0.9, generator()
+        )
 
     torch.autograd.gradcheck(loss, [torch.tensor([1.0, 0.5], dtype=torch.float64, requires_grad=True)])
 
@@ -220,7 +253,9 @@ def test_numbers_stay_finite_far_from_all_means(progress: float, y: list[int]) -
 def test_its_detector_is_likelihood() -> None:
     head = build()
     outputs = Outputs(FEATURES, FEATURES, head(FEATURES), head.log_likelihood(FEATURES))
-    assert DETECTORS.build("likelihood").score(outputs).tolist() == pytest.approx([min(squares) / 2 for squares in SQUARES])
+    assert DETECTORS.build("likelihood").score(outputs).tolist() == pytest.approx(
+        [min(squares) / 2 for squares in SQUARES]
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from gmbench.models.measurements import (
 )
 
 
-def drawn(n: int = 60, features: int = 5, classes: int = 4, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def drawn(
+    n: int = 60, features: int = 5, classes: int = 4, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % classes
     f = torch.randn(n, features, generator=generator, dtype=torch.float64)
@@ -32,7 +34,10 @@ def drawn(n: int = 60, features: int = 5, classes: int = 4, seed: int = 0) -> tu
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_wilson_interval_is_the_published_one(right: int, of: int, low: float, high: float) -> None:
-    """Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17, 1998, table I, method 3."""
+    """Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17, 1998.
+
+    Table I, method 3.
+    """
     assert wilson_interval(right, of) == pytest.approx((low, high), abs=5e-5)
     assert wilson_interval(of - right, of) == pytest.approx((1 - high, 1 - low), abs=5e-5)
 
@@ -52,13 +57,16 @@ def test_an_impossible_share_is_refused(right: int, of: int) -> None:
 
 
 def test_calibration_error_of_a_hand_example() -> None:
-    """Two bins: (.5, 1] holds confidences .9 right, .9 wrong, .6 wrong; (0, .5] holds .4 right, which makes up for none of them."""
-    p = torch.tensor([[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4]], dtype=torch.float64)
+    """Two bins: (.5, 1] holds .9 right, .9 wrong, .6 wrong; (0, .5] holds .4 right."""
+    p = torch.tensor(
+        [[0.9, 0.05, 0.05], [0.9, 0.05, 0.05], [0.2, 0.6, 0.2], [0.3, 0.3, 0.4]], dtype=torch.float64
+    )
     y = torch.tensor([0, 1, 0, 2])
     expected = (abs(1 - (0.9 + 0.9 + 0.6)) + abs(1 - 0.4)) / 4
     assert calibration_error(p.log(), y, bins=2) == pytest.approx(expected, abs=1e-12)
     assert calibration_error(p.log(), y, bins=1) == pytest.approx(abs(2 - 2.8) / 4, abs=1e-12)
-    assert calibration_error(p.log() - 1e4, y, bins=2) == pytest.approx(expected, abs=1e-9)  # a shift of the logits says nothing
+    # a shift of the logits says nothing
+    assert calibration_error(p.log() - 1e4, y, bins=2) == pytest.approx(expected, abs=1e-9)
 
 
 def test_calibration_error_is_that_of_a_loop() -> None:
@@ -86,7 +94,9 @@ def test_angles_of_a_simplex(classes: int) -> None:
     simplex = 7 * torch.eye(classes, classes + 2, dtype=torch.float64) + 100
     found = angles(simplex)
     assert found.shape == (classes * (classes - 1) // 2,)
-    assert found.tolist() == pytest.approx([math.degrees(math.acos(-1 / (classes - 1)))] * len(found), abs=1e-4)
+    assert found.tolist() == pytest.approx(
+        [math.degrees(math.acos(-1 / (classes - 1)))] * len(found), abs=1e-4
+    )
 
 
 def test_angles_of_a_square() -> None:
@@ -159,7 +169,11 @@ def test_float32_gives_the_same_numbers() -> None:
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     features, logits, y, means = drawn()
-    for wrong in ((features[1:], logits, y, means), (features, logits, y[1:], means), (features, logits, y, means[:3])):
+    for wrong in (
+        (features[1:], logits, y, means),
+        (features, logits, y[1:], means),
+        (features, logits, y, means[:3]),
+    ):
         with pytest.raises(ValueError, match="to fit each other, got "):
             measure(*wrong)
 

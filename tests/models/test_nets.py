@@ -41,7 +41,10 @@ def test_cifar_resnet20_is_the_net_of_its_paper() -> None:
     weights = 9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
     norms = 2 * (7 * 16 + 6 * 32 + 6 * 64)
     assert sum(parameter.numel() for parameter in net.parameters()) == weights + norms == 269_072
-    with pytest.raises(ValueError, match="expected features of cifar-resnet20 to be 64, got 10; cifar-resnet20-fc has any number"):
+    with pytest.raises(
+        ValueError,
+        match="expected features of cifar-resnet20 to be 64, got 10; cifar-resnet20-fc has any number",
+    ):
         NETS.build("cifar-resnet20", features=10)
 
 
@@ -85,7 +88,9 @@ def test_gradients_of_prelu_are_those_of_its_values() -> None:
     layer = PReLU().double()
     x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     weight = torch.tensor([0.25], dtype=torch.float64, requires_grad=True)
-    torch.autograd.gradcheck(lambda x, weight: torch.func.functional_call(layer, {"weight": weight}, (x,)), [x, weight])
+    torch.autograd.gradcheck(
+        lambda x, weight: torch.func.functional_call(layer, {"weight": weight}, (x,)), [x, weight]
+    )
 
 
 def test_prelu_takes_half_precision() -> None:

@@ -44,9 +44,21 @@ def test_reads_a_file_and_fills_in_the_defaults(file: Path) -> None:
     [
         ("epochs = 2", "epoch = 2", "own.toml: no key named 'epoch'; did you mean 'epochs'?"),
         ("epochs = 2", "", "own.toml: expected a key 'epochs'"),
-        ("features = 4", "features = 0", "own.toml: expected 'features' to be valid: input should be greater than 0, got 0"),
-        ("lr = 0.1", "lr = -0.1", "own.toml: expected 'lr' to be valid: input should be greater than 0, got -0.1"),
-        ("lr = 0.1", "lr = 0.1\nstd = 0", "own.toml: expected 'std.0' to be valid: input should be greater than 0, got 0"),
+        (
+            "features = 4",
+            "features = 0",
+            "own.toml: expected 'features' to be valid: input should be greater than 0, got 0",
+        ),
+        (
+            "lr = 0.1",
+            "lr = -0.1",
+            "own.toml: expected 'lr' to be valid: input should be greater than 0, got -0.1",
+        ),
+        (
+            "lr = 0.1",
+            "lr = 0.1\nstd = 0",
+            "own.toml: expected 'std.0' to be valid: input should be greater than 0, got 0",
+        ),
         ("lr = 0.1", 'lr = "fast"', "own.toml: expected 'lr' to be valid: input should be a valid number, "),
         ("lr = 0.1", "lr = = 0.1", "own.toml is no valid TOML: "),
         ('net = "digits-mlp"', 'net = "digit-mlp"', "no net named 'digit-mlp'; did you mean 'digits-mlp'?"),
@@ -55,7 +67,11 @@ def test_reads_a_file_and_fills_in_the_defaults(file: Path) -> None:
         ("alpha = 0.5", "alfa = 0.5", "no option of loss 'lgm' named 'alfa'; did you mean 'alpha'?"),
         ("alpha = 0.5", "alpha = -0.5", "expected alpha, alpha_start and weight to be >= 0, got -0.5, "),
         ("alpha = 0.5", 'alpha = "big"', "expected option 'alpha' of loss 'lgm' to be float, got 'big'"),
-        ("alpha = 0.5", 'log_det = "false"', "expected option 'log_det' of loss 'lgm' to be bool, got 'false'"),
+        (
+            "alpha = 0.5",
+            'log_det = "false"',
+            "expected option 'log_det' of loss 'lgm' to be bool, got 'false'",
+        ),
         ("alpha = 0.5", "features = 3", "expected [loss] not to have 'features'"),
     ],
 )
@@ -84,13 +100,20 @@ def test_a_folder_or_a_binary_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"^.*folder\.toml cannot be read: Is a directory$"):
         load_recipe(str(tmp_path / "folder.toml"))
-    with pytest.raises(ValueError, match=r"^binary\.toml is no valid TOML: 'utf-8' codec can't decode byte 0xff"):
+    with pytest.raises(
+        ValueError, match=r"^binary\.toml is no valid TOML: 'utf-8' codec can't decode byte 0xff"
+    ):
         load_recipe(str(tmp_path / "binary.toml"))
 
 
-@pytest.mark.parametrize("name", [name for name in recipes() if load_recipe(name).loss["name"] in ("gccs", "mmlda", "mmc")])
+@pytest.mark.parametrize(
+    "name", [name for name in recipes() if load_recipe(name).loss["name"] in ("gccs", "mmlda", "mmc")]
+)
 def test_fixed_means_can_be_reached(name: str) -> None:
-    """Half of a simplex's coordinates are negative; a net that ends in a pooled ReLU gives no such feature."""
+    """Half of a simplex's coordinates are negative.
+
+    A net that ends in a pooled ReLU gives no such feature.
+    """
     recipe = load_recipe(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -101,10 +124,16 @@ def test_fixed_means_can_be_reached(name: str) -> None:
 
 
 def test_a_recipe_is_no_bound_to_ten_classes(file: Path) -> None:
-    text = GOOD.replace('"lgm"', '"gccs"').replace("alpha = 0.5\n", "").replace("features = 4", "features = 3")
+    text = (
+        GOOD.replace('"lgm"', '"gccs"').replace("alpha = 0.5\n", "").replace("features = 4", "features = 3")
+    )
     file.write_text(text)
-    assert build_classifier(load_recipe(str(file)), classes=3).head.log_likelihood(torch.zeros(1, 3)).shape == (1, 3)
-    with pytest.raises(ValueError, match="expected features to be the number of classes, 10, for GCCS, got 3"):
+    assert build_classifier(load_recipe(str(file)), classes=3).head.log_likelihood(
+        torch.zeros(1, 3)
+    ).shape == (1, 3)
+    with pytest.raises(
+        ValueError, match="expected features to be the number of classes, 10, for GCCS, got 3"
+    ):
         build_classifier(load_recipe(str(file)), classes=10)
 
 
@@ -121,7 +150,9 @@ def test_our_recipes_load_under_their_name(path: Path) -> None:
 def test_every_loss_has_a_recipe_for_every_data_set() -> None:
     names = set(recipes())
     losses = [loss.replace("_", "-") for loss in HEADS]
-    assert {f"{data}-{name}" for data in ("mnist", "cifar10-jpeg") for name in (*losses, "surrogate")} <= names
+    assert {
+        f"{data}-{name}" for data in ("mnist", "cifar10-jpeg") for name in (*losses, "surrogate")
+    } <= names
     assert {f"digits-{name}" for name in ("softmax", "center", "lgm", "surrogate")} <= names
 
 

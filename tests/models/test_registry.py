@@ -47,7 +47,8 @@ def test_register_gives_back_what_it_decorates(shapes: Registry[tuple[object, ..
 def test_unknown_name_gives_the_nearest(shapes: Registry[tuple[object, ...]]) -> None:
     with pytest.raises(UnknownName) as caught:
         shapes.build("sqaure", side=2)
-    assert str(caught.value) == "no shape named 'sqaure'; did you mean 'square'?"  # a bare KeyError would print in quotes
+    # a bare KeyError would print in quotes
+    assert str(caught.value) == "no shape named 'sqaure'; did you mean 'square'?"
     assert isinstance(caught.value, KeyError)
 
 
@@ -69,7 +70,9 @@ def test_taken_name_is_refused(shapes: Registry[tuple[object, ...]]) -> None:
 
 
 def test_unknown_option_gives_the_nearest(shapes: Registry[tuple[object, ...]]) -> None:
-    with pytest.raises(ValueError, match=r"^no option of shape 'square' named 'color'; did you mean 'colour'\?$"):
+    with pytest.raises(
+        ValueError, match=r"^no option of shape 'square' named 'color'; did you mean 'colour'\?$"
+    ):
         shapes.build("square", side=2, color="blue")
 
 

@@ -21,7 +21,9 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("classes", "features"), [(2, 1), (2, 5), (3, 2), (10, 9), (10, 10), (10, 100), (100, 128)])
+@pytest.mark.parametrize(
+    ("classes", "features"), [(2, 1), (2, 5), (3, 2), (10, 9), (10, 10), (10, 100), (100, 128)]
+)
 def test_vertices_are_of_unit_length_and_equally_far_apart(classes: int, features: int) -> None:
     vertices = simplex(classes, features)
     assert vertices.shape == (classes, features)
@@ -49,15 +51,21 @@ def test_vertices_are_those_of_the_printed_algorithm(classes: int) -> None:
         means[i][i] = math.sqrt(abs(1 - sum(a * a for a in means[i])))
         if i == classes - 1:
             means[i][i] = 0.0  # the root of a rounding error
-    torch.testing.assert_close(simplex(classes, classes), torch.tensor(means, dtype=torch.float64), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        simplex(classes, classes), torch.tensor(means, dtype=torch.float64), rtol=0, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_means_are_equidistant_and_as_long_as_the_scale(head: type[MMLDA]) -> None:
     means = head(12, 10, scale=10.0).means.double()
-    torch.testing.assert_close(means.norm(dim=1), torch.full((10,), 10.0, dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        means.norm(dim=1), torch.full((10,), 10.0, dtype=torch.float64), rtol=1e-6, atol=0
+    )
     distances = functional.pdist(means)
-    torch.testing.assert_close(distances, torch.full_like(distances, 10 * math.sqrt(2 * 10 / 9)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        distances, torch.full_like(distances, 10 * math.sqrt(2 * 10 / 9)), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -88,7 +96,9 @@ def test_likelihood_is_the_unit_gaussian_around_each_mean(head: type[MMLDA]) -> 
     built, features = head(3, 4, scale=2.0).double(), noise(5, 3)
     for k, mean in enumerate(built.means):
         normal = torch.distributions.MultivariateNormal(mean, torch.eye(3, dtype=torch.float64))
-        torch.testing.assert_close(built.log_likelihood(features)[:, k], normal.log_prob(features) + 3 / 2 * math.log(2 * math.pi))
+        torch.testing.assert_close(
+            built.log_likelihood(features)[:, k], normal.log_prob(features) + 3 / 2 * math.log(2 * math.pi)
+        )
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -124,6 +134,8 @@ def test_numbers_stay_finite_at_features_of_1e4(head: type[MMLDA], batch: int) -
     ],
 )
 @pytest.mark.parametrize("head", HEADS)
-def test_options_out_of_range_are_refused(head: type[MMLDA], features: int, classes: int, scale: float, message: str) -> None:
+def test_options_out_of_range_are_refused(
+    head: type[MMLDA], features: int, classes: int, scale: float, message: str
+) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         head(features, classes, scale)

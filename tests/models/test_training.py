@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from gmbench.models import HEADS, Head, Recipe
 from gmbench.models.recipe import build_classifier
 from gmbench.models.softmax import Softmax
-from gmbench.models.training import Diverged, Progress, accuracy, flipped, has_bf16, one_cycle, rate, shifted, train
+from gmbench.models.training import (
+    Diverged,
+    Progress,
+    accuracy,
+    flipped,
+    has_bf16,
+    one_cycle,
+    rate,
+    shifted,
+    train,
+)
 
 CLASSES = 3
 X = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -45,7 +55,9 @@ def _random_state_is_kept() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.001}, {"seed": 1}])
-def test_the_state_of_another_training_is_refused(recipe: Recipe, tmp_path: Path, change: dict[str, float]) -> None:
+def test_the_state_of_another_training_is_refused(
+    recipe: Recipe, tmp_path: Path, change: dict[str, float]
+) -> None:
     weights(recipe, state=tmp_path / "own.state")
     other = recipe.model_copy(update={key: value for key, value in change.items() if key != "seed"})
     with pytest.raises(ValueError, match="another recipe or seed; remove it"):
@@ -56,7 +68,10 @@ def test_the_state_of_another_training_is_refused(recipe: Recipe, tmp_path: Path
     ("change", "message"),
     [
         ({"net": "mnist-conv6"}, r"^expected net 'mnist-conv6' to take images of shape \(1, 8, 8\): "),
-        ({"mean": (0.1, 0.2, 0.3)}, r"to have one mean and std, or one per channel \(1\), got 3 means and 1 stds$"),
+        (
+            {"mean": (0.1, 0.2, 0.3)},
+            r"to have one mean and std, or one per channel \(1\), got 3 means and 1 stds$",
+        ),
         ({"loss": {"name": "gccs"}}, "^expected features to be the number of classes, 3, for GCCS"),
     ],
 )
@@ -90,7 +105,8 @@ def test_killed_training_goes_on_to_the_same_weights(each_recipe: Recipe, tmp_pa
 
 
 def test_time_before_a_kill_counts(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 1000, 10))  # each look at it is ten seconds later than the last, so an epoch takes ten
+    # each look at it is ten seconds later than the last, so an epoch takes ten
+    clock = iter(range(0, 1000, 10))
     monkeypatch.setattr("gmbench.models.training.time.monotonic", lambda: next(clock))
 
     def kill_in_the_third_epoch(progress: Progress) -> None:
@@ -121,10 +137,16 @@ def test_finished_training_is_not_repeated(recipe: Recipe, tmp_path: Path) -> No
 
 
 def test_parameters_are_rounded_when_the_training_ends_and_not_before(recipe: Recipe, tmp_path: Path) -> None:
-    full, half = (weights(recipe.model_copy(update={"weights": kind}), state=tmp_path / f"{kind}.state") for kind in ("float32", "float16"))
+    full, half = (
+        weights(recipe.model_copy(update={"weights": kind}), state=tmp_path / f"{kind}.state")
+        for kind in ("float32", "float16")
+    )
     assert same(half, {name: value.half().float() for name, value in full.items()})
     assert not same(half, full)
-    kept = [torch.load(tmp_path / f"{kind}.state", weights_only=True)["classifier"] for kind in ("float32", "float16")]
+    kept = [
+        torch.load(tmp_path / f"{kind}.state", weights_only=True)["classifier"]
+        for kind in ("float32", "float16")
+    ]
     assert same(*kept)
 
 
@@ -138,7 +160,9 @@ def test_seed_and_recipe_decide(recipe: Recipe) -> None:
 def test_progress_tells_every_step(recipe: Recipe) -> None:
     seen: list[Progress] = []
     weights(recipe, report=seen.append)
-    assert [(progress.step, progress.steps, progress.epoch) for progress in seen] == [(i + 1, 9, 1 + i // 3) for i in range(9)]
+    assert [(progress.step, progress.steps, progress.epoch) for progress in seen] == [
+        (i + 1, 9, 1 + i // 3) for i in range(9)
+    ]
     assert all(math.isfinite(progress.loss) for progress in seen)
 
 
@@ -159,18 +183,28 @@ def test_what_can_be_learned_is_learned(each_recipe: Recipe) -> None:
     x = X // 4
     for image, label in zip(x, Y, strict=True):  # one bright band, whose place is the class
         image[:, :, 3 * label : 3 * label + 2] = 255
-    classifier = train(each_recipe.model_copy(update={"net": "digits-conv4", "epochs": 30, "padding": 0}), x, Y, CLASSES, seed=0).classifier
+    classifier = train(
+        each_recipe.model_copy(update={"net": "digits-conv4", "epochs": 30, "padding": 0}),
+        x,
+        Y,
+        CLASSES,
+        seed=0,
+    ).classifier
     assert not classifier.training
     assert accuracy(classifier, x, Y) == 1
 
 
 def test_learning_rate_of_a_parameter_is_its_own(recipe: Recipe) -> None:
     def means(centre_lr: float) -> Tensor:
-        return weights(recipe.model_copy(update={"loss": {"name": "lgm", "centre_lr": centre_lr}}))["head.means"]
+        return weights(recipe.model_copy(update={"loss": {"name": "lgm", "centre_lr": centre_lr}}))[
+            "head.means"
+        ]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        initial = build_classifier(recipe.model_copy(update={"loss": {"name": "lgm"}}), CLASSES).state_dict()["head.means"]
+        initial = build_classifier(recipe.model_copy(update={"loss": {"name": "lgm"}}), CLASSES).state_dict()[
+            "head.means"
+        ]
     assert means(0.0).equal(initial)
     assert not means(0.3).equal(initial)
 
@@ -184,7 +218,8 @@ def test_gradients_are_clipped(recipe: Recipe) -> None:
 
 
 def test_first_step_is_nesterov_at_a_tenth_of_the_learning_rate(recipe: Recipe) -> None:
-    # One step over all images: the buffer is the gradient g, so the step is lr / 10 * (g + .9 g), g with the weight decay.
+    # One step over all images: the buffer is the gradient g, so the step is lr / 10 * (g + .9 g), g with the
+    # weight decay.
     whole = recipe.model_copy(update={"epochs": 1, "batch": 20, "padding": 0, "clip": None})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -195,10 +230,14 @@ def test_first_step_is_nesterov_at_a_tenth_of_the_learning_rate(recipe: Recipe) 
     for name, value in classifier.named_parameters():
         assert value.grad is not None
         gradient = value.grad + whole.weight_decay * value
-        torch.testing.assert_close(found[name], (value - whole.lr / 10 * 1.9 * gradient).detach(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            found[name], (value - whole.lr / 10 * 1.9 * gradient).detach(), rtol=1e-4, atol=1e-6
+        )
 
 
-@pytest.mark.parametrize("each", [{"lr": 1e30}, {"lr": 1e30, "loss": {"name": "lgm"}}], ids=["softmax", "lgm"])
+@pytest.mark.parametrize(
+    "each", [{"lr": 1e30}, {"lr": 1e30, "loss": {"name": "lgm"}}], ids=["softmax", "lgm"]
+)
 def test_divergence_is_told_in_one_line(recipe: Recipe, each: dict[str, Any]) -> None:
     with pytest.raises(Diverged) as caught:
         weights(recipe.model_copy(update=each))
@@ -210,7 +249,10 @@ def test_divergence_is_told_in_one_line(recipe: Recipe, each: dict[str, Any]) ->
 def test_nan_in_the_images_is_found_at_once(recipe: Recipe) -> None:
     x = X.float()
     x[:, 0, 4, 4] = math.nan
-    with pytest.raises(Diverged, match=r"^expected the loss to stay finite, got nan in epoch 1, step 1; lower lr \(now 0\.05\)$"):
+    with pytest.raises(
+        Diverged,
+        match=r"^expected the loss to stay finite, got nan in epoch 1, step 1; lower lr \(now 0\.05\)$",
+    ):
         train(recipe, x, Y, CLASSES, seed=0)
 
 
@@ -226,7 +268,8 @@ def test_one_cycle_rises_straight_and_falls_as_a_cosine() -> None:
 
 @pytest.mark.parametrize("padding", [1, 2])
 def test_every_image_is_shifted_as_a_whole(padding: int) -> None:
-    batch, channels, height, width = 300, 2, 5, 4  # not square, so that rows and columns cannot be taken for each other
+    # not square, so that rows and columns cannot be taken for each other
+    batch, channels, height, width = 300, 2, 5, 4
     x = torch.arange(1, batch * channels * height * width + 1).view(batch, channels, height, width)
     found = shifted(x, padding, torch.Generator().manual_seed(0))
     assert found.shape == x.shape
@@ -234,7 +277,9 @@ def test_every_image_is_shifted_as_a_whole(padding: int) -> None:
     steps = range(-padding, padding + 1)
     taken = []
     for image, result in zip(x, found, strict=True):
-        [step] = [(down, right) for down in steps for right in steps if result.equal(move(image, down, right))]
+        [step] = [
+            (down, right) for down in steps for right in steps if result.equal(move(image, down, right))
+        ]
         taken.append(step)
     assert set(taken) == {(down, right) for down in steps for right in steps}
 
@@ -278,16 +323,25 @@ def test_accuracy_is_the_share_of_right_predictions(batch: int) -> None:
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False, "avx2": True}, False), ({}, False)],
+    [
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": False, "avx2": True}, False),
+        ({}, False),
+    ],
 )
-def test_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool) -> None:
+def test_bf16_only_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
+) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert has_bf16("cpu") is expected
 
 
 def test_learning_rate_drops_where_the_recipe_says(recipe: Recipe) -> None:
     stepped = recipe.model_copy(update={"drops": (0.5, 0.75), "drop": 0.1})
-    assert [rate(stepped, progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 1)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert [rate(stepped, progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 1)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
     assert rate(recipe, 0.3) == one_cycle(0.3)
     assert not same(weights(recipe), weights(stepped))
 

@@ -74,7 +74,9 @@ def test_adversarial_training_made_it_robust(name: str, loss: str) -> None:
     right = 0
     for rows in torch.arange(len(images)).split(250):
         with Victim(classifier, len(rows)) as victim:
-            x_adv = PGD(loss=loss, steps=steps)(victim, x[rows], y[rows], ThreatModel("Linf", eps), random=SampleRandom.of("zoo", rows))
+            x_adv = PGD(loss=loss, steps=steps)(
+                victim, x[rows], y[rows], ThreatModel("Linf", eps), random=SampleRandom.of("zoo", rows)
+            )
             right += int((victim.outputs(x_adv).logits.argmax(1) == y[rows]).sum())
     assert right / len(images) >= robust
 
