@@ -46,7 +46,7 @@ types: $(DEV) ## check the types
 check: lint types test ## all that a change must pass
 
 perf: $(PERF) ## compare speed with torchattacks, foolbox and adv-lib
-	$(BIN)/python -m gmbench.benchmark.perf
+	$(BIN)/python -m gmbench.benchmark.cli.perf
 
 report: $(DEV) ## draw tables and figures again from the stores
 	$(foreach suite,$(SUITES),$(BIN)/gmbench report $(suite) &&) true

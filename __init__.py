@@ -5,7 +5,7 @@ What a user needs to enter the benchmark with a defense of their own: compose a 
 """
 
 from .attacks import ATTACKS, Attack, ThreatModel, Victim
-from .benchmark.defense import Defense
+from .benchmark.engine.defense import Defense
 from .detectors import DETECTORS, Detector
 from .models import HEADS, NETS, Classifier, Head, Outputs, load_checkpoint
 

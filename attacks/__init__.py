@@ -1,10 +1,14 @@
-"""Attacks, one file each, with the losses, norms and random numbers that they share."""
+"""Attacks, one file each.
+
+May import `models` alone; what they share (victim, threat model, losses, norms, random numbers) lies in
+`core`. Begin with `fgsm`, the shortest, then `pgd`.
+"""
 
 from ..models.registry import import_modules
-from .attack import ATTACKS, Attack
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import AccessError, Victim
+from .core.attack import ATTACKS, Attack
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import AccessError, Victim
 
 import_modules(__name__, __path__)
 

@@ -24,12 +24,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from .attack import ATTACKS, Attack
-from .losses import objective
-from .norms import NORMS, column
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import Victim
+from .core.attack import ATTACKS, Attack
+from .core.losses import objective
+from .core.norms import NORMS, column
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import Victim
 
 __all__ = ["CW"]
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..models.registry import check_known
-from .attack import ATTACKS, Attack
-from .losses import LOSSES, objective
-from .norms import NORMS
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import Victim
+from .core.attack import ATTACKS, Attack
+from .core.losses import LOSSES, objective
+from .core.norms import NORMS
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import Victim
 
 __all__ = ["FGSM"]
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..models.classifier import Outputs
-from .attack import ATTACKS, Attack, likeliest_targets
-from .losses import class_log_likelihood
-from .norms import NORMS
+from .core.attack import ATTACKS, Attack, likeliest_targets
+from .core.losses import class_log_likelihood
+from .core.norms import NORMS
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import Objective, Victim
 from .pgd import Best
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import Objective, Victim
 
 __all__ = ["LikelihoodFGSM"]
 

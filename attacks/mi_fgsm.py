@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .attack import ATTACKS
-from .norms import Norm, column
+from .core.attack import ATTACKS
+from .core.norms import Norm, column
 from .pgd import PGD
 
 __all__ = ["MIFGSM"]

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ..models.classifier import Outputs
 from ..models.registry import check_known
-from .attack import ATTACKS, Attack, targets_of
-from .losses import LOSSES, objective
-from .norms import NORMS, Norm, column
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import Victim
+from .core.attack import ATTACKS, Attack, targets_of
+from .core.losses import LOSSES, objective
+from .core.norms import NORMS, Norm, column
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import Victim
 
 __all__ = ["PGD", "Best"]
 

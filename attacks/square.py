@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .attack import ATTACKS, Attack
-from .losses import margin
-from .norms import NORMS
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import AccessError, Victim
+from .core.attack import ATTACKS, Attack
+from .core.losses import margin
+from .core.norms import NORMS
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import AccessError, Victim
 
 __all__ = ["Square"]
 

@@ -26,11 +26,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .attack import ATTACKS, Attack
-from .norms import NORMS, column
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import AccessError, Victim
+from .core.attack import ATTACKS, Attack
+from .core.norms import NORMS, column
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import AccessError, Victim
 
 __all__ = ["TorchattacksCW", "TorchattacksFGSM", "TorchattacksPGD", "TorchattacksSquare"]
 

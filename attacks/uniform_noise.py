@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .attack import ATTACKS, Attack
-from .norms import NORMS
-from .randomness import SampleRandom
-from .threat import ThreatModel
-from .victim import Victim
+from .core.attack import ATTACKS, Attack
+from .core.norms import NORMS
+from .core.randomness import SampleRandom
+from .core.threat import ThreatModel
+from .core.victim import Victim
 
 __all__ = ["UniformNoise"]
 

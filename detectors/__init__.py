@@ -1,4 +1,7 @@
-"""Detectors, one idea per file: how suspicious an image is, told from what the classifier makes of it."""
+"""Detectors, one idea per file: how suspicious an image is, told from what the classifier makes of it.
+
+May import `models` alone. Begin with `detector` (what all of them are), then `msp`, the shortest.
+"""
 
 from ..models.registry import import_modules
 from .detector import DETECTORS, Detector

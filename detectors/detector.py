@@ -17,10 +17,13 @@ from torch import Tensor
 from ..models.classifier import Outputs
 from ..models.registry import Registry
 
-__all__ = ["DETECTORS", "Detector"]
+__all__ = ["DETECTORS", "OWN", "Detector"]
 
 DETECTORS: Registry["Detector"] = Registry("detector")
 """Every detector by name; a factory takes the detector's configuration, all of which has defaults."""
+
+OWN = "own"
+"""How tables call the detector that a defense brings."""
 
 
 @dataclass

@@ -20,7 +20,7 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
 from ..models.classifier import Outputs
-from ..models.lgm import half_squared_distances
+from ..models.heads.lgm import half_squared_distances
 from .classes import class_features, score_predicted
 from .detector import DETECTORS, Detector
 

@@ -1,6 +1,6 @@
-"""A defense in one file: a classifier.
+"""A defense in one file: a classifier, and a detector of one's own.
 
-And a detector of one's own that scores by the distance to the tenth nearest training feature.
+It scores by the distance to the tenth nearest training feature.
 
 Run it beside L-GM with: gmbench run digits-v1 --defense docs/my_defense.py
 """
@@ -12,10 +12,7 @@ from gmbench import Defense, Detector, Outputs, load_checkpoint
 
 
 class NearestNeighbours(Detector):
-    """Distance to the tenth nearest feature of the training split.
-
-    The higher the score, the more suspicious.
-    """
+    """Distance to the tenth nearest feature of the training split: the higher, the more suspicious."""
 
     def learn(self, outputs: Outputs, y: Tensor) -> None:
         """Keep the training features, (N, D)."""

@@ -1,13 +1,15 @@
-"""What is attacked: networks, one head and loss per paper, recipes, and the zoo of checkpoints."""
+"""What is attacked: networks, one head and loss per paper, recipes, and the zoo of checkpoints.
+
+Imports no other package of ours. Begin with `classifier` (what everything else sees of a model), then `heads`
+(the losses); `foreign` has other people's models.
+"""
 
 from .checkpoint import Card, CheckpointError, checkpoints, load_checkpoint, read_card, save_checkpoint
 from .classifier import Classifier, Outputs
-from .head import HEADS, Head
+from .heads import HEADS, Head
 from .nets import NETS
 from .recipe import Recipe, load_recipe
-from .registry import Registry, import_modules
-
-import_modules(__name__, __path__)
+from .registry import Registry
 
 __all__ = [
     "HEADS",

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from .classifier import Classifier
-from .head import HEADS, Head
+from .heads.head import HEADS, Head
 from .nets import NETS
 from .registry import check_known
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .classifier import Classifier
-from .head import Head
+from .heads.head import Head
 from .python_file import first_line
 from .recipe import Recipe, build_classifier
 

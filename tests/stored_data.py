@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gmbench.benchmark.data import ImageSet, load_data
+from gmbench.benchmark.data.datasets import ImageSet, load_data
 
 
 @cache

@@ -15,7 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "attacks", "detectors", "benchmark")
 MODULES = sorted(
-    f"gmbench.{package}.{path.stem}" for package in PACKAGES for path in (ROOT / package).glob("*.py")
+    ".".join(["gmbench", *path.relative_to(ROOT).with_suffix("").parts])
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
 )
 
 IMPORT_ALL = """

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from gmbench.benchmark.cli import app
-from gmbench.benchmark.suite import load_suite, suites
+from gmbench.benchmark.cli.main import app
+from gmbench.benchmark.engine.suite import load_suite, suites
 from gmbench.models import checkpoints, load_checkpoint, read_card
 
 from .stored_data import data

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.models import Classifier
-from gmbench.models.lgm import LGM
+from gmbench.models.heads.lgm import LGM
 
 CLASSES = 4
 

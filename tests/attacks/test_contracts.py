@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import ATTACKS, AccessError, Attack, SampleRandom, ThreatModel, Victim
-from gmbench.attacks.losses import LOSSES
-from gmbench.attacks.norms import NORMS
+from gmbench.attacks.core.losses import LOSSES
+from gmbench.attacks.core.norms import NORMS
 from gmbench.models import Classifier
 
 Build = Callable[..., tuple[Classifier, Tensor, Tensor]]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import ATTACKS, SampleRandom, ThreatModel, Victim
+from gmbench.attacks.core.norms import NORMS
 from gmbench.attacks.cw import CW
-from gmbench.attacks.norms import NORMS
 from gmbench.models import Classifier
-from gmbench.models.lgm import LGM
+from gmbench.models.heads.lgm import LGM
 
 MINIMAL = ThreatModel("L2", math.inf)
 

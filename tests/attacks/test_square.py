@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import SampleRandom, ThreatModel, Victim
-from gmbench.attacks.losses import margin
+from gmbench.attacks.core.losses import margin
 from gmbench.attacks.square import Square, _square
 from gmbench.models import Classifier
 

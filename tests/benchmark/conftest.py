@@ -49,7 +49,7 @@ def by_hand() -> Callable[..., pd.DataFrame]:
 
 
 def _gmbench(*arguments: object) -> int:
-    from gmbench.benchmark.cli import main
+    from gmbench.benchmark.cli.main import main
 
     before = sys.argv
     sys.argv = ["gmbench", *map(str, arguments)]

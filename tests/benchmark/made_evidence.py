@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from gmbench.benchmark.claims import CLAIMS
-from gmbench.benchmark.evidence import Accuracy, Evidence
-from gmbench.benchmark.features import ModelFeatures
-from gmbench.benchmark.figure_means import Symmetry
+from gmbench.benchmark.analysis.claims.comparison import Accuracy, Evidence
+from gmbench.benchmark.analysis.claims.every import CLAIMS
+from gmbench.benchmark.analysis.features.space import ModelFeatures
+from gmbench.benchmark.analysis.features.symmetry import Symmetry
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 FULL = "fgsm;pgd;square"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.models import HEADS, Head, Recipe
+from gmbench.models.heads.softmax import Softmax
 from gmbench.models.recipe import build_classifier
-from gmbench.models.softmax import Softmax
 from gmbench.models.training import (
     Diverged,
     Progress,

@@ -1,0 +1,79 @@
+"""What every attack is: a frozen dataclass of plain fields that proposes images and never judges itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from torch import Tensor
+
+from ...models.registry import Registry
+from .losses import class_log_likelihood, without
+from .randomness import SampleRandom
+from .threat import ThreatModel
+from .victim import Victim
+
+__all__ = ["ATTACKS", "Attack", "likeliest_targets", "targets_of"]
+
+ATTACKS: Registry["Attack"] = Registry("attack")
+"""Every attack by name; a factory takes the attack's fields, all of which have defaults."""
+
+
+class Attack(ABC):
+    """Proposes adversarial images.
+
+    Subclasses are frozen dataclasses: their fields are their whole configuration.
+
+    Attributes:
+        access: The weakest access that it needs.
+        norms: The norms that it can attack in.
+        minimises: Whether it looks for the smallest perturbation, so that eps may be infinite.
+        batch_independent: Whether an image's result is the same in any batch; false only for another
+            library's attacks.
+    """
+
+    access: ClassVar[str] = "white-box"
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimises: ClassVar[bool] = False
+    batch_independent: ClassVar[bool] = True
+
+    @abstractmethod
+    def __call__(
+        self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
+    ) -> Tensor:
+        """Propose one adversarial image for each image, (B, *S) -> (B, *S).
+
+        Every proposal lies in the threat model's ball and in [0, 1], and depends on its own image, label and
+        random stream alone, whatever else is in the batch. Where nothing is found, the best try comes back,
+        or the image itself; the judge sees that it failed.
+
+        Args:
+            victim: Answers queries and counts them.
+            x: Images in [0, 1], (B, *S).
+            y: True classes, (B,).
+            threat: What is allowed.
+            random: Random numbers, one stream per image.
+        """
+
+    @abstractmethod
+    def passes(self) -> tuple[int, int]:
+        """Tell how many forward and backward passes an image costs at most; for plans and progress."""
+
+
+def likeliest_targets(values: Tensor, y: Tensor, count: int) -> list[Tensor]:
+    """Rank the wrong classes by ``values``, (B, K), and give the best ``count``, each (B,).
+
+    Fewer where there are fewer classes.
+    """
+    count = min(count, values.shape[1] - 1)
+    return list(without(values, y).topk(count, 1).indices.unbind(1))
+
+
+def targets_of(victim: Victim, x: Tensor, y: Tensor, count: int) -> Iterator[Tensor | None]:
+    """Give each image's ``count`` likeliest wrong classes in turn, each (B,), for one forward pass.
+
+    Of none, None once: untargeted.
+    """
+    if count == 0:
+        yield None
+    else:
+        yield from likeliest_targets(class_log_likelihood(victim.outputs(x)), y, count)

@@ -1,0 +1,118 @@
+"""Losses that attacks ascend, safe for any logits.
+
+Masks with -inf, differences of logits, no dependence on a common shift.
+
+Each takes logits z (B, K), the true class y (B,) and perhaps a target t (B,), and gives one value per sample,
+(B,): the higher, the closer to success. With a target, success is being classified as t; without one, as
+anything but y.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...models.classifier import Outputs
+from ...models.registry import check_known
+from .victim import Objective
+
+__all__ = ["LOSSES", "best_other", "ce", "dlr", "likelihood", "margin", "objective"]
+
+
+def ce(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Compute cross-entropy, log sum_k exp z_k - z_y, or z_t - log sum_k exp z_k.
+
+    It saturates: where z_y leads by more than 104 its float32 gradient is exactly 0, which is common with
+    Gaussian logits. Kept because the papers use it; compare it with `margin` before believing it.
+    """
+    # softplus, not log_softmax: where p_y rounds to 1 (a margin of 17 in float32) the latter's gradient by
+    # z_y is exactly 0.
+    z = outputs.logits
+    if target is None:
+        return functional.softplus(without(z, y).logsumexp(1) - _at(z, y))
+    return -functional.softplus(without(z, target).logsumexp(1) - _at(z, target))
+
+
+def margin(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Compute max_{k != y} z_k - z_y, or z_t.
+
+    max_{k != t} z_k (Carlini, Wagner, IEEE S&P 2017, without the clipping).
+    """
+    z = outputs.logits
+    return best_other(z, y) - _at(z, y) if target is None else _at(z, target) - best_other(z, target)
+
+
+def dlr(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Compute the difference-of-logits ratio (Croce, Hein, ICML 2020, arXiv 2003.01690, equations 6 and 7).
+
+    Untargeted -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)), targeted -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) /
+    2), z_(i) the i-th
+    largest logit: unchanged by shift and scale. With three classes the fourth is left out, with two the ratio
+    is undefined and the plain difference is used.
+    """
+    z = outputs.logits
+    ranked = z.sort(1, descending=True).values
+    if target is None:
+        difference, low = best_other(z, y) - _at(z, y), ranked[:, 2:3]
+    else:
+        difference, low = _at(z, target) - _at(z, y), ranked[:, 2:4]
+    if z.shape[1] < 3:
+        return difference
+    spread = ranked[:, 0] - low.mean(1)
+    return difference / spread.clamp_min(torch.finfo(z.dtype).tiny ** 0.5)
+
+
+def likelihood(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Compute log p(f | t) - max(0, max_{k != t} log p(f | k) - log p(f | t)).
+
+    Be the target *and* look likely.
+
+    The attack on a detector that scores by likelihood: the second term vanishes once t is predicted, from
+    then on only the likelihood climbs. Without a target, t is the likeliest wrong class. A model without a
+    mixture is judged by its log posterior instead.
+    """
+    values = class_log_likelihood(outputs)
+    if target is None:
+        target = without(values, y).argmax(1)
+    own = _at(values, target)
+    return own - (best_other(values, target) - own).clamp_min(0)
+
+
+LossFunction = Callable[[Outputs, Tensor, Tensor | None], Tensor]
+LOSSES: dict[str, LossFunction] = {"ce": ce, "margin": margin, "dlr": dlr, "likelihood": likelihood}
+"""Every loss by name."""
+
+
+def objective(loss: str, y: Tensor, target: Tensor | None = None) -> Objective:
+    """Fix a loss's labels.
+
+    Raises:
+        ValueError: No such loss.
+    """
+    check_known("loss", loss, LOSSES)
+    function = LOSSES[loss]
+    return lambda outputs: function(outputs, y, target)
+
+
+def class_log_likelihood(outputs: Outputs) -> Tensor:
+    """Give log p(f | k) where the model has a mixture, else its log posterior, (B, K)."""
+    return (
+        functional.log_softmax(outputs.logits, 1)
+        if outputs.log_likelihood is None
+        else outputs.log_likelihood
+    )
+
+
+def best_other(values: Tensor, y: Tensor) -> Tensor:
+    """Take the largest of the other classes' values, (B, K), (B,) -> (B,)."""
+    return without(values, y).amax(1)
+
+
+def without(values: Tensor, y: Tensor) -> Tensor:
+    """Mask one class per sample with -inf, (B, K), (B,) -> (B, K)."""
+    return values.scatter(1, y.unsqueeze(1), -torch.inf)
+
+
+def _at(values: Tensor, y: Tensor) -> Tensor:
+    return values.gather(1, y.unsqueeze(1)).squeeze(1)

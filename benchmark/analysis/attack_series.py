@@ -1,0 +1,213 @@
+"""An attack under a threat model, whatever its eps.
+
+What one panel of a figure or one section of a table shows.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...detectors.detector import OWN
+from .metrics import FEWEST
+from .model_samples import ModelSamples, Outcome
+from .wording import LOSS_NAMES, slug
+
+__all__ = [
+    "FGSM",
+    "JOINT",
+    "NORM",
+    "Setting",
+    "attacks_of",
+    "eps_of",
+    "fullest_eps",
+    "losses_of",
+    "middle_eps",
+    "most_attacked",
+    "number_of",
+    "own_rows",
+    "reliable",
+    "settings_of",
+    "verification_detectors",
+]
+
+_OWN_DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
+_GENERIC_DETECTORS = ("likelihood", "msp")
+NORM = "Linf"
+JOINT = "joint_robust_accuracy"
+
+
+class Setting(NamedTuple):
+    """The columns of the frames that tell one attack from another; only eps is missing.
+
+    Args:
+        attack: The suite's label.
+        norm, access, awareness: As in `ThreatModel`.
+    """
+
+    attack: str
+    norm: str
+    access: str
+    awareness: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.attack} ({self.norm}, {self.access}, {self.awareness})"
+
+    @property
+    def slug(self) -> str:
+        """The setting as a file name."""
+        return slug("-".join(self))
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Select the rows of this setting."""
+        chosen = np.logical_and.reduce([frame[column] == value for column, value in self._asdict().items()])
+        return frame[chosen]
+
+    def outcomes(self, model: ModelSamples) -> list[Outcome]:
+        """Select the outcomes of this setting, eps rising."""
+        chosen = [
+            outcome
+            for outcome in model.outcomes
+            if (outcome.attack, outcome.threat.norm, outcome.threat.access, outcome.threat.awareness) == self
+        ]
+        return sorted(chosen, key=lambda outcome: outcome.threat.eps)
+
+
+FGSM = Setting("fgsm", NORM, "white-box", "oblivious")
+
+
+def settings_of(frame: pd.DataFrame) -> list[Setting]:
+    """List the attacks of a frame in the order in which they first appear; "clean" is none."""
+    table = frame.loc[frame["attack"] != "clean", list(Setting._fields)].drop_duplicates()
+    return [Setting(*(str(value) for value in row)) for row in table.itertuples(index=False)]
+
+
+def eps_of(frame: pd.DataFrame) -> list[float]:
+    """List the eps of a frame, rising.
+
+    Infinity, the attack that looks for the smallest perturbation, comes last.
+    """
+    return sorted(float(eps) for eps in frame["eps"].unique())
+
+
+def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:
+    """Find for each norm the eps at which most attacks were run, {norm: eps}.
+
+    Of several the middle one, of two in the middle the lower.
+    """
+    runs = {
+        (outcome.attack, outcome.threat)
+        for model in models
+        for outcome in model.outcomes
+        if np.isfinite(outcome.threat.eps)
+    }
+    counts = Counter((threat.norm, threat.eps) for _, threat in runs)
+    most: dict[str, list[float]] = {}
+    for (norm, eps), count in sorted(counts.items()):
+        if count == max(other for (other_norm, _), other in counts.items() if other_norm == norm):
+            most.setdefault(norm, []).append(eps)
+    return {norm: several[(len(several) - 1) // 2] for norm, several in most.items()}
+
+
+def reliable(eer: pd.DataFrame) -> pd.DataFrame:
+    """Make the EER of fewer than `FEWEST` adversarial images NaN: that of one or two may be anything.
+
+    `few` says so in a table.
+    """
+    return eer.assign(eer=eer["eer"].where(eer["adversarials"] >= FEWEST))
+
+
+def most_attacked(leaderboard: pd.DataFrame, *, across_eps: bool = False) -> pd.DataFrame:
+    """Keep, of each loss and threat model, the seeds that met the most attacks.
+
+    A mean over seeds must be over the same attacks.
+
+    Args:
+        leaderboard: The leaderboard.
+        across_eps: Whether to keep only the eps at which the most attacks were run, too: so must a curve over
+            eps.
+    """
+    attacks = leaderboard["attacks"].astype(str).str.count(";")
+    same = ["loss", "norm", "access", "awareness"] + ([] if across_eps else ["eps"])
+    return leaderboard[
+        attacks == attacks.groupby([leaderboard[name].astype(str) for name in same]).transform("max")
+    ]
+
+
+def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
+    """Select one row per model and threat model, that of the loss's detector.
+
+    Any of a loss that has none, without what speaks of it.
+    """
+    loss, detector = leaderboard["loss"].astype(str), leaderboard["detector"].astype(str)
+    own = leaderboard[detector == loss.map(dict(detectors))]
+    without = leaderboard[~loss.isin(list(detectors))].drop_duplicates(
+        ["model", "norm", "eps", "access", "awareness"]
+    )
+    return (
+        pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)])
+        if len(without)
+        else own
+    )
+
+
+def losses_of(frame: pd.DataFrame) -> list[str]:
+    """List the losses of a frame: L-GM and what the paper compares it with first, then the others by name."""
+    return _paper_first(str(loss) for loss in frame["loss"].unique())
+
+
+def verification_detectors(models: Sequence[ModelSamples]) -> dict[str, str]:
+    """Choose for each loss the detector that its paper verifies inputs with, {loss: detector}.
+
+    L-GM: the likelihood under the predicted class. Center loss: the same score, which is the distance to that
+    class's centre. Softmax: the maximum softmax probability; the paper's score is not public. Others: the
+    detector that a defense brings, else the likelihood where the model has one, else MSP, else the first that
+    applies. A loss to which no detector applies is left out.
+    """
+    applies = {
+        loss: [model.detectors for model in models if model.loss == loss]
+        for loss in {model.loss for model in models}
+    }
+    chosen = {}
+    for loss in _paper_first(applies):
+        common = [name for name in applies[loss][0] if all(name in other for other in applies[loss])]
+        wanted = (_OWN_DETECTORS.get(loss, OWN), *_GENERIC_DETECTORS, *common)
+        if detector := next((name for name in wanted if name in common), None):
+            chosen[loss] = detector
+    return chosen
+
+
+def _paper_first(losses: Iterable[str]) -> list[str]:
+    found = set(losses)
+    return [loss for loss in LOSS_NAMES if loss in found] + sorted(found - set(LOSS_NAMES))
+
+
+def fullest_eps(leaderboard: pd.DataFrame, access: str, awareness: str) -> list[float]:
+    """List the finite eps at which a threat model in Linf met the most attacks, rising.
+
+    Empty where it was not run.
+    """
+    rows = _under(leaderboard, (access, awareness))
+    sizes = [eps for eps in eps_of(rows) if np.isfinite(eps)]
+    most = {eps: max(map(len, map(attacks_of, rows.loc[rows["eps"] == eps, "attacks"]))) for eps in sizes}
+    return sorted(eps for eps, count in most.items() if count == max(most.values()))
+
+
+def attacks_of(attacks: object) -> frozenset[str]:
+    """Split the leaderboard's list of attacks."""
+    return frozenset(str(attacks).split(";"))
+
+
+def number_of(attacks: Collection[str]) -> str:
+    """Say how many attacks there are."""
+    return "1 attack" if len(attacks) == 1 else f"{len(attacks)} attacks"
+
+
+def _under(leaderboard: pd.DataFrame, threat: tuple[str, str]) -> pd.DataFrame:
+    columns = zip(("norm", "access", "awareness"), (NORM, *threat), strict=True)
+    return leaderboard[
+        np.logical_and.reduce([leaderboard[column].astype(str) == value for column, value in columns])
+    ]

@@ -1,0 +1,299 @@
+"""Sanity verdicts: does the evaluation itself look right?
+
+A robust accuracy is an upper bound, which a broken attack leaves too high; an AUROC says nothing where the
+score has the wrong sign. Each check is one function, from one model's evidence to verdicts; it yields none
+where the cells that it needs were not run. Sources:
+
+* C: Carlini et al., "On evaluating adversarial robustness", arXiv 1902.06705, sections 4 and 5.
+* A: Athalye et al., "Obfuscated gradients give a false sense of security", arXiv 1802.00420, section 3.1.
+* AA: the flags of AutoAttack, Croce and Hein, arXiv 2003.01690.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, groupby
+
+import numpy as np
+import pandas as pd
+
+from .attack_strength import Comparisons
+from .model_samples import NOISE, ModelSamples, Outcome, Threat, attacked, models_of
+
+__all__ = ["CHECKS", "CHECK_COLUMNS", "Check", "Evidence", "Verdict", "run_checks"]
+
+CHECK_COLUMNS = ("model", "check", "passed", "detail")
+
+ZEROS = 0.1
+"""The largest share of an attack's gradients that may be exactly 0."""
+
+ROUNDED_AWAY = 0.05
+"""The share of images, under one attack, from which on successes that 8 bits undo are too many."""
+
+HUGE = 0.5
+"""From this Linf eps on every image's ball holds uniform grey: images of one class at most can withstand."""
+
+SECOND_ENGINE = "torchattacks-"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found for one model.
+
+    Args:
+        passed: Whether all is as it should be.
+        detail: One short sentence with the numbers.
+        detector: The detector it speaks of; empty where it speaks of the model.
+    """
+
+    passed: bool
+    detail: str
+    detector: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a check may look at.
+
+    Args:
+        model: The samples of one model.
+        eer: Its rows of the `eer` frame.
+    """
+
+    model: ModelSamples
+    eer: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold.
+
+    Args:
+        meaning: What, in a sentence.
+        source: Who asks for it.
+        run: Yields the verdicts for one model.
+    """
+
+    meaning: str
+    source: str
+    run: Callable[[Evidence], Iterator[Verdict]]
+
+
+def run_checks(samples: pd.DataFrame, eer: pd.DataFrame) -> pd.DataFrame:
+    """Compute the `checks` frame, one row per (model, check) that can be told.
+
+    A check of detectors has one per detector, "check:detector".
+
+    Args:
+        samples: One row per (model, cell, image).
+        eer: `eer_table` of these samples.
+    """
+    detection = {str(name): rows for name, rows in eer.groupby("model", observed=True)}
+    rows = [
+        (
+            model.name,
+            f"{name}:{verdict.detector}" if verdict.detector else name,
+            verdict.passed,
+            verdict.detail,
+        )
+        for model in models_of(samples)
+        for name, check in CHECKS.items()
+        for verdict in check.run(Evidence(model, detection.get(model.name, eer.iloc[:0])))
+    ]
+    return pd.DataFrame(rows, columns=list(CHECK_COLUMNS)).astype({"passed": bool})
+
+
+def larger_eps(evidence: Evidence) -> Iterator[Verdict]:
+    """Compare each eps with every larger one.
+
+    Over the attacks that the threat model permits and that were run at both.
+
+    The worst case over them and not each by itself: a single long step may well overshoot.
+    """
+    comparisons = Comparisons(evidence.model)
+    finite = [outcome.threat for outcome in evidence.model.outcomes if np.isfinite(outcome.threat.eps)]
+    for norm, access, awareness in sorted(
+        {(threat.norm, threat.access, threat.awareness) for threat in finite}
+    ):
+        for small, large in combinations(sorted({threat.eps for threat in finite if threat.norm == norm}), 2):
+            weaker, stronger = (
+                _permitted(evidence.model, Threat(norm, eps, access, awareness)) for eps in (small, large)
+            )
+            both = weaker.keys() & stronger.keys()
+            names = f"{norm} {large:g} ({access}, {awareness})", f"{norm} {small:g}"
+            comparisons.add([stronger[key] for key in both], [weaker[key] for key in both], *names)
+    yield from _verdict(comparisons)
+
+
+def white_box_strongest(evidence: Evidence) -> Iterator[Verdict]:
+    """Compare the worst case over the white-box attacks with each black-box attack of the same size."""
+    comparisons = Comparisons(evidence.model)
+    for outcomes in _by_size(evidence.model):
+        white = [outcome for outcome in outcomes if _has_gradients(outcome)]
+        for outcome in outcomes:
+            if outcome.threat.access != "white-box" and outcome.attack != NOISE:
+                comparisons.add(white, [outcome], f"white-box attacks, {_size(outcome)}", outcome.attack)
+    yield from _verdict(comparisons)
+
+
+def noise_weakest(evidence: Evidence) -> Iterator[Verdict]:
+    """Compare each attack that has gradients with noise of the same size."""
+    comparisons = Comparisons(evidence.model)
+    for outcomes in _by_size(evidence.model):
+        noise = [outcome for outcome in outcomes if outcome.attack == NOISE]
+        for outcome in outcomes:
+            if _has_gradients(outcome):
+                comparisons.add([outcome], noise, f"{outcome.attack}, {_size(outcome)}", NOISE)
+    yield from _verdict(comparisons)
+
+
+def zero_gradients(evidence: Evidence) -> Iterator[Verdict]:
+    """Tell each attack's share of gradients that are exactly 0, from the cell where it is largest."""
+    shares: dict[str, float] = {}
+    for outcome in evidence.model.outcomes:
+        if total := int(outcome.samples["backwards"].sum()):
+            shares[outcome.attack] = max(
+                shares.get(outcome.attack, 0.0), int(outcome.samples["zeros"].sum()) / total
+            )
+    flagged = [
+        f"{attack}: {share:.0%} of gradients are exactly 0: its robust accuracy means nothing"
+        for attack, share in shares.items()
+        if share > ZEROS
+    ]
+    if flagged:
+        yield Verdict(False, "; ".join(flagged))
+    elif shares:
+        attack = max(shares, key=lambda key: shares[key])
+        yield Verdict(True, f"at most {shares[attack]:.1%} of gradients are exactly 0 ({attack})")
+
+
+def eight_bits(evidence: Evidence) -> Iterator[Verdict]:
+    """Tell the share of images whose success 8 bits undo.
+
+    Attacks that seek the smallest change stop at the boundary and may lose it.
+    """
+    told, passed = [], True
+    for minimal in (False, True):
+        outcomes = [outcome for outcome in evidence.model.outcomes if np.isinf(outcome.threat.eps) == minimal]
+        lost = [
+            (float((outcome.success & ~outcome.samples["success_8bit"].to_numpy(bool)).mean()), outcome)
+            for outcome in outcomes
+        ]
+        if lost:
+            share, outcome = max(lost, key=lambda pair: pair[0])
+            told.append(
+                f"{share:.1%} of images lose their success to rounding ({outcome.attack}, {_size(outcome)})"
+            )
+            passed &= minimal or share < ROUNDED_AWAY
+    if told:
+        yield Verdict(passed, "; ".join(told))
+
+
+def detector_sign(evidence: Evidence) -> Iterator[Verdict]:
+    """Ask of each detector whether most adversarials come from attacks that it ranks, beyond chance.
+
+    Below clean images.
+
+    Over the attacks that do not know the detector, noise left out: over their successes or, where there are
+    none at all, all their images.
+    """
+    eer = evidence.eer
+    blind = eer[(eer["awareness"] == "oblivious") & (eer["attack"] != NOISE) & (eer["adversarials"] > 0)]
+    for detector, rows in blind.groupby("detector", observed=True):
+        successful = rows[rows["population"] == "successful"]
+        judged = rows if successful.empty else successful
+        weights = judged["adversarials"]
+        told = f"AUROC {np.average(judged['auroc'], weights=weights):.2f}"
+        if weights[judged["auroc_high"] < 0.5].sum() > weights.sum() / 2:
+            ranks = (
+                f"score_{detector} ranks oblivious adversarials as less suspicious than clean images ({told})"
+            )
+            yield Verdict(
+                False, f"{ranks}: wrong sign, or fooled; higher must mean more suspicious", str(detector)
+            )
+        else:
+            yield Verdict(True, f"{told} on average over oblivious attacks", str(detector))
+
+
+def huge_eps(evidence: Evidence) -> Iterator[Verdict]:
+    """Ask whether white-box attacks leave nothing at the largest Linf eps, if that is `HUGE`."""
+    white = [
+        outcome
+        for outcome in evidence.model.outcomes
+        if _has_gradients(outcome) and outcome.threat.norm == "Linf"
+    ]
+    largest = max((outcome.threat.eps for outcome in white if np.isfinite(outcome.threat.eps)), default=0.0)
+    if largest >= HUGE:
+        outcomes = [outcome for outcome in white if outcome.threat.eps == largest]
+        left = float(evidence.model.robust(outcomes)[attacked(evidence.model, outcomes)].mean())
+        yield Verdict(left == 0, f"{left:.1%} of images withstand the white-box attacks at Linf {largest:g}")
+
+
+def second_engine(evidence: Evidence) -> Iterator[Verdict]:
+    """Compare our X, or all our X-<variant> together, with torchattacks-X under the same threat model."""
+    comparisons = Comparisons(evidence.model)
+    for theirs in evidence.model.outcomes:
+        if theirs.attack.startswith(SECOND_ENGINE):
+            name = theirs.attack.removeprefix(SECOND_ENGINE)
+            same = (outcome for outcome in evidence.model.outcomes if outcome.threat == theirs.threat)
+            ours = [
+                outcome for outcome in same if outcome.attack == name or outcome.attack.startswith(f"{name}-")
+            ]
+            comparisons.add(ours, [theirs], f"{name}, {_size(theirs)}", theirs.attack)
+    yield from _verdict(comparisons)
+
+
+CHECKS = {
+    "larger-eps": Check("A larger eps leaves no more images robust.", "C", larger_eps),
+    "white-box-strongest": Check(
+        "White-box attacks together are as strong as each black-box attack.", "A, C", white_box_strongest
+    ),
+    "noise-weakest": Check("No attack that has gradients is weaker than noise.", "A, C", noise_weakest),
+    "zero-gradients": Check("At most 10 % of an attack's gradients are exactly 0.", "A, AA", zero_gradients),
+    "eight-bits": Check(
+        "Under 5 % of images lose an attack's success to rounding to 8 bits.", "C", eight_bits
+    ),
+    "detector-sign": Check(
+        "Adversarial images score as more suspicious than clean ones.",
+        "the convention of `metrics`",
+        detector_sign,
+    ),
+    "huge-eps": Check(
+        "White-box attacks with an Linf eps of .5 or more leave no image robust.", "A, C", huge_eps
+    ),
+    "second-engine": Check(
+        "Our attacks are as strong as those of torchattacks of the same name.", "C", second_engine
+    ),
+}
+"""Every check by name, in the order in which they are told."""
+
+
+def _verdict(comparisons: Comparisons) -> Iterator[Verdict]:
+    if comparisons.worst is not None:
+        yield Verdict(*comparisons.worst)
+
+
+def _permitted(model: ModelSamples, threat: Threat) -> dict[tuple[str, str, str], Outcome]:
+    """Find the attacks that a threat model permits, by what makes them the same attack at another eps."""
+    permitted = (outcome for outcome in model.outcomes if threat.permits(outcome.threat))
+    return {
+        (outcome.attack, outcome.threat.access, outcome.threat.awareness): outcome for outcome in permitted
+    }
+
+
+def _has_gradients(outcome: Outcome) -> bool:
+    return outcome.threat.access == "white-box" and outcome.attack != NOISE
+
+
+def _by_size(model: ModelSamples) -> list[list[Outcome]]:
+    def size(outcome: Outcome) -> tuple[str, float]:
+        return outcome.threat.norm, outcome.threat.eps
+
+    return [list(outcomes) for _, outcomes in groupby(sorted(model.outcomes, key=size), key=size)]
+
+
+def _size(outcome: Outcome) -> str:
+    return (
+        f"{outcome.threat.norm} {outcome.threat.eps:g}"
+        if np.isfinite(outcome.threat.eps)
+        else f"{outcome.threat.norm} minimal"
+    )

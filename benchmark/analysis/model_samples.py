@@ -1,0 +1,240 @@
+"""The `samples` frame, one model at a time, as arrays over its test images: what tables and checks read.
+
+`samples` has one row per (model, cell, image); `eer_table`, `leaderboard` and `run_checks` are pure functions
+of it. An `Outcome` is a cell
+with an attack: its rows, and what they say of each of the model's test images.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .metrics import threshold_at_fpr, worst_case
+
+__all__ = [
+    "CLEAN",
+    "NOISE",
+    "Flags",
+    "ModelSamples",
+    "Outcome",
+    "Threat",
+    "attacked",
+    "detectors_of",
+    "fully_attacked",
+    "models_of",
+]
+
+CLEAN = "clean"
+"""The label of the unattacked images."""
+
+NOISE = "uniform-noise"
+"""The label of the attack that only adds noise."""
+
+SCORE = "score_"
+Flags = NDArray[np.bool_]
+
+
+class Threat(NamedTuple):
+    """A threat model as the frames spell it."""
+
+    norm: str
+    eps: float
+    access: str
+    awareness: str
+
+    def permits(self, other: "Threat") -> bool:
+        """Tell whether an attacker of this threat model may run an attack made under ``other``.
+
+        Same norm, same eps. Who knows the detector may behave as if not; who has gradients may use a
+        surrogate or queries instead; who sees logits sees labels.
+        """
+        grants = {"white-box": {"white-box", "transfer", "query", "decision"}, "query": {"query", "decision"}}
+        return (
+            (self.norm, self.eps) == (other.norm, other.eps)
+            and other.access in grants.get(self.access, {self.access})
+            and (self.awareness == other.awareness or self.awareness == "adaptive")
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one attack under one threat model did to one model.
+
+    Args:
+        attack: The suite's label.
+        threat: The threat model.
+        images: Which of the model's N test images were attacked, (M,), places in `ModelSamples.clean`.
+        samples: Their rows of the frame, in the same order, M rows.
+        ran: Whether each test image was attacked, (N,).
+        correct: Whether each test image is classified correctly under attack, (N,); True where it was not
+            attacked.
+        detectors: Those that scored it.
+    """
+
+    attack: str
+    threat: Threat
+    images: NDArray[np.int64]
+    samples: pd.DataFrame = field(repr=False)
+    ran: Flags = field(repr=False)
+    correct: Flags = field(repr=False)
+    detectors: tuple[str, ...]
+
+    @property
+    def success(self) -> Flags:
+        """Whether the attack turned each attacked image from right to wrong, (M,)."""
+        return np.asarray(self.samples["success"], dtype=bool)
+
+    def scores(self, detector: str) -> NDArray[np.float64]:
+        """Give a detector's scores of the attacked images, (M,)."""
+        return _scores(self.samples, detector)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSamples:
+    """All samples of one model.
+
+    Args:
+        name, loss, seed: As in the frame.
+        clean: Its N clean test images.
+        validation: Its clean validation images, which set the thresholds and nothing else.
+        outcomes: Its attacks.
+        detectors: Those that apply to it, i.e. scored its clean images.
+    """
+
+    name: str
+    loss: str
+    seed: int
+    clean: pd.DataFrame = field(repr=False)
+    validation: pd.DataFrame = field(repr=False)
+    outcomes: tuple[Outcome, ...]
+    detectors: tuple[str, ...]
+
+    @property
+    def clean_correct(self) -> Flags:
+        """Whether each clean test image is classified correctly, (N,)."""
+        return np.asarray(self.clean["predicted"] == self.clean["label"], dtype=bool)
+
+    def clean_scores(self, detector: str) -> NDArray[np.float64]:
+        """Give a detector's scores of the clean test images, (N,)."""
+        return _scores(self.clean, detector)
+
+    def threshold(self, detector: str, fpr: float) -> float:
+        """Find the threshold that rejects at most ``fpr`` of the validation images.
+
+        NaN where none were scored.
+        """
+        scores = _scores(self.validation, detector)
+        return np.nan if np.isnan(scores).any() else threshold_at_fpr(scores, fpr)
+
+    def robust(self, outcomes: Iterable[Outcome]) -> Flags:
+        """Tell which test images are classified correctly.
+
+        Clean and under every one of these attacks that was run on them, (N,).
+        """
+        return worst_case(np.stack([self.clean_correct, *(outcome.correct for outcome in outcomes)]))
+
+
+def attacked(model: ModelSamples, outcomes: Iterable[Outcome]) -> Flags:
+    """Tell which test images at least one of these attacks was run on, (N,)."""
+    ran = np.zeros(len(model.clean), bool)
+    for outcome in outcomes:
+        ran |= outcome.ran
+    return ran
+
+
+def fully_attacked(model: ModelSamples, threat: Threat) -> Flags:
+    """Tell which test images every attack of this very threat model was run on, (N,).
+
+    A worst case is told over these alone: an image that the strong attack skipped would count as one that
+    withstood it. What else the threat model permits may have met some of them only.
+    """
+    ran = np.ones(len(model.clean), bool)
+    for outcome in model.outcomes:
+        if outcome.threat == threat:
+            ran &= outcome.ran
+    return ran
+
+
+def detectors_of(samples: pd.DataFrame) -> list[str]:
+    """Name the detectors that have scores in the frame, in its order."""
+    return [column.removeprefix(SCORE) for column in samples.columns if column.startswith(SCORE)]
+
+
+def models_of(samples: pd.DataFrame) -> list[ModelSamples]:
+    """Split the frame into its models, by name.
+
+    One whose clean test images were not run cannot be judged and is left out.
+
+    The order of the frame's rows does not matter.
+
+    Raises:
+        ValueError: A sample is there twice, an attacked image has no clean row, or a detector scored some
+            images of a cell and not others.
+    """
+    key = ["model", "split", "attack", *Threat._fields, "id"]
+    if twice := int(samples.duplicated(key).sum()):
+        raise ValueError(
+            f"expected one row per model, cell and image, got {twice} more; were two runs put together?"
+        )
+    judged = samples[(samples["split"] == "test") & (samples["attack"] == CLEAN)]["model"].unique()
+    return [
+        _model(str(name), rows)
+        for name, rows in samples[samples["model"].isin(judged)].groupby("model", observed=True)
+    ]
+
+
+def _model(name: str, rows: pd.DataFrame) -> ModelSamples:
+    rows = rows.sort_values("id")  # the bootstrap draws places, not ids
+    test = rows["split"] == "test"
+    unattacked = rows["attack"] == CLEAN
+    clean, unclean = rows[test & unattacked], rows[test & ~unattacked]
+    ids = pd.Index(clean["id"])
+    outcomes = []
+    for _, part in unclean.groupby(["attack", *Threat._fields], observed=True):
+        first = part.iloc[0]
+        attack, norm, access, awareness = (
+            str(first[name]) for name in ("attack", "norm", "access", "awareness")
+        )
+        threat = Threat(norm, float(first["eps"]), access, awareness)
+        images = ids.get_indexer(pd.Index(part["id"]))
+        if missing := int((images < 0).sum()):
+            raise ValueError(
+                f"expected every attacked image to have a clean row, got {missing} of {name} under {attack} "
+                "without one"
+            )
+        ran, correct = np.zeros(len(clean), bool), np.ones(len(clean), bool)
+        ran[images] = True
+        correct[images] = part["predicted"] == part["label"]
+        outcomes.append(Outcome(attack, threat, images, part, ran, correct, _scored(part)))
+    first = rows.iloc[0]
+    return ModelSamples(
+        name,
+        str(first["loss"]),
+        int(first["seed"]),
+        clean,
+        rows[~test & unattacked],
+        tuple(outcomes),
+        _scored(clean),
+    )
+
+
+def _scored(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Name the detectors that have scores for one cell: for all of its images, never for some."""
+    names = detectors_of(rows)
+    for name in names:
+        missing = int(rows[SCORE + name].isna().sum())
+        if 0 < missing < len(rows):
+            cell = f"{rows['model'].iloc[0]} under {rows['attack'].iloc[0]}"
+            raise ValueError(
+                f"expected {SCORE}{name} to be NaN in all rows of a cell or in none, got {missing} of "
+                f"{len(rows)} for {cell}"
+            )
+    return tuple(name for name in names if rows[SCORE + name].notna().any())
+
+
+def _scores(rows: pd.DataFrame, detector: str) -> NDArray[np.float64]:
+    return rows[SCORE + detector].to_numpy(dtype=np.float64)

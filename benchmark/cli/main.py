@@ -1,0 +1,361 @@
+"""The command line. Exit codes.
+
+0 done, 1 something failed and the rest is finished, 2 wrong usage or input, 130 interrupted.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ...attacks import ATTACKS
+from ...detectors import DETECTORS
+from ...models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, read_card
+from ...models.recipe import recipes
+from ...models.training import Diverged
+from ..data.datasets import DATASETS, DataError, fetch_data, load_data
+from ..engine.defense import DefenseError
+from ..engine.run import Plan, Summary, estimate_seconds, make_plan, pick_device, run_plan
+from ..engine.store import Store, StoreError, store_root
+from ..engine.suite import Suite, load_suite, narrow, suites
+from ..report.publish import is_published, publish
+from .console import Bar, console, fail
+from .zoo import DataRoot, Device, train_showing, zoo
+
+__all__ = ["app", "main"]
+
+WRONG_INPUT = (
+    CheckpointError,
+    DataError,
+    DefenseError,
+    StoreError,
+    ValueError,
+    KeyError,
+    ImportError,
+    FileExistsError,
+    PermissionError,
+)
+
+app = typer.Typer(
+    help="Does a classifier with a likelihood-based defense really hold?\n\nStart with: gmbench run "
+    "digits-v1",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+app.add_typer(zoo, name="zoo")
+
+
+StoreRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", help="Folder of finished cells. Default: $GMBENCH_STORE, else the user's cache folder."
+    ),
+]
+
+Results = Annotated[
+    Path, typer.Option("--results", help="Folder for the tables and figures, one subfolder per suite.")
+]
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--models", help="Only these models (name or pattern such as '*-s0'); repeat it for more."),
+]
+
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attacks", help="Only these attacks, by the suite's labels or a pattern; repeat it for more."
+    ),
+]
+
+Detectors = Annotated[
+    list[str] | None, typer.Option("--detectors", help="Only these detectors; repeat it for more.")
+]
+
+Samples = Annotated[int | None, typer.Option("--samples", help="Only the first so many test images.")]
+
+Defenses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="FILE.py whose build() returns a gmbench.Defense (it is run), or another's model: "
+        "torchvision:NAME, timm:NAME, "
+        "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS.safetensors. Repeat it for "
+        "more.",
+    ),
+]
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")
+    ] = "digits-v1",
+    models: Models = None,
+    attacks: Attacks = None,
+    detectors: Detectors = None,
+    samples: Samples = None,
+    defense: Defenses = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")
+    ] = False,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    store: StoreRoot = None,
+    results: Results = Path("results"),
+) -> None:
+    """Run a suite and write its tables and figures.
+
+    What the store holds already is not computed again: a run that was stopped goes on where it was, and one
+    with fewer models or attacks takes its cells from a full one. A narrowed run, or one with your own
+    defense, writes to a folder of its own and leaves the published results alone.
+    """
+    plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
+    place = Store(store_root(store))
+    if dry_run:
+        _show_plan(plan, place)
+        return
+    with place.lock():
+        try:
+            with Bar() as bar:
+                summary = run_plan(plan, place, bar)
+        except KeyboardInterrupt:
+            _interrupted(plan, place)
+        _publish(plan, place, results / folder, summary)
+
+
+@app.command()
+def report(
+    suite: Annotated[str, typer.Argument(help="A suite's name or a TOML file.")] = "digits-v1",
+    models: Models = None,
+    attacks: Attacks = None,
+    detectors: Detectors = None,
+    samples: Samples = None,
+    defense: Defenses = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+    store: StoreRoot = None,
+    results: Results = Path("results"),
+    figures: Annotated[
+        bool,
+        typer.Option(
+            "--figures/--no-figures",
+            help="Draw the feature space, too: every model looks at some thousand images again.",
+        ),
+    ] = True,
+) -> None:
+    """Write a suite's tables and figures again from the store; attacks nothing."""
+    plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
+    place = Store(store_root(store))
+    missing = sum(not place.has(cell.description) for cells in plan.cells.values() for cell in cells)
+    if missing:
+        raise StoreError(
+            f"{missing} cells of {plan.suite.name} are not in the store at {place.root}; compute them with: "
+            f"gmbench run {suite}"
+        )
+    publish(plan, place, results / folder, features=figures)
+    console.print(f"results: {results / folder}/README.md")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (see: gmbench list) or a TOML file.")],
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of the initial weights, the order and the shifts.", min=0)
+    ] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and its card.")] = Path(
+        "checkpoints"
+    ),
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Train a model from a recipe: weights (safetensors) and a card (JSON).
+
+    A stopped training goes on after its last epoch.
+    """
+    card = train_showing(load_recipe(recipe), seed, out, data_root, pick_device(device))
+    console.print(
+        f"{out / card.name}.safetensors: test accuracy {card.test_accuracy:.2%}, validation "
+        f"{card.validation_accuracy:.2%}"
+    )
+
+
+@app.command("list")
+def list_names() -> None:
+    """List suites, models, attacks, detectors, data sets, recipes, losses and nets."""
+    tables = {
+        "suites": [(name, load_suite(name).about) for name in suites()],
+        "models": [(name, _card_line(name)) for name in checkpoints()],
+        "attacks": [(name, _first_line(ATTACKS[name])) for name in ATTACKS],
+        "detectors": [(name, _first_line(DETECTORS[name])) for name in DETECTORS],
+        "data": [(name, _first_line(DATASETS[name])) for name in DATASETS]
+        + [
+            ("folder:PATH", "Your own images, a folder per class."),
+            ("parquet:PATH", "Your own images in Parquet files."),
+        ],
+        "recipes": [(name, "") for name in recipes()],
+        "losses": [(name, _first_line(HEADS[name])) for name in HEADS],
+        "nets": [(name, _first_line(NETS[name])) for name in NETS],
+    }
+    for title, rows in tables.items():
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 2))
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, "")
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="digits, mnist, cifar10-jpeg, folder:PATH or parquet:PATH.")],
+    data_root: DataRoot = None,
+) -> None:
+    """Download a data set where it is missing, and verify it."""
+    place = fetch_data(name, data_root)
+    for split in ("train", "validation", "test"):
+        images = load_data(name, split, data_root)
+        console.print(
+            f"{name} {split}: {len(images)} images {tuple(images.x.shape[1:])}, {images.classes} classes, "
+            f"sha256 {images.checksum[:16]}"
+        )
+    console.print(f"in {place}")
+
+
+@app.command()
+def show(
+    cell: Annotated[str | None, typer.Argument(help="The beginning of a cell's key; none lists all.")] = None,
+    store: StoreRoot = None,
+) -> None:
+    """Show what the store knows of a cell: its description, its facts and a summary of its images."""
+    place = Store(store_root(store))
+    if cell is None:
+        for key in place.keys():  # noqa: SIM118 - a store is no mapping
+            entry = place.read_key(key)
+            if "label" in entry.facts:
+                console.print(
+                    f"{key[:12]}  {entry.facts['model']} / {entry.facts['label']}  "
+                    f"{json.dumps(entry.description['threat'])}"
+                )
+        return
+    entry = place.find(cell)
+    console.print_json(json.dumps({"description": dict(entry.description), "facts": dict(entry.facts)}))
+    console.print(
+        entry.table.describe()
+        .T[["mean", "std", "min", "50%", "max"]]
+        .to_string(float_format=lambda value: f"{value:.4g}")
+    )
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Exit as error:
+        code = error.exit_code
+    except KeyboardInterrupt:
+        fail("interrupted")
+        code = 130
+    except (typer.Abort, EOFError):
+        code = 130
+    except Diverged as error:
+        fail(error)
+        code = 1
+    except WRONG_INPUT as error:
+        fail(error)
+        code = 2
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("click", "typer"):
+            raise
+        fail(error.format_message() if hasattr(error, "format_message") else error)
+        code = 2
+    sys.exit(code or 0)
+
+
+def _plan(
+    suite: str,
+    models: Sequence[str] | None,
+    attacks: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+    samples: int | None,
+    defenses: Sequence[str] | None,
+    device: str,
+    root: Path | None,
+) -> tuple[Plan, str]:
+    """Make the plan and name its results folder."""
+    whole = load_suite(suite)
+    chosen: Suite = narrow(whole, models or (), attacks or (), detectors or (), samples)
+    plan = make_plan(chosen, defenses=defenses or (), root=root, device=pick_device(device))
+    narrowed = (
+        "-narrowed" if narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples) else ""
+    )
+    own = "".join(f"+{entrant.name}" for entrant in plan.entrants[len(chosen.models) :])
+    return plan, f"{whole.name}{own}{narrowed}"
+
+
+def _show_plan(plan: Plan, store: Store) -> None:
+    table = Table(title=f"{plan.suite.name} on {plan.device}: what would be run")
+    for column in ("model", "attack", "threat model", "images", "in the store"):
+        table.add_column(column, justify="right" if column == "images" else "left")
+    for cells in plan.cells.values():
+        for cell in cells:
+            table.add_row(
+                cell.model,
+                cell.label,
+                str(cell.threat or cell.split),
+                str(cell.samples),
+                "yes" if store.has(cell.description) else "no",
+            )
+    console.print(table)
+    seconds = estimate_seconds(plan, store)
+    for name, value in seconds.items():
+        console.print(f"{name}: about {value / 60:.1f} min")
+    console.print(
+        f"together about {sum(seconds.values()) / 60:.1f} min at most; attacks that stop early take less"
+    )
+
+
+def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
+    for failure in summary.failures:
+        fail(f"{failure.what}: {failure.why}")
+    console.print(
+        f"{summary.made} cells computed, {summary.found} from the store at {store.root}, "
+        f"{len(summary.failures)} failures"
+    )
+    if not any(store.has(cell.description) for cells in plan.cells.values() for cell in cells):
+        raise typer.Exit(1)
+    if summary.failures or not is_published(plan, store, folder):
+        console.print("writing tables and figures ...")
+        publish(plan, store, folder)
+    console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+def _interrupted(plan: Plan, store: Store) -> None:
+    cells = [cell for planned in plan.cells.values() for cell in planned]
+    done = sum(store.has(cell.description) for cell in cells)
+    console.print(
+        f"\ninterrupted: {done} of {len(cells)} cells are finished and kept in {store.root}; the same "
+        "command goes on from there"
+    )
+    raise typer.Exit(130)
+
+
+def _card_line(name: str) -> str:
+    card = read_card(name)
+    return f"{card.loss} on {card.data}, test accuracy {card.test_accuracy:.2%}"
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""A cell: one attack on one model under one threat model, over one set of images.
+
+A pure function of its description.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
+from ...models.classifier import Classifier
+from ..data.image_set import ImageSet
+from .defense import Entrant
+from .judge import Cheat, judge, predictions
+from .machine import describe_machine
+from .store import Entry
+
+__all__ = ["NUMERICS", "Cell", "run_cell"]
+
+NUMERICS = 1
+"""Raise it when a change of the code changes what an attack or the judge computes.
+
+Every stored cell is then made again.
+"""
+
+_COSTS = ("forwards", "backwards", "zeros")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is computed; the store keeps it under the hash of `description`.
+
+    Args:
+        model: Name of the entrant under attack, for people; its fingerprint is what counts.
+        fingerprint: Of that entrant.
+        data: Name of the data set.
+        data_checksum: Of the images, cut to the first ``samples``.
+        split: "test" or "validation".
+        samples: How many images.
+        label: The attack's name in the suite, for people; "clean" for none.
+        attack: Name in the registry, or None for the unattacked images.
+        options: The attack's fields.
+        threat: What it may do; None for the unattacked images.
+        surrogate: Fingerprint of the model whose gradients a transfer attack uses, or None.
+        seed: Of the attack's random numbers.
+        batch: Images per pass; part of the description because a kernel's rounding may depend on it.
+        device: "cpu" or "cuda", for the same reason.
+    """
+
+    model: str
+    fingerprint: str
+    data: str
+    data_checksum: str
+    split: str
+    samples: int
+    label: str
+    attack: str | None
+    options: Mapping[str, Any]
+    threat: ThreatModel | None
+    surrogate: str | None
+    seed: int
+    batch: int
+    device: str
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that decides the result, as plain values."""
+        plain = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in ("model", "label", "threat", "options")
+        }
+        options = plain_fields(ATTACKS.build(self.attack, **self.options)) if self.attack else {}
+        return {
+            **plain,
+            "options": options,
+            "threat": plain_fields(self.threat) if self.threat else None,
+            "numerics": NUMERICS,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.model} / {self.label}" + (f" ({self.threat})" if self.threat else f" ({self.split})")
+
+
+def run_cell(
+    cell: Cell,
+    entrant: Entrant,
+    surrogate: Entrant | None,
+    images: ImageSet,
+    *,
+    proposed: Entry | None = None,
+    device: str = "cpu",
+    report: Callable[[int], None] = lambda _: None,
+) -> Entry:
+    """Compute a cell.
+
+    Args:
+        cell: What to compute.
+        entrant: The model under attack, on ``device``.
+        surrogate: The model whose gradients a transfer attack uses, likewise.
+        images: At least ``cell.samples`` images of ``cell.split``.
+        proposed: What this very attack proposed before, if it did; only judged, then.
+        device: Where to compute.
+        report: Told the number of images finished so far.
+
+    Raises:
+        Cheat: The attack broke its threat model, or changed the model or the images.
+    """
+    start = time.monotonic()
+    tables, proposals = [], []
+    for first in range(0, cell.samples, cell.batch):
+        rows = slice(first, min(first + cell.batch, cell.samples))
+        x, y, ids = images.images(rows).to(device), images.y[rows].to(device), images.ids[rows]
+        if cell.attack is None or cell.threat is None:
+            table = _clean(entrant.classifier, x, y)
+        else:
+            if proposed is not None:
+                x_adv, costs = _again(proposed, rows, device)
+            else:
+                attack = ATTACKS.build(cell.attack, **cell.options)
+                random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
+                target = (
+                    surrogate.classifier
+                    if surrogate is not None and cell.threat.access == "transfer"
+                    else entrant.classifier
+                )
+                x_adv, costs = _attack(attack, target, x, y, cell.threat, random)
+            table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
+            proposals.append(x_adv.cpu())
+        tables.append(table.assign(id=ids.numpy()))
+        report(rows.stop)
+    facts = {
+        "seconds": round(time.monotonic() - start, 3),
+        "machine": describe_machine(device),
+        "model": cell.model,
+        "label": cell.label,
+    }
+    return Entry(
+        cell.description,
+        _typed(pd.concat(tables, ignore_index=True)),
+        torch.cat(proposals) if proposals else None,
+        facts,
+    )
+
+
+def _attack(
+    attack: Attack, target: Classifier, x: Tensor, y: Tensor, threat: ThreatModel, random: SampleRandom
+) -> tuple[Tensor, dict[str, Any]]:
+    """Let the attack propose; it gets copies, and must leave the model as it was."""
+    # of the surrogate, everything is known
+    access = "white-box" if threat.access == "transfer" else threat.access
+    before = _versions(target)
+    with Victim(target, len(x), access) as victim:
+        x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
+    if _versions(target) != before:
+        raise Cheat(
+            f"expected the attack to leave the model's weights alone, but {type(attack).__name__} changed "
+            "them"
+        )
+    return x_adv, {name: getattr(victim, name).numpy() for name in _COSTS}
+
+
+def _again(proposed: Entry, rows: slice, device: str) -> tuple[Tensor, dict[str, Any]]:
+    """Give what was proposed, and what it had cost."""
+    if proposed.images is None:
+        raise ValueError("expected an attack to have proposed images, got none")
+    return proposed.images[rows].to(device), {name: proposed.table[name].to_numpy()[rows] for name in _COSTS}
+
+
+@torch.no_grad()
+def _clean(classifier: Classifier, x: Tensor, y: Tensor) -> pd.DataFrame:
+    found = predictions(classifier.outputs(x), y)
+    nothing = np.zeros(len(x), bool)
+    return pd.DataFrame(
+        {
+            **found,
+            "clean_predicted": found["predicted"],
+            "success": nothing,
+            "success_8bit": nothing,
+            "size": np.zeros(len(x), np.float32),
+        }
+    ).assign(forwards=0, backwards=0, zeros=0)
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Small, fixed types: the same bytes whichever library version would choose others."""
+    small = dict.fromkeys(
+        ("label", "predicted", "clean_predicted", "forwards", "backwards", "zeros"), "int32"
+    )
+    return table.astype(
+        {
+            **small,
+            "id": "int64",
+            "margin": "float32",
+            "size": "float32",
+            "success": "bool",
+            "success_8bit": "bool",
+        }
+    )
+
+
+def _versions(model: nn.Module) -> list[int]:
+    """Torch counts the in-place changes of each tensor."""
+    return [tensor._version for tensor in (*model.parameters(), *model.buffers())]
+
+
+def plain_fields(thing: object) -> dict[str, Any]:
+    """Give a dataclass's constructor fields as plain values."""
+    if not is_dataclass(thing):
+        raise TypeError(f"expected a dataclass, got {type(thing).__name__}")
+    return {item.name: getattr(thing, item.name) for item in fields(thing) if item.init}

@@ -1,0 +1,249 @@
+"""A defense: a classifier and perhaps a detector of its own, under a name.
+
+Where it comes from and what it must be.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...detectors import Detector
+from ...models import Classifier, load_checkpoint
+from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
+from ...models.python_file import first_line, running
+
+__all__ = [
+    "Defense",
+    "DefenseError",
+    "Entrant",
+    "check_classifier",
+    "check_names",
+    "entrant_by_name",
+    "entrant_from_checkpoint",
+    "entrant_from_file",
+    "entrant_of_suite",
+]
+
+
+class DefenseError(ValueError):
+    """A defense that cannot be judged; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Defense:
+    """What a researcher hands in.
+
+    Args:
+        name: As it is to appear on the leaderboard.
+        classifier: In evaluation mode.
+        detector: Its own, beside the suite's; None for none.
+    """
+
+    name: str
+    classifier: Classifier
+    detector: Detector | None = None
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A defense in a suite.
+
+    Args:
+        name: On the leaderboard.
+        loss: Groups the seeds of one recipe; a user's defense is a group of its own.
+        seed: Of the training.
+        fingerprint: sha256 of all that decides what it computes.
+        classifier: In evaluation mode.
+        detector: Its own, or None.
+        recipe: Name of what it was trained by; "" where nothing tells.
+    """
+
+    name: str
+    loss: str
+    seed: int
+    fingerprint: str
+    classifier: Classifier = field(repr=False)
+    detector: Detector | None = None
+    recipe: str = ""
+
+
+def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
+    """Load a defense by what a command line calls it; this may run its code, `entrant_of_suite` does not.
+
+    Args:
+        name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in
+            the zoo or path.
+        shape: Of the suite's images, (C, H, W).
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged.
+        ForeignError: The other's model cannot be had, read or used.
+        DefenseError: The file gives no defense, or the model is for images of another size.
+    """
+    if is_foreign(name):
+        return _entrant_from_others(name, shape)
+    return entrant_from_file(Path(name)) if name.endswith(".py") else entrant_from_checkpoint(name)
+
+
+def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
+    """Load a model that a suite names: a checkpoint, or a model that a hub's package lists.
+
+    A suite is a file that goes from hand to hand: running it is to run nobody's code.
+
+    Raises:
+        CheckpointError: The checkpoint is missing or damaged.
+        ForeignError: The hub's model cannot be had, read or used.
+        DefenseError: It may run code, or the model is for images of another size.
+    """
+    if name.endswith(".py") or needs_trust(name):
+        raise DefenseError(
+            f"expected a suite to name checkpoints or models that {', '.join(HUBS[:-1])} or {HUBS[-1]} "
+            f"lists, got '{name}'; "
+            f"if you trust it, say --defense {name}"
+        )
+    return entrant_by_name(name, shape)
+
+
+def _entrant_from_others(name: str, shape: tuple[int, int, int]) -> Entrant:
+    model = load_foreign(name, shape=shape)
+    if model.shape not in (None, shape):
+        raise DefenseError(f"expected '{name}' to be for images of shape {shape}, got one for {model.shape}")
+    told = re.sub(r"[^:@]*/", "", name)  # no folders of the user's machine in published tables
+    told = re.sub(r"[^\w.]+", "-", told)  # figures are named after models
+    return Entrant(told, told, 0, model.fingerprint, model)
+
+
+def entrant_from_checkpoint(name: str) -> Entrant:
+    """Load a checkpoint by its name in the zoo or by path.
+
+    Raises:
+        CheckpointError: It is missing or damaged.
+    """
+    classifier, card = load_checkpoint(name)
+    recipe = card.recipe.model_dump_json(include={"net", "features", "mean", "std", "loss"})
+    fingerprint = hashlib.sha256(f"{card.sha256}{recipe}".encode()).hexdigest()
+    return Entrant(card.name, card.loss, card.seed, fingerprint, classifier, recipe=card.recipe.name)
+
+
+def entrant_from_file(path: Path) -> Entrant:
+    """Run a user's file and take what its ``build()`` returns.
+
+    This runs the file's code: only give it files you trust.
+
+    Raises:
+        DefenseError: There is no such file, it fails, or ``build()`` does not return a Defense.
+    """
+    if not path.is_file():
+        raise DefenseError(f"no defense file at {path}")
+    with running(path, DefenseError) as module:
+        build = getattr(module, "build", None)
+        try:
+            defense = None if build is None else build()
+        except (Exception, SystemExit) as error:
+            raise DefenseError(f"{path.name} failed: {type(error).__name__}: {first_line(error)}") from error
+    if build is None:
+        raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")
+    if not isinstance(defense, Defense):
+        raise DefenseError(
+            f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}"
+        )
+    return Entrant(
+        defense.name, defense.name, 0, _fingerprint(defense, path), defense.classifier, defense.detector
+    )
+
+
+def check_names(entrants: Sequence[Entrant]) -> None:
+    """See that every name stands for one entrant and every loss for one recipe.
+
+    Tables pool the models of a loss as its seeds.
+
+    Raises:
+        DefenseError: A name is there twice, or unlike models would be pooled.
+    """
+    names: set[str] = set()
+    first: dict[str, Entrant] = {}
+    for entrant in entrants:
+        if entrant.name in names:
+            raise DefenseError(f"expected every defense to have its own name, got '{entrant.name}' twice")
+        names.add(entrant.name)
+        other = first.setdefault(entrant.loss, entrant)
+        if entrant.recipe == other.recipe:
+            continue
+        if not entrant.recipe or not other.recipe:
+            raise DefenseError(
+                f"expected a defense to be named after no loss of this run, got '{entrant.loss}'; give it "
+                "another name"
+            )
+        raise DefenseError(
+            f"expected the models of one loss to be seeds of one recipe, got {other.name} ({other.recipe}) "
+            f"and {entrant.name} "
+            f"({entrant.recipe}); give each recipe its own suite"
+        )
+
+
+@torch.no_grad()
+def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int) -> None:
+    """Try a classifier on a few images before anything is spent on it.
+
+    Args:
+        name: For the messages.
+        classifier: Whom to try.
+        x: Images in [0, 1], (B, *S), at least two.
+        classes: K of the data set.
+
+    Raises:
+        DefenseError: It is in training mode; or its logits are not (B, K), not finite, change between two
+            calls or depend on the rest of the batch.
+    """
+    if not isinstance(classifier, Classifier):
+        raise DefenseError(
+            f"expected the classifier of '{name}' to be a gmbench.Classifier, got {type(classifier).__name__}"
+        )
+    if any(module.training for module in classifier.modules()):
+        raise DefenseError(
+            f"expected '{name}' to be in evaluation mode, got training mode; call classifier.eval() in "
+            "build()"
+        )
+    if x.min() < 0 or x.max() > 1:
+        raise DefenseError(f"expected images to lie in [0, 1], got [{x.min():.3g}, {x.max():.3g}]")
+    try:
+        outputs = classifier.outputs(x)
+    except RuntimeError as error:
+        raise DefenseError(
+            f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}"
+        ) from error
+    logits = outputs.logits
+    if logits.shape != (len(x), classes):
+        raise DefenseError(
+            f"expected the logits of '{name}' to have the shape {(len(x), classes)}, got "
+            f"{tuple(logits.shape)}"
+        )
+    if outputs.features.ndim != 2:
+        raise DefenseError(
+            f"expected the features of '{name}' to have the shape (B, D), got {tuple(outputs.features.shape)}"
+        )
+    if not logits.isfinite().all():
+        raise DefenseError(f"expected the logits of '{name}' to be finite, got NaN or infinity")
+    if not torch.equal(logits, classifier.outputs(x).logits):
+        raise DefenseError(
+            f"expected '{name}' to give the same logits twice, got different ones: randomised defenses need "
+            "another protocol"
+        )
+    if not torch.allclose(logits[:1], classifier.outputs(x[:1]).logits, rtol=1e-3, atol=1e-3):
+        raise DefenseError(
+            f"expected a logit of '{name}' to depend on its own image alone, got other logits in another "
+            "batch"
+        )
+
+
+def _fingerprint(defense: Defense, path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes())
+    for name, value in defense.classifier.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

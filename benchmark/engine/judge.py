@@ -1,0 +1,74 @@
+"""The judge: attacks propose, this decides what a proposal is worth, and raises on a cheat."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ...attacks.core.losses import margin
+from ...attacks.core.norms import NORMS
+from ...attacks.core.threat import ThreatModel
+from ...models.classifier import Classifier, Outputs
+
+__all__ = ["Cheat", "check_proposal", "judge"]
+
+# relative, plus 1e-6: what float32 rounding adds to a norm, far below the 1/255 of a grey level
+TOLERANCE = 1e-5
+
+
+class Cheat(RuntimeError):
+    """An attack broke its threat model."""
+
+
+def check_proposal(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> None:
+    """Raise unless a proposal has the images' shape, is finite, and lies in the box [0, 1] and in the ball.
+
+    Raises:
+        Cheat: It does not.
+    """
+    if not isinstance(x_adv, Tensor) or x_adv.shape != x.shape or x_adv.dtype != x.dtype:
+        got = f"{tuple(x_adv.shape)} {x_adv.dtype}" if isinstance(x_adv, Tensor) else type(x_adv).__name__
+        raise Cheat(
+            f"expected adversarial images to be {tuple(x.shape)} {x.dtype} like the images, got {got}"
+        )
+    if not x_adv.isfinite().all():
+        broken = int((~x_adv.flatten(1).isfinite()).any(1).sum())
+        raise Cheat(f"expected adversarial images to be finite, got NaN or infinity in {broken} of {len(x)}")
+    if x_adv.min() < 0 or x_adv.max() > 1:
+        raise Cheat(
+            f"expected adversarial images to lie in [0, 1], got [{x_adv.min():.6g}, {x_adv.max():.6g}]"
+        )
+    size = NORMS[threat.norm].size(x_adv - x).max().item()
+    if size > threat.eps * (1 + TOLERANCE) + 1e-6:
+        raise Cheat(f"expected perturbations of {threat.norm} norm at most {threat.eps:g}, got {size:.6g}")
+
+
+@torch.no_grad()
+def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: ThreatModel) -> pd.DataFrame:
+    """Judge a batch of proposals, (B, *S), with forward passes of its own; one row per image.
+
+    Raises:
+        Cheat: A proposal breaks the threat model.
+    """
+    check_proposal(x, x_adv, threat)
+    clean = classifier.outputs(x).predicted
+    outputs = classifier.outputs(x_adv)
+    rounded = classifier.outputs((x_adv * 255).round() / 255).predicted
+    return pd.DataFrame(
+        {
+            **predictions(outputs, y),
+            "clean_predicted": clean.cpu().numpy(),
+            "success": ((clean == y) & (outputs.predicted != y)).cpu().numpy(),
+            "success_8bit": ((clean == y) & (rounded != y)).cpu().numpy(),
+            "size": NORMS[threat.norm].size(x_adv - x).cpu().numpy(),
+        }
+    )
+
+
+def predictions(outputs: Outputs, y: Tensor) -> dict[str, np.ndarray]:
+    """Tell label, prediction and margin (largest wrong logit minus the true one) of each image."""
+    return {
+        "label": y.cpu().numpy(),
+        "predicted": outputs.predicted.cpu().numpy(),
+        "margin": margin(outputs, y).float().cpu().numpy(),
+    }

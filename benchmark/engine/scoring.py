@@ -1,0 +1,136 @@
+"""Scores: every detector over the clean and the attacked images of every cell.
+
+One forward pass for all of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ...detectors import DETECTORS, Detector
+from ...detectors.detector import OWN
+from ...models.classifier import Outputs
+from ..data.image_set import ImageSet
+from .cell import NUMERICS, Cell
+from .defense import Entrant
+from .passes import look, look_at_all
+from .store import Entry, Store, key_of
+
+__all__ = ["detectors_for", "score_cells", "score_description"]
+
+BATCH = 1000
+
+
+def detectors_for(
+    names: Sequence[str], entrant: Entrant, images: ImageSet, device: str = "cpu"
+) -> dict[str, Detector]:
+    """Build the detectors that apply to an entrant, unfitted: the named ones, then its own as `OWN`."""
+    few = look(entrant.classifier, images.images(slice(0, 2)), device)
+    detectors = {name: DETECTORS.build(name) for name in names}
+    if entrant.detector is not None:
+        detectors[OWN] = entrant.detector
+    return {name: detector for name, detector in detectors.items() if detector.applies(few)}
+
+
+def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
+    """Describe one detector's scores of one cell, for the store."""
+    return {
+        "cell": key_of(cell.description),
+        "detector": name,
+        "kind": type(detector).__name__,
+        "configuration": detector.configuration(),
+        "train": train.checksum,
+        "numerics": NUMERICS,
+    }
+
+
+def score_cells(
+    entrant: Entrant,
+    cells: Sequence[Cell],
+    detectors: Mapping[str, Detector],
+    store: Store,
+    train: ImageSet,
+    splits: Mapping[str, ImageSet],
+    *,
+    device: str = "cpu",
+    report: Callable[[int], None] = lambda _: None,
+) -> dict[str, str]:
+    """Fill the store with the scores of an entrant's finished cells.
+
+    Fits the detectors on ``train`` if anything is missing.
+
+    Args:
+        entrant: On ``device``.
+        cells: Finished ones.
+        detectors: Those that apply, by name.
+        store: Of cells and scores.
+        train: Split that the detectors are fitted on.
+        splits: "validation" and "test".
+        device: Where to compute.
+        report: Told each number of images that passed the model.
+
+    Returns:
+        The detectors that failed, with the reason.
+    """
+    missing = [
+        (
+            cell,
+            [
+                name
+                for name, detector in detectors.items()
+                if not store.sound(score_description(cell, name, detector, train))
+            ],
+        )
+        for cell in cells
+    ]
+    wanted = {name for _, names in missing for name in names}
+    failed: dict[str, str] = {}
+    if not wanted:
+        return failed
+    train_outputs = look_at_all(entrant.classifier, train, BATCH, device, report)
+    for name in sorted(wanted):
+        try:
+            detectors[name].fit(train_outputs, train.y.to(device))
+        except Exception as error:  # noqa: BLE001 - a user's detector may raise anything; the others go on
+            failed[name] = f"{type(error).__name__}: {error}"
+    for cell, unscored in missing:
+        names = [name for name in unscored if name not in failed]
+        if not names:
+            continue
+        images = _cell_images(cell, store, splits)
+        parts = [look(entrant.classifier, part, device) for part in images.split(BATCH)]
+        report(len(images))
+        for name in names:
+            try:
+                scores = torch.cat([_score(detectors[name], part) for part in parts])
+            except Exception as error:  # noqa: BLE001 - likewise
+                failed[name] = f"{type(error).__name__}: {error}"
+                continue
+            ids = splits[cell.split].ids[: cell.samples]
+            table = pd.DataFrame({"id": ids.numpy(), "score": scores.numpy()})
+            store.write(Entry(score_description(cell, name, detectors[name], train), table))
+    return failed
+
+
+@torch.no_grad()
+def _score(detector: Detector, outputs: Outputs) -> Tensor:
+    scores = detector.score(outputs)
+    if scores.shape != (len(outputs.logits),):
+        raise ValueError(f"expected scores of shape {(len(outputs.logits),)}, got {tuple(scores.shape)}")
+    if scores.isnan().any():
+        raise ValueError(
+            f"expected scores to be numbers, got NaN for {int(scores.isnan().sum())} of {len(scores)} images"
+        )
+    return scores.float().cpu()
+
+
+def _cell_images(cell: Cell, store: Store, splits: Mapping[str, ImageSet]) -> Tensor:
+    if cell.attack is None:
+        return splits[cell.split].images(slice(0, cell.samples))
+    images = store.read_key(key_of(cell.description)).images
+    if images is None:
+        raise ValueError(f"expected the cell {cell} to have images")
+    return images

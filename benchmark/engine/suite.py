@@ -1,0 +1,290 @@
+"""A suite: which models meet which attacks under which threat models, scored by which detectors.
+
+One versioned TOML file.
+
+``benchmark/suites/NAME.toml`` holds ours; a path to any other TOML file works as well. A suite's name carries
+a version: when its numbers change, so does the name.
+"""
+
+import math
+import tomllib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ...attacks import ATTACKS, ThreatModel
+from ...detectors import DETECTORS
+from ...models.recipe import explain
+from ...models.registry import check_known
+from ..data.image_set import ImageSet
+from .cell import Cell
+from .defense import Entrant
+
+__all__ = ["SUITES", "AttackPlan", "Suite", "SuiteError", "load_suite", "narrow", "plan_cells", "suites"]
+
+SUITES = Path(__file__).parents[1] / "suites"
+
+SUFFICES = {
+    "white-box": ("white-box", "transfer"),
+    "query": ("white-box", "query"),
+    "decision": ("white-box", "query", "decision"),
+}
+"""What an attack needs -> the access under which it can run.
+
+A transfer attack has its gradients from the surrogate.
+"""
+
+
+def _size(value: Any) -> Any:
+    try:
+        return float(Fraction(value)) if isinstance(value, str) else value
+    except (ValueError, ZeroDivisionError):
+        raise ValueError('no number and no fraction such as "8/255"') from None
+
+
+Size = Annotated[float, BeforeValidator(_size)]
+
+
+class SuiteError(ValueError):
+    """A suite that cannot be run as it is written; one line that says why."""
+
+
+class AttackPlan(BaseModel):
+    """One attack of a suite, under one or several sizes of perturbation.
+
+    Args:
+        label: How tables call it; names of the registry need not be unique, labels must be.
+        attack: Name in the registry.
+        options: The attack's fields.
+        norm: Of the perturbation.
+        eps: Its sizes in input units, numbers or fractions such as "8/255"; [inf] where the attack is to find
+            the smallest.
+        access: What the attack may ask of the model.
+        awareness: What it knows of the detector.
+        models: Patterns of the names of the models that it meets.
+        samples: First so many images only; None for all of the suite's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    attack: str
+    options: dict[str, Any] = {}
+    norm: str = "Linf"
+    eps: tuple[Size, ...] = Field(min_length=1)
+    access: str = "white-box"
+    awareness: str = "oblivious"
+    models: tuple[str, ...] = ("*",)
+    samples: int | None = Field(None, gt=0)
+
+    def threats(self) -> list[ThreatModel]:
+        """List the threat models.
+
+        Raises:
+            ValueError: One is impossible.
+        """
+        return [ThreatModel(self.norm, eps, self.access, self.awareness) for eps in self.eps]
+
+    def meets(self, model: str) -> bool:
+        """Tell whether it attacks the model."""
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+class Suite(BaseModel):
+    """What a benchmark runs.
+
+    Args:
+        name: With a version, "mnist-v1".
+        about: What it is for, in a sentence or two.
+        data: Name of the data set.
+        samples: First so many images of the test split.
+        seed: Of the attacks' random numbers.
+        batch: Images per pass; see `Cell`.
+        models: Checkpoints by name or path, or models of the hubs; no code, see `entrant_of_suite`.
+        surrogate: Likewise; its gradients are those that the transfer attacks use.
+        detectors: By name, each with its default configuration.
+        attacks: In the order of the tables.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    about: str = ""
+    data: str
+    samples: int = Field(gt=0)
+    seed: int = 0
+    batch: int = Field(250, gt=0)
+    models: tuple[str, ...]
+    surrogate: str | None = None
+    detectors: tuple[str, ...] = Field(min_length=1)
+    attacks: tuple[AttackPlan, ...] = Field(min_length=1)
+
+
+def suites() -> list[str]:
+    """Name the suites that come with gmbench."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite by name or path.
+
+    Raises:
+        SuiteError: No such suite, no valid TOML, a key that is misspelt, missing or out of range, or a
+            combination that cannot be run.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        check_known("suite", name, suites(), SuiteError)
+        path = SUITES / f"{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        plans = [_plan(entry, place) for entry, place in zip(table.pop("attacks", []), count(1))]
+        suite = Suite(**table, attacks=tuple(plans))
+        _check(suite)
+    except FileNotFoundError:
+        raise SuiteError(f"no suite file at {path}") from None
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path.name} is no valid TOML: {error}") from None
+    except ValidationError as error:
+        raise SuiteError(f"{path.name}: {explain(error, Suite)}") from None
+    except (ValueError, KeyError, ImportError) as error:
+        raise SuiteError(f"{path.name}: {error}") from None
+    return suite
+
+
+def narrow(
+    suite: Suite,
+    models: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    detectors: Sequence[str] = (),
+    samples: int | None = None,
+) -> Suite:
+    """Keep only what is named; an empty sequence keeps all. Models and attacks (by label) may be patterns.
+
+    Raises:
+        SuiteError: A name or pattern fits nothing, or samples is out of range.
+    """
+    if samples is not None and not 0 < samples <= suite.samples:
+        raise SuiteError(f"expected samples to be between 1 and the suite's {suite.samples}, got {samples}")
+    labels = [plan.label for plan in suite.attacks]
+    kept = set(_fitting("attack", attacks, labels))
+    plans = tuple(
+        plan.model_copy(update={"samples": min(plan.samples or suite.samples, samples or suite.samples)})
+        for plan in suite.attacks
+        if plan.label in kept
+    )
+    return suite.model_copy(
+        update={
+            "models": tuple(_fitting("model", models, suite.models)),
+            "attacks": plans,
+            "detectors": tuple(_fitting("detector", detectors, suite.detectors)),
+            "samples": samples or suite.samples,
+        }
+    )
+
+
+def plan_cells(
+    suite: Suite,
+    entrant: Entrant,
+    surrogate: Entrant | None,
+    test: ImageSet,
+    validation: ImageSet,
+    device: str,
+) -> list[Cell]:
+    """List an entrant's cells: the clean validation and test images, then every attack at every size.
+
+    Args:
+        suite: What to run.
+        entrant: On whom.
+        surrogate: The suite's, loaded; None if it has none.
+        test: The test split.
+        validation: The validation split.
+        device: Where it will be computed.
+    """
+
+    def cell(
+        images: ImageSet,
+        samples: int,
+        label: str,
+        plan: AttackPlan | None = None,
+        threat: ThreatModel | None = None,
+    ) -> Cell:
+        transfer = surrogate is not None and threat is not None and threat.access == "transfer"
+        return Cell(
+            model=entrant.name,
+            fingerprint=entrant.fingerprint,
+            data=suite.data,
+            data_checksum=images.head(samples).checksum,
+            split=images.split,
+            samples=samples,
+            label=label,
+            attack=plan.attack if plan else None,
+            options=plan.options if plan else {},
+            threat=threat,
+            surrogate=surrogate.fingerprint if surrogate and transfer else None,
+            seed=suite.seed,
+            batch=suite.batch,
+            device=device.split(":", maxsplit=1)[0],
+        )
+
+    available = min(suite.samples, len(test))
+    cells = [cell(validation, len(validation), "clean"), cell(test, available, "clean")]
+    for plan in suite.attacks:
+        if plan.meets(entrant.name):
+            samples = min(plan.samples or available, available)
+            cells += [cell(test, samples, plan.label, plan, threat) for threat in plan.threats()]
+    return cells
+
+
+def _plan(entry: dict[str, Any], place: int) -> AttackPlan:
+    try:
+        return AttackPlan(**entry)
+    except ValidationError as error:
+        raise ValueError(
+            f"attack {entry.get('label', f'number {place}')}: {explain(error, AttackPlan)}"
+        ) from None
+
+
+def _check(suite: Suite) -> None:
+    """Find now what would otherwise fail in the middle of a run."""
+    labels = [plan.label for plan in suite.attacks]
+    if twice := {label for label in labels if labels.count(label) > 1} | ({"clean"} & set(labels)):
+        raise ValueError(
+            f"expected every attack's label to be its own, and none 'clean', got {', '.join(sorted(twice))}"
+        )
+    for name in suite.detectors:
+        DETECTORS.build(name)
+    for plan in suite.attacks:
+        attack = ATTACKS.build(plan.attack, **plan.options)
+        for threat in plan.threats():
+            check_known(f"norm of attack '{plan.attack}'", threat.norm, attack.norms)
+            if math.isinf(threat.eps) and not attack.minimises:
+                raise ValueError(
+                    f"expected eps of attack '{plan.label}' to be finite: '{plan.attack}' does not look for "
+                    "the smallest perturbation"
+                )
+            if threat.access not in SUFFICES[attack.access]:
+                raise ValueError(
+                    f"attack '{plan.label}' needs {attack.access} access, which the threat model ({threat}) "
+                    "does not grant"
+                )
+            if threat.access == "transfer" and suite.surrogate is None:
+                raise ValueError(
+                    f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the "
+                    "suite"
+                )
+
+
+def _fitting(kind: str, patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Select by patterns, in the order of ``names``."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            check_known(f"{kind} in this suite", pattern, names, SuiteError)
+    return [name for name in names if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)]

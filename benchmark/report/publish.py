@@ -1,0 +1,210 @@
+"""From a finished plan to its published results: frames, examples, report.
+
+Skipped where they are there already.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...models.checkpoint import CheckpointError, read_card
+from ...models.measurements import wilson_interval
+from ..analysis.attack_series import middle_eps
+from ..analysis.checks import run_checks
+from ..analysis.claims.comparison import Accuracy
+from ..analysis.eer_table import eer_table
+from ..analysis.leaderboard import leaderboard
+from ..analysis.model_samples import models_of
+from ..engine.cell import Cell
+from ..engine.run import Plan
+from ..engine.samples_table import samples_frame
+from ..engine.scoring import score_description
+from ..engine.store import Store, key_of
+from .features import gather
+from .figures.examples import Examples
+from .writer import write_report
+
+__all__ = ["REPORT", "is_published", "publish"]
+
+REPORT = 10
+"""Raise it when a change of the code changes a table or a figure.
+
+Results are then written again though no cell is new.
+"""
+
+MANIFEST = "manifest.json"
+SHEET_IMAGES = 3
+SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the changes can be seen
+
+
+def is_published(plan: Plan, store: Store, folder: Path) -> bool:
+    """Tell whether ``folder`` holds the report of exactly this plan.
+
+    With every figure, no file of it missing or changed.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return bool(manifest["inputs"] == _inputs(plan, store, features=True)) and all(
+            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+            for name, digest in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def publish(
+    plan: Plan, store: Store, folder: Path, *, resamples: int = 500, features: bool = True
+) -> pd.DataFrame:
+    """Write the report of what the store holds of a plan, and return the leaderboard.
+
+    Args:
+        plan: What was run; its cells that failed are left out.
+        store: Of cells and scores.
+        folder: Replaced as a whole.
+        resamples: Of the bootstrap.
+        features: Whether to draw the feature space, too: for that alone every model looks at some thousand
+            images again.
+    """
+    samples = samples_frame(plan, store)
+    eer = eer_table(samples, resamples=resamples)
+    checks = run_checks(samples, eer)
+    board = leaderboard(samples, eer, checks)
+    write_report(
+        folder,
+        title=plan.suite.name,
+        samples=samples,
+        eer=eer,
+        leaderboard=board,
+        checks=checks,
+        examples=list(_examples(plan, store)),
+        facts=_facts(plan, store),
+        features=gather(plan, store, middle_eps(models_of(samples))) if features else (),
+        accuracies=_accuracies(plan),
+    )
+    files = {
+        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    (folder / MANIFEST).write_text(
+        json.dumps({"inputs": _inputs(plan, store, features=features), "files": digests}, indent=1) + "\n"
+    )
+    return board
+
+
+def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
+    """Hash all that decides the report.
+
+    Contents of cells and scores, the suite's text, the machines, the cards, this code's number.
+
+    The figures of the feature space come from the models and the training images themselves.
+    """
+    contents = [
+        store.head(description)["files"]
+        for entrant in plan.entrants
+        for cell in plan.cells[entrant.name]
+        for description in (cell.description, *_scores(plan, entrant.name, cell))
+    ]
+    seen = (
+        [plan.data["train"].checksum, *(entrant.fingerprint for entrant in plan.entrants)] if features else []
+    )
+    accuracies = [asdict(one) for one in _accuracies(plan)]
+    told = {
+        "facts": dict(_facts(plan, store)),
+        "suite": plan.suite.model_dump_json(),
+        "features": seen,
+        "accuracies": accuracies,
+    }
+    return key_of({"contents": contents, **told, "report": REPORT})
+
+
+def _scores(plan: Plan, entrant: str, cell: Cell) -> list[dict[str, Any]]:
+    return [
+        score_description(cell, name, detector, plan.data["train"])
+        for name, detector in plan.detectors[entrant].items()
+    ]
+
+
+def _facts(plan: Plan, store: Store) -> Mapping[str, str]:
+    data = plan.data
+    machines = {
+        store.head(cell.description)["facts"].get("machine")
+        for cells in plan.cells.values()
+        for cell in cells
+    } - {None}
+    sizes = ", ".join(f"{len(data[split])} {split}" for split in ("train", "validation"))
+    return {
+        "suite": f"{plan.suite.name}, seed {plan.suite.seed}, batches of {plan.suite.batch}",
+        "about": plan.suite.about,
+        "data": f"{plan.suite.data}: {sizes}, {min(plan.suite.samples, len(data['test']))} of "
+        f"{len(data['test'])} test images",
+        "surrogate": plan.surrogate.name if plan.surrogate else "none",
+        "device and versions": "; ".join(sorted(map(str, machines))),
+    }
+
+
+def _accuracies(plan: Plan) -> list[Accuracy]:
+    """Take the test accuracies from the cards of the checkpoints that were trained on the suite's data."""
+    accuracies, images = [], len(plan.data["test"])
+    # users' own defenses come after the suite's models
+    for name, entrant in zip(plan.suite.models, plan.entrants, strict=False):
+        try:
+            card = read_card(name)
+        except CheckpointError:  # no checkpoint but another's model or a file
+            continue
+        if card.name == entrant.name and card.data == plan.suite.data:
+            low, high = wilson_interval(round(card.test_accuracy * images), images)
+            trained = card.data, card.recipe.features, card.epochs
+            accuracies.append(
+                Accuracy(card.name, entrant.loss, *trained, card.test_accuracy, low, high, card.note)
+            )
+    return accuracies
+
+
+def _examples(plan: Plan, store: Store) -> Iterator[Examples]:
+    """Take, for the first model of each loss, the first images that are classified correctly.
+
+    Attacked at about `SHEET_EPS`.
+    """
+    shown: set[str] = set()
+    for entrant in plan.entrants:
+        if entrant.loss in shown:
+            continue
+        shown.add(entrant.loss)
+        for cell in _sheet_cells(plan.cells[entrant.name]):
+            entry = store.read(cell.description)
+            if entry is None or entry.images is None:
+                continue
+            table = entry.table
+            rows = np.flatnonzero(table["clean_predicted"] == table["label"])[:SHEET_IMAGES]
+            yield Examples(
+                attack=cell.label,
+                eps=cell.threat.eps if cell.threat else 0.0,
+                x=plan.data[cell.split].images(slice(0, cell.samples))[rows].numpy(),
+                x_adv=entry.images[rows].numpy(),
+                label=table["label"].to_numpy()[rows],
+                clean_predicted=table["clean_predicted"].to_numpy()[rows],
+                predicted=table["predicted"].to_numpy()[rows],
+                model=entrant.name,
+            )
+
+
+def _sheet_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Choose one cell for each attack, the one whose eps is nearest to `SHEET_EPS`."""
+    chosen: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.threat is None:
+            continue
+        other = chosen.get(cell.label)
+        if (
+            other is None
+            or other.threat is None
+            or abs(cell.threat.eps - SHEET_EPS) < abs(other.threat.eps - SHEET_EPS)
+        ):
+            chosen[cell.label] = cell
+    return list(chosen.values())

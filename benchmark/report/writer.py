@@ -1,0 +1,247 @@
+"""The published outputs of a suite.
+
+Tables, figures, samples and a README that shows them, the same bytes from the same frames.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..analysis.attack_series import middle_eps, settings_of, verification_detectors
+from ..analysis.claims.comparison import Accuracy, Evidence
+from ..analysis.eer_table import EER_COLUMNS, POPULATIONS
+from ..analysis.features.space import ModelFeatures
+from ..analysis.features.spread import FEWEST_MODELS, shared_robustness
+from ..analysis.leaderboard import LEADERBOARD_COLUMNS
+from ..analysis.model_samples import ModelSamples, models_of
+from ..analysis.wording import loss_name, slug
+from .figures.eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
+from .figures.examples import Examples, examples_figure
+from .figures.features import features_figure
+from .figures.heatmap import heatmap_figure
+from .figures.histogram import histogram_figure
+from .figures.means import means_figure
+from .figures.roc import roc_figure
+from .figures.spread import spread_figure
+from .figures.style import save
+from .readme import Shown, readme
+from .tables import eer_latex, eer_markdown, leaderboard_markdown
+
+__all__ = ["write_report"]
+
+_ENTRIES = {
+    "README.md",
+    "eer.csv",
+    "eer.md",
+    "eer.tex",
+    "figures",
+    "leaderboard.csv",
+    "leaderboard.md",
+    "manifest.json",
+    "roc",
+    "samples.parquet",
+}
+
+_DIGITS = "%.5g"
+_TEXT = ("model", "loss", "split", "attack", "norm", "access", "awareness")
+
+
+def write_report(
+    folder: Path,
+    *,
+    title: str,
+    samples: pd.DataFrame,
+    eer: pd.DataFrame,
+    leaderboard: pd.DataFrame,
+    checks: pd.DataFrame,
+    examples: Sequence[Examples],
+    facts: Mapping[str, str],
+    features: Sequence[ModelFeatures] = (),
+    accuracies: Sequence[Accuracy] = (),
+) -> None:
+    """Write everything into ``folder``, which is replaced as a whole, or left as it is if anything fails.
+
+    Args:
+        folder: results/SUITE; new, or an earlier report.
+        title: Of the README, the suite's name.
+        samples: A row per model, attack and image.
+        eer: The table of EERs.
+        leaderboard: The leaderboard.
+        checks: A row per model and check.
+        examples: Images before and after attacks; those of one model make one sheet.
+        facts: What made the numbers, {"device": "..."}; no dates, or two runs would differ.
+        features: What the models' features say; none, no figures of the feature space and no claims about it.
+        accuracies: The models that are checkpoints, on the whole test split.
+
+    Raises:
+        FileExistsError: The folder holds something that is no part of a report.
+    """
+    _check_replaceable(folder)
+    building = folder.with_name(f".{folder.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        for part in ("roc", "figures"):
+            (building / part).mkdir(parents=True)
+        models = models_of(samples)
+        detectors = verification_detectors(models)
+        evidence = Evidence(
+            eer, leaderboard, detectors, accuracies, features, shared_robustness(models) if features else None
+        )
+        shown = [
+            Shown(section, caption, save(figure, building / name).relative_to(building).as_posix())
+            for section, caption, name, figure in chain(
+                _figures(models, evidence, examples), _feature_figures(evidence)
+            )
+        ]
+        _write_tables(building, samples, eer, leaderboard)
+        text = readme(title, evidence=evidence, checks=checks, figures=shown, facts=facts)
+        (building / "README.md").write_text(text, encoding="utf-8")
+        _replace(folder, building)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"expected {folder} to be a folder, got a file")
+    if foreign := sorted(entry.name for entry in folder.iterdir() if entry.name not in _ENTRIES):
+        raise FileExistsError(
+            f"expected {folder} to be new or an earlier report, which is replaced, got one with "
+            f"{', '.join(foreign[:3])}"
+        )
+
+
+def _replace(folder: Path, building: Path) -> None:
+    """Put ``building`` in the place of ``folder``, or leave ``folder`` as it is."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        building.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:
+    csv: dict[str, Any] = {
+        "index": False,
+        "float_format": _DIGITS,
+        "lineterminator": "\n",
+        "encoding": "utf-8",
+    }
+    _ordered(eer, EER_COLUMNS).to_csv(folder / "eer.csv", **csv)
+    _ordered(leaderboard, LEADERBOARD_COLUMNS).to_csv(folder / "leaderboard.csv", **csv)
+    for name, text in (
+        ("eer.md", eer_markdown(eer)),
+        ("eer.tex", eer_latex(eer)),
+        ("leaderboard.md", leaderboard_markdown(leaderboard)),
+    ):
+        (folder / name).write_text(text, encoding="utf-8")
+    single = [
+        column for column in samples.columns if column in ("size", "margin") or column.startswith("score_")
+    ]
+    small: dict[str, Any] = dict.fromkeys(_TEXT, "category") | dict.fromkeys(single, "float32")
+    # Scores hardly repeat: split into their bytes they take a third less than in a dictionary.
+    repeated = [column for column in samples.columns if column not in single]
+    samples.astype(small).to_parquet(
+        folder / "samples.parquet",
+        engine="pyarrow",
+        index=False,
+        compression="zstd",
+        compression_level=9,
+        use_byte_stream_split=single,
+        use_dictionary=repeated,
+    )
+
+
+def _ordered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Put the known columns first."""
+    return frame[[*columns, *(column for column in frame.columns if column not in columns)]]
+
+
+def _figures(
+    models: Sequence[ModelSamples], evidence: Evidence, examples: Sequence[Examples]
+) -> Iterator[tuple[str, str, str, Figure]]:
+    """Draw one figure after the other, -> section of the README, caption, path without suffix, figure."""
+    eer, detectors = evidence.eer, evidence.detectors
+    for setting in settings_of(eer):
+        yield "ROC curves", setting.title, f"roc/{setting.slug}", roc_figure(models, setting, detectors)
+    for loss in detectors:
+        caption = f"Clean and adversarial scores of {loss_name(loss)}"
+        yield (
+            "Histograms",
+            caption,
+            f"figures/histogram-{slug(loss)}",
+            histogram_figure(models, loss, detectors),
+        )
+    if np.isfinite(eer["eps"]).any():
+        for population in POPULATIONS:
+            figure = eer_figure(eer, detectors, population)
+            yield (
+                "EER against eps",
+                f"EER against eps, {population} adversarials",
+                f"figures/eer-{population}",
+                figure,
+            )
+        yield (
+            "Accuracy",
+            "Worst case of each threat model",
+            "figures/accuracy",
+            accuracy_figure(evidence.leaderboard, detectors),
+        )
+    yield (
+        "Accuracy",
+        "Accuracy under each attack",
+        "figures/accuracy-by-attack",
+        accuracy_by_attack_figure(models),
+    )
+    for population in POPULATIONS:
+        figure = heatmap_figure(eer, middle_eps(models), population)
+        yield (
+            "Detectors",
+            f"EER of every detector, {population} adversarials",
+            f"figures/detectors-{population}",
+            figure,
+        )
+    for model in dict.fromkeys(example.model for example in examples):
+        own = [example for example in examples if example.model == model]
+        name = "-".join(part for part in ("figures/examples", slug(model)) if part)
+        yield "Examples", f"Example images {model}".strip(), name, examples_figure(own)
+
+
+def _feature_figures(evidence: Evidence) -> Iterator[tuple[str, str, str, Figure]]:
+    """Draw the feature space, as `_figures` does.
+
+    As far as the models of the suite have something to show.
+    """
+    features, spreads = evidence.features, evidence.spreads
+    if planes := [model.plane for model in features if model.plane]:
+        yield (
+            "Feature space",
+            "Features of two dimensions, clean and attacked",
+            "figures/features",
+            features_figure(planes),
+        )
+    if symmetries := [model.symmetry for model in features if model.symmetry]:
+        yield (
+            "Feature space",
+            "Angles and distances between the class means",
+            "figures/means",
+            means_figure(symmetries),
+        )
+    if evidence.robustness and len(spreads) >= FEWEST_MODELS:
+        caption = "Spread of the non-true softmax values against robust accuracy"
+        figure = spread_figure(spreads, {model.name: model.loss for model in features}, evidence.robustness)
+        yield "Feature space", caption, "figures/spread", figure

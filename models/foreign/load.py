@@ -1,0 +1,255 @@
+"""Other people's models: each becomes a `Classifier`, whatever it was packed in.
+
+======================================= ======================================================================
+name                                    what
+======================================= ======================================================================
+``torchvision:NAME``                    Its default weights; ``torchvision:NAME.WEIGHTS`` for others.
+``timm:NAME``                           ``timm:NAME.TAG`` and ``timm:hf-hub:USER/NAME`` as timm has them.
+``robustbench:NAME``                    ``robustbench:DATA/THREAT/NAME`` where several have a NAME.
+``PATH.pt2``                            An archive of `torch.export`; ``pt2:PATH`` says the same.
+``torchscript:PATH``                    TorchScript; ``PATH.ts`` says the same (``.pt`` alone does not:
+                                        `load_checkpoint` reads it).
+``FILE.py:CLASS@WEIGHTS.safetensors``   What ``CLASS()`` of the Python file builds, with those weights.
+======================================= ======================================================================
+
+The features are the last linear layer's input. The layer is found by running the model and taken out, so that
+the head has it and the rest of the model gives the features; that the two still compute the model's logits,
+bit for bit, is checked. Where they do not (a last layer that is no `torch.nn.Linear`, an ensemble) and where
+layers cannot be taken out (TorchScript, ``.pt2``), **the features are the logits** and
+`Foreign.features_are_logits` says so.
+
+A stranger's weights are never unpickled beyond tensors. The rest is code and runs as such: a Python file, a
+TorchScript program, an exported graph; see `file`.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import platformdirs
+import torch
+from torch import Tensor, nn
+
+from ..classifier import Classifier, normalisation
+from ..python_file import first_line
+from ..registry import check_known
+from .packed import LOADERS, ForeignError, Packed, Shape
+
+__all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "models_root", "needs_trust"]
+
+SUFFIXES = {".pt2": "pt2", ".ts": "torchscript"}
+"""What a path's suffix says where its prefix is left out."""
+
+HUBS = ("torchvision", "timm", "robustbench")
+"""Kinds that run the installed package's code alone.
+
+What they fetch is unpickled as tensors or not at all.
+"""
+
+SIDES = (32, 28, 8, 16, 64, 96, 128, 160, 192, 224, 256, 288, 299, 320, 384, 448, 512)
+"""Sides that are tried, in this order, on a model that does not tell its own."""
+
+
+class Foreign(Classifier):
+    """Another's model; images in [0, 1] enter, its normalisation is inside.
+
+    Args:
+        packed: As loaded.
+        net: The model without its last layer, or the model.
+        head: Its last layer, or the identity.
+        classes: K.
+
+    Attributes:
+        classes: K, as the model's logits have it.
+        shape: Of the images that it is made for, (C, H, W); None where nothing tells.
+        fingerprint: See `Packed`.
+        features_are_logits: The layer before the logits could not be had.
+    """
+
+    def __init__(self, packed: Packed, net: nn.Module, head: nn.Module, classes: int) -> None:
+        super().__init__(net, head, packed.mean, packed.std)
+        self.classes = classes
+        self.shape = packed.shape
+        self.fingerprint = packed.fingerprint
+        self.features_are_logits = isinstance(head, nn.Identity)
+
+
+def models_root(option: Path | None = None) -> Path:
+    """Tell where fetched models lie.
+
+    The option, else the environment's GMBENCH_MODELS, else the user's cache folder; creates nothing.
+    """
+    if option is not None:
+        return option.expanduser()
+    if from_environment := os.environ.get("GMBENCH_MODELS"):
+        return Path(from_environment).expanduser()
+    return platformdirs.user_cache_path("gmbench") / "models"
+
+
+def is_foreign(name: str) -> bool:
+    """Tell whether `load_foreign` is asked for, rather than a checkpoint's name or path."""
+    return bool(_split(name)[0])
+
+
+def needs_trust(name: str) -> bool:
+    """Tell whether whoever loads it must trust somebody beside a hub's package.
+
+    That is every kind but `HUBS`, as it may run code, and timm's ``hf-hub:USER/NAME``: anybody uploads there,
+    and an upload has a say in how its net is built.
+    """
+    kind, rest = _split(name)
+    return kind in LOADERS and (kind not in HUBS or ":" in rest)
+
+
+def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = None) -> Foreign:
+    """Load another's model in evaluation mode.
+
+    Args:
+        name: See the module's table.
+        cache: Folder for what is fetched; see `models_root`.
+        shape: Of the images it will get, (C, H, W). A model that does not tell its own is tried with it, and
+            without it with square images.
+
+    Raises:
+        ForeignError: An unknown name, a missing package, a hub that cannot be reached, a damaged file, or a
+            model that gives no logits.
+    """
+    kind, rest = _split(name)
+    if not kind:
+        raise ForeignError(
+            f"expected a model's name to be KIND:NAME with one of {', '.join(LOADERS)}, PATH.pt2, PATH.ts or "
+            f"FILE.py:CLASS@WEIGHTS.safetensors, got '{name}'"
+        )
+    check_known("kind of model", kind, LOADERS, ForeignError)
+    packed = LOADERS[kind](rest, models_root(cache))
+    packed.model.eval()
+    x, logits = _probe(name, packed, shape)
+    net, head = (packed.model, nn.Identity()) if packed.opaque else _behead(packed.model, x, logits)
+    return Foreign(packed, net, head, logits.shape[1]).eval()
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Tell kind and rest; the kind may be one that nobody knows, and is "" where there is no sign of any."""
+    prefix, colon, rest = name.partition(":")
+    if prefix in LOADERS:
+        return prefix, rest
+    if ".py:" in name:
+        return "python", name
+    if kind := SUFFIXES.get(Path(name).suffix):
+        return kind, name
+    return (prefix, rest) if colon and prefix.isidentifier() else ("", name)
+
+
+@torch.no_grad()
+def _probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tensor]:
+    """Run the model on two images of the first shape that it takes.
+
+    Returns them, normalised, and its logits (2, K).
+    """
+    wanted = packed.shape or shape
+    failure = "it has no weights that tell its input"
+    for tried in [wanted] if wanted else _likely_shapes(packed.model):
+        x = normalisation(packed.mean, packed.std)(
+            torch.rand(2, *tried, generator=torch.Generator().manual_seed(0))
+        )
+        try:
+            logits = packed.model(x)
+        # Another's model may raise anything where a shape does not fit
+        except Exception as error:  # noqa: BLE001
+            failure = f"on images of shape {tried}: {first_line(error)}"
+            continue
+        if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == 2 and logits.shape[1] > 1:
+            return x, logits
+        failure = f"expected logits of shape (2, K) for two images of shape {tried}, got {_say_shape(logits)}"
+    raise ForeignError(f"'{name}' does not work as a classifier; {failure}")
+
+
+def _likely_shapes(model: nn.Module) -> Iterator[Shape]:
+    """Guess inputs from the first layer.
+
+    A convolution tells the channels, a linear layer the number of pixels.
+    """
+    first = next((weight for weight in model.parameters() if weight.ndim in (2, 4)), None)
+    if first is not None and first.ndim == 2:
+        for channels in (1, 3):
+            side = math.isqrt(first.shape[1] // channels)
+            if channels * side**2 == first.shape[1]:
+                yield channels, side, side
+    for channels in (3, 1) if first is None or first.ndim == 2 else (first.shape[1],):
+        yield from ((channels, side, side) for side in SIDES)
+
+
+@torch.no_grad()
+def _behead(model: nn.Module, x: Tensor, logits: Tensor) -> tuple[nn.Module, nn.Module]:
+    """Take out the linear layer that gives the logits.
+
+    Returns the rest and the layer, or the model and the identity.
+
+    Args:
+        model: Changed in place.
+        x: Normalised images, (B, *S).
+        logits: What the model makes of them, (B, K).
+    """
+    for name in _layers_giving(logits, model, x):
+        layer = cast(nn.Linear, model.get_submodule(name))
+        model.set_submodule(name, nn.Identity())
+        try:
+            features = model(x)
+        # A model that asks more of its last layer than to be called: it keeps it
+        except Exception:  # noqa: BLE001
+            features = None
+        model.set_submodule(name, layer)
+        if isinstance(features, Tensor) and features.ndim == 2 and _agree(model, layer, x, features):
+            model.set_submodule(name, nn.Identity())
+            return model, layer
+    return model, nn.Identity()
+
+
+def _agree(model: nn.Module, layer: nn.Linear, x: Tensor, features: Tensor) -> bool:
+    """Tell whether the layer makes of the features what the model makes of the images.
+
+    Also with the signs of its weights turned.
+
+    Were there a ReLU behind the layer, positive logits would hide it and negative ones would not.
+    """
+    if features.shape[1] != layer.in_features or not torch.equal(layer(features), model(x)):
+        return False
+    _turn(layer)
+    try:
+        return torch.equal(layer(features), model(x))
+    finally:
+        _turn(layer)
+
+
+def _turn(layer: nn.Module) -> None:
+    for weight in layer.parameters():
+        weight.neg_()
+
+
+def _layers_giving(logits: Tensor, model: nn.Module, x: Tensor) -> list[str]:
+    """Name the linear layers, last first, whose output is the logits."""
+    found: list[str] = []
+
+    def note(name: str, output: Tensor) -> None:
+        if output.shape == logits.shape and torch.equal(output, logits):
+            found.insert(0, name)
+
+    layers = [
+        (name, module) for name, module in model.named_modules() if name and isinstance(module, nn.Linear)
+    ]
+    hooks = [
+        module.register_forward_hook(lambda _module, _x, y, name=name: note(name, y))
+        for name, module in layers
+    ]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _say_shape(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

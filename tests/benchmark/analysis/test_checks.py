@@ -1,0 +1,322 @@
+"""The sanity verdicts: each check passes where all is well, catches the lie that it is there for.
+
+And is silent where it cannot tell.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gmbench.benchmark.analysis.attack_strength import exceeds
+from gmbench.benchmark.analysis.checks import CHECKS, run_checks
+from gmbench.benchmark.analysis.eer_table import eer_table
+from gmbench.benchmark.analysis.leaderboard import leaderboard
+
+N = 100
+
+
+@pytest.fixture
+def judge(by_hand):
+    """Check one model from attacks alone.
+
+    (attack, norm, eps, access, awareness) -> how many of its N images fall, or columns.
+    """
+
+    def judged(attacks, scores=None):
+        cells = {
+            cell: {**({"predicted": falling(fallen)} if isinstance(fallen, int) else fallen)}
+            for cell, fallen in attacks.items()
+        }
+        samples = by_hand({"predicted": [0] * N, **(scores or {})}, cells)
+        return run_checks(samples, eer_table(samples, resamples=50)).set_index("check")
+
+    return judged
+
+
+def falling(count, n=N):
+    return [1] * count + [0] * (n - count)
+
+
+def white(attack, eps, norm="Linf", awareness="oblivious"):
+    return attack, norm, eps, "white-box", awareness
+
+
+def noise(eps):
+    return "uniform-noise", "Linf", eps, "decision", "oblivious"
+
+
+def passed(checks, name):
+    return bool(checks.loc[name, "passed"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_sound_evaluation_passes(make_samples, seed):
+    samples = make_samples(seed=seed, images=100, seeds=(0,), detectors=("likelihood", "msp"))
+    checks = run_checks(samples, eer_table(samples, resamples=100))
+    assert list(checks.columns) == ["model", "check", "passed", "detail"]
+    assert checks["passed"].dtype == bool
+    assert checks[~checks["passed"]].empty
+    assert not checks.duplicated(["model", "check"]).any()
+    told = checks.groupby("model")["check"].unique().map(set)
+    # no huge eps, no second engine
+    cells = {"larger-eps", "white-box-strongest", "noise-weakest", "zero-gradients", "eight-bits"}
+    assert told["mnist-lgm-s0"] == cells | {"detector-sign:likelihood", "detector-sign:msp"}
+    assert told["mnist-softmax-s0"] == cells | {"detector-sign:msp"}
+
+
+def test_nothing_is_told_where_nothing_was_attacked(judge):
+    checks = judge({})
+    assert list(checks.reset_index().columns) == ["check", "model", "passed", "detail"]
+    assert checks.empty
+
+
+def test_every_check_says_what_it_means_and_who_asks_for_it():
+    for name, check in CHECKS.items():
+        assert check.meaning.endswith("."), name
+        assert check.source, name
+        assert ":" not in name, "a colon stands before the detector"
+
+
+# What each check is silent on
+# ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "attacks"),
+    [
+        ("larger-eps", {white("pgd", 0.1): 10}),
+        ("larger-eps", {white("pgd", 0.1): 10, white("fgsm", 0.2): 0}),  # not the same attack
+        ("larger-eps", {white("pgd", 0.1): 10, white("pgd", 0.2, "L2"): 0}),
+        ("white-box-strongest", {white("pgd", 0.1): 10, ("square", "Linf", 0.2, "query", "oblivious"): 90}),
+        ("white-box-strongest", {("square", "Linf", 0.2, "query", "oblivious"): 90}),
+        ("white-box-strongest", {white("pgd", 0.1): 10, noise(0.1): 90}),  # noise is the next check's
+        ("noise-weakest", {white("pgd", 0.1): 10, noise(0.2): 90}),
+        ("zero-gradients", {white("pgd", 0.1): 10}),
+        ("huge-eps", {white("pgd", 0.3): 10}),
+        ("huge-eps", {white("pgd", 0.5, "L2"): 10}),
+        ("huge-eps", {white("cw", np.inf): 10}),
+        ("huge-eps", {noise(0.5): 10, white("pgd", 0.1): 10}),
+        ("second-engine", {white("pgd", 0.1): 10, white("torchattacks-fgsm", 0.1): 90}),
+        ("second-engine", {white("pgd", 0.1): 10, white("torchattacks-pgd", 0.2): 90}),
+        ("second-engine", {white("pgdlike", 0.1): 10, white("torchattacks-pgd", 0.1): 90}),
+    ],
+)
+def test_silent_where_it_cannot_be_told(judge, name, attacks):
+    assert name not in judge(attacks).index
+
+
+# What each check catches
+# ----------------------------------------------------------------------------------------------------
+
+
+def test_a_larger_eps_that_is_weaker_is_caught(judge):
+    checks = judge({white("pgd", 0.1): 50, white("pgd", 0.2): 40, white("pgd", 0.3): 60})
+    assert not passed(checks, "larger-eps")
+    assert (
+        checks.loc["larger-eps", "detail"]
+        == "60.0% robust under Linf 0.2 (white-box, oblivious), 50.0% under Linf 0.1"
+    )
+    assert passed(judge({white("pgd", 0.1): 50, white("pgd", 0.2): 50, white("pgd", 0.3): 60}), "larger-eps")
+    # an attack that was not run at the eps between is compared, too
+    assert not passed(
+        judge({white("pgd", 0.1): 50, white("fgsm", 0.2): 50, white("pgd", 0.3): 40}), "larger-eps"
+    )
+
+
+def test_a_single_step_may_overshoot_where_the_worst_case_does_not(judge):
+    assert passed(
+        judge({white("fgsm", 0.1): 50, white("fgsm", 0.2): 10, white("pgd", 0.1): 60, white("pgd", 0.2): 70}),
+        "larger-eps",
+    )
+    # Another attack that was run at the small eps alone does not make the large one weaker.
+    assert passed(judge({white("cw", 0.1): 90, white("pgd", 0.1): 60, white("pgd", 0.2): 70}), "larger-eps")
+
+
+def test_only_images_attacked_at_both_eps_are_compared(judge):
+    some = {"id": range(50, 100), "predicted": falling(0, 50)}  # those that withstood the small eps, too
+    assert passed(judge({white("pgd", 0.1): 50, white("pgd", 0.2): some}), "larger-eps")
+
+
+def test_a_black_box_attack_that_is_stronger_is_caught(judge):
+    square, transfer = (
+        ("square", "Linf", 0.1, "query", "oblivious"),
+        ("transfer-pgd", "Linf", 0.1, "transfer", "oblivious"),
+    )
+    checks = judge({white("pgd", 0.1): 20, square: 60, transfer: 10})
+    assert not passed(checks, "white-box-strongest")
+    assert (
+        checks.loc["white-box-strongest", "detail"]
+        == "80.0% robust under white-box attacks, Linf 0.1, 40.0% under square"
+    )
+    assert passed(judge({white("pgd", 0.1): 20, square: 20, transfer: 10}), "white-box-strongest")
+    # White-box attacks count together, whether or not they know the detector.
+    strong = {white("pgd", 0.1): 20, white("likelihood-pgd", 0.1, awareness="adaptive"): 60, square: 60}
+    assert passed(judge(strong), "white-box-strongest")
+
+
+def test_noise_that_is_stronger_than_an_attack_is_caught(judge):
+    checks = judge({white("pgd", 0.1): 30, white("fgsm", 0.1): 5, noise(0.1): 15})
+    assert not passed(checks, "noise-weakest")
+    assert (
+        checks.loc["noise-weakest", "detail"]
+        == "95.0% robust under fgsm, Linf 0.1, 85.0% under uniform-noise"
+    )
+    assert passed(judge({white("pgd", 0.1): 30, white("fgsm", 0.1): 15, noise(0.1): 15}), "noise-weakest")
+
+
+def test_gradients_that_vanish_are_caught_by_name(judge):
+    def gradients(zeros):
+        return {"predicted": falling(10), "backwards": 25, "zeros": [zeros] * N}
+
+    checks = judge(
+        {
+            white("pgd-ce", 0.1): gradients(1),
+            white("pgd-ce", 0.2): gradients(22),
+            white("pgd-margin", 0.1): gradients(0),
+        }
+    )
+    assert not passed(checks, "zero-gradients")
+    assert (
+        checks.loc["zero-gradients", "detail"]
+        == "pgd-ce: 88% of gradients are exactly 0: its robust accuracy means nothing"
+    )
+    checks = judge({white("pgd-ce", 0.1): gradients(2)})
+    assert passed(checks, "zero-gradients")
+    assert checks.loc["zero-gradients", "detail"] == "at most 8.0% of gradients are exactly 0 (pgd-ce)"
+
+
+def test_successes_lost_to_rounding_are_caught_unless_the_attack_seeks_the_boundary(judge):
+    def rounded(lost):
+        return {"predicted": falling(50), "success_8bit": [True] * (50 - lost) + [False] * (50 + lost)}
+
+    checks = judge({white("pgd", 0.1): rounded(5)})
+    assert not passed(checks, "eight-bits")
+    assert (
+        checks.loc["eight-bits", "detail"] == "5.0% of images lose their success to rounding (pgd, Linf 0.1)"
+    )
+    assert passed(judge({white("pgd", 0.1): rounded(4)}), "eight-bits")
+    checks = judge({white("cw", np.inf, "L2"): rounded(40), white("pgd", 0.1): rounded(4)})
+    assert passed(checks, "eight-bits")
+    assert (
+        "40.0% of images lose their success to rounding (cw, L2 minimal)"
+        in checks.loc["eight-bits", "detail"]
+    )
+
+
+def test_a_huge_eps_that_leaves_images_is_caught(judge):
+    checks = judge({white("pgd", 0.5): 99, white("pgd", 0.3): 99})
+    assert not passed(checks, "huge-eps")
+    assert checks.loc["huge-eps", "detail"] == "1.0% of images withstand the white-box attacks at Linf 0.5"
+    rest = {"predicted": [0] * 99 + [1]}
+    assert passed(judge({white("pgd", 0.5): 99, white("fgsm", 0.5): rest, noise(0.5): 0}), "huge-eps")
+
+
+def test_a_second_engine_that_is_stronger_is_caught(judge):
+    theirs = white("torchattacks-pgd", 0.1)
+    checks = judge({white("pgd", 0.1): 40, theirs: 60})
+    assert not passed(checks, "second-engine")
+    assert (
+        checks.loc["second-engine", "detail"]
+        == "60.0% robust under pgd, Linf 0.1, 40.0% under torchattacks-pgd"
+    )
+    assert passed(judge({white("pgd", 0.1): 40, theirs: 40}), "second-engine")
+    assert passed(
+        judge({white("pgd-margin", 0.1): 60, white("pgd-ce", 0.1): 10, theirs: 60}), "second-engine"
+    )
+
+
+# The sign of a score
+# ----------------------------------------------------------------------------------------------------
+
+
+def test_a_detector_with_swapped_sign_is_caught_and_no_other(make_samples):
+    samples = make_samples(losses=("softmax",), seeds=(0, 1), images=100, detectors=("msp", "energy"))
+    samples["score_msp"] *= -1
+    eer = eer_table(samples, resamples=100)
+    checks = run_checks(samples, eer)
+    assert checks.set_index(["model", "check"])["passed"].loc[lambda passed: ~passed].index.tolist() == [
+        ("mnist-softmax-s0", "detector-sign:msp"),
+        ("mnist-softmax-s1", "detector-sign:msp"),
+    ]
+    detail = checks[~checks["passed"]]["detail"].iloc[0]
+    assert detail.startswith(
+        "score_msp ranks oblivious adversarials as less suspicious than clean images (AUROC 0."
+    )
+    assert detail.endswith("): wrong sign, or fooled; higher must mean more suspicious")
+    verdicts = leaderboard(samples, eer, checks).groupby("detector")["verdict"].unique().map(list).to_dict()
+    assert verdicts == {"energy": ["ok"], "msp": ["detector-sign:msp"]}
+
+
+def scored(fallen, shift, seed=0):
+    return {"predicted": falling(fallen), "score_a": np.random.default_rng(seed).normal(shift, 1, N)}
+
+
+CLEAN_SCORES = {"score_a": np.random.default_rng(9).normal(0, 1, N)}
+
+
+def test_the_sign_is_judged_on_successes_where_there_are_any(judge):
+    failures_below = scored(30, 2)
+    failures_below["score_a"][30:] = -5  # the failures alone score low
+    assert passed(judge({white("pgd", 0.1): failures_below}, CLEAN_SCORES), "detector-sign:a")
+    failures_above = scored(30, -2)
+    failures_above["score_a"][30:] = 5
+    assert not passed(judge({white("pgd", 0.1): failures_above}, CLEAN_SCORES), "detector-sign:a")
+    assert not passed(judge({white("pgd", 0.1): scored(0, -2)}, CLEAN_SCORES), "detector-sign:a")
+    assert passed(judge({white("pgd", 0.1): scored(0, 2)}, CLEAN_SCORES), "detector-sign:a")
+
+
+def test_chance_is_not_a_wrong_sign(judge):
+    assert passed(judge({white("pgd", 0.1): scored(90, -0.05, seed=3)}, CLEAN_SCORES), "detector-sign:a")
+
+
+def test_an_attacker_who_knows_the_detector_and_noise_may_look_clean(judge):
+    fooled, seen = scored(90, -3), scored(50, 3)
+    adaptive = white("likelihood-pgd", 0.1, awareness="adaptive")
+    assert passed(
+        judge({white("pgd", 0.1): seen, adaptive: fooled, noise(0.1): fooled}, CLEAN_SCORES),
+        "detector-sign:a",
+    )
+    assert "detector-sign:a" not in judge({adaptive: fooled, noise(0.1): fooled}, CLEAN_SCORES).index
+
+
+def test_the_sign_goes_by_most_adversarials(judge):
+    assert passed(
+        judge({white("pgd", 0.1): scored(60, 3), white("fgsm", 0.1): scored(50, -3)}, CLEAN_SCORES),
+        "detector-sign:a",
+    )
+    assert not passed(
+        judge({white("pgd", 0.1): scored(50, 3), white("fgsm", 0.1): scored(60, -3)}, CLEAN_SCORES),
+        "detector-sign:a",
+    )
+
+
+# What chance allows
+# ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "n", "expected"),
+    [
+        (0, 0, 100, False),
+        (2, 0, 100, False),  # 2 points are tolerated
+        (5, 0, 100, True),  # 5 points, standard error 2.2
+        (4, 0, 100, True),  # 4 points, standard error 1.96
+        (12, 8, 100, False),  # 4 points, standard error 4.5: images go both ways
+        (120, 80, 1000, True),  # the same 4 points in ten times as many images, standard error 1.4
+        (30, 5, 1000, True),
+        (25, 5, 1000, False),  # beyond chance, but exactly 2 points
+        (1, 0, 4, False),  # a quarter of four images is chance
+        (0, 50, 100, False),
+    ],
+)
+def test_what_exceeds_chance(won, lost, n, expected):
+    left, reference = np.zeros(n, bool), np.zeros(n, bool)
+    left[:won], reference[won : won + lost] = True, True
+    assert exceeds(left, reference) == expected
+
+
+def test_categories_and_strings_give_the_same_verdicts(make_samples):
+    samples = make_samples(losses=("lgm",), seeds=(0,), images=60, detectors=("msp",))
+    eer = eer_table(samples, resamples=50)
+    plain = samples.astype(dict.fromkeys(samples.select_dtypes("category").columns, object))
+    pd.testing.assert_frame_equal(run_checks(plain, eer), run_checks(samples, eer))

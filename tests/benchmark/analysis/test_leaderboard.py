@@ -1,0 +1,404 @@
+"""The `eer` and `leaderboard` frames.
+
+Tiny samples whose answers are counted by hand, and a large one recomputed another way.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from gmbench.benchmark.analysis.eer_table import eer_table
+from gmbench.benchmark.analysis.leaderboard import leaderboard
+from gmbench.benchmark.analysis.model_samples import Threat, detectors_of
+
+PGD = ("pgd", "Linf", 0.1, "white-box", "oblivious")
+KEY = ["norm", "eps", "access", "awareness"]
+NO_CHECKS = pd.DataFrame({"model": [], "check": [], "passed": [], "detail": []})
+VALIDATION = {"score_a": range(1, 21)}  # at most 5 % rejected: a score above 19
+
+
+@pytest.fixture(scope="module")
+def samples(make_samples):
+    return make_samples(losses=("lgm", "softmax"), seeds=(0,), images=120, detectors=("likelihood", "msp"))
+
+
+@pytest.fixture(scope="module")
+def eer(samples):
+    return eer_table(samples, resamples=200)
+
+
+@pytest.fixture(scope="module")
+def board(samples, eer):
+    return leaderboard(samples, eer, NO_CHECKS)
+
+
+def board_of(samples, checks=NO_CHECKS):
+    """The leaderboard by (norm, eps, access, awareness)."""
+    return leaderboard(samples, eer_table(samples, resamples=20), checks).set_index(KEY)
+
+
+def test_the_columns(eer, board):
+    assert " ".join(eer.columns) == (
+        "model loss seed attack norm eps access awareness detector population images adversarials "
+        "success_rate eer eer_low eer_high "
+        "auroc auroc_low auroc_high tpr_at_1_fpr tpr_at_5_fpr tpr_at_10_fpr fpr_at_5"
+    )
+    assert " ".join(board.columns) == (
+        "model loss seed norm eps access awareness detector images clean_accuracy attacks robust_accuracy "
+        "robust_accuracy_low "
+        "robust_accuracy_high joint_robust_accuracy joint_robust_accuracy_low joint_robust_accuracy_high "
+        "fpr_at_5 eer_all "
+        "eer_successful auroc_all auroc_successful tpr_at_5_fpr_successful worst_attack mean_size forwards "
+        "backwards verdict"
+    )
+
+
+@pytest.mark.parametrize(
+    ("access", "permitted"),
+    [
+        ("white-box", {"white-box", "query", "decision", "transfer"}),
+        ("query", {"query", "decision"}),
+        ("decision", {"decision"}),
+        ("transfer", {"transfer"}),
+    ],
+)
+def test_what_each_threat_model_permits(access, permitted):
+    accesses, awarenesses = ("white-box", "query", "decision", "transfer"), ("oblivious", "adaptive")
+    for awareness, other_access, other_awareness in itertools.product(awarenesses, accesses, awarenesses):
+        expected = other_access in permitted and (awareness, other_awareness) != ("oblivious", "adaptive")
+        threat = Threat("Linf", 0.1, access, awareness)
+        assert threat.permits(Threat("Linf", 0.1, other_access, other_awareness)) == expected
+        assert not threat.permits(Threat("Linf", 0.2, other_access, other_awareness))
+        assert not threat.permits(Threat("L2", 0.1, other_access, other_awareness))
+
+
+def test_robust_accuracy_is_the_worst_case_over_what_is_permitted(by_hand):
+    # Seven images, the last misclassified when clean; each attack breaks one other image, at its own threat
+    # model.
+    def only(image):
+        return {"predicted": [int(i in (image, 6)) for i in range(7)], "score_a": [0.0] * 7}
+
+    attacks = {
+        PGD: only(0),
+        ("transfer-pgd", "Linf", 0.1, "transfer", "oblivious"): only(1),
+        ("square", "Linf", 0.1, "query", "oblivious"): only(2),
+        ("likelihood-pgd", "Linf", 0.1, "white-box", "adaptive"): only(3),
+        ("uniform-noise", "Linf", 0.1, "decision", "oblivious"): only(4),
+        ("pgd", "Linf", 0.2, "white-box", "oblivious"): only(5),
+    }
+    board = board_of(by_hand({"predicted": [0] * 6 + [1], "score_a": [0.0] * 7}, attacks, VALIDATION))
+    robust = {threat: round(7 * row["robust_accuracy"]) for threat, row in board.iterrows()}
+    assert robust == {
+        ("Linf", 0.1, "decision", "oblivious"): 5,
+        ("Linf", 0.1, "query", "oblivious"): 4,
+        ("Linf", 0.1, "transfer", "oblivious"): 5,
+        ("Linf", 0.1, "white-box", "adaptive"): 1,
+        ("Linf", 0.1, "white-box", "oblivious"): 2,
+        ("Linf", 0.2, "white-box", "oblivious"): 5,
+    }
+    row = board.loc[("Linf", 0.1, "white-box", "oblivious")]
+    assert set(row["attacks"].split(";")) == {"pgd", "transfer-pgd", "square", "uniform-noise"}
+    assert row["clean_accuracy"] == pytest.approx(6 / 7)
+
+
+def test_an_image_that_an_attack_of_the_threat_model_skipped_does_not_count(by_hand):
+    """Else the images that a costly attack was spared would pass for ones that withstood it."""
+    attacks = {
+        PGD: {"id": [2, 3], "predicted": [1, 0]},  # the strong one, on two images
+        ("fgsm", *PGD[1:]): {"id": [0, 1, 2, 3], "predicted": [0, 0, 0, 0]},
+        # permitted too: counts where it was run
+        ("square", "Linf", 0.1, "query", "oblivious"): {"id": [3], "predicted": [1]},
+    }
+    columns = {key: {**value, "score_a": [0.0] * len(value["id"])} for key, value in attacks.items()}
+    board = board_of(by_hand({"predicted": [1, 0, 0, 0], "score_a": [0.0] * 4}, columns, VALIDATION))
+    row = board.loc[PGD[1:]]
+    assert (row["images"], row["clean_accuracy"], row["robust_accuracy"], row["joint_robust_accuracy"]) == (
+        2,
+        1.0,
+        0.0,
+        0.0,
+    )
+    query = board.loc[("Linf", 0.1, "query", "oblivious")]
+    assert (query["images"], query["robust_accuracy"]) == (1, 0.0)
+
+
+def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
+    # (clean prediction and score, under one attack, under another, lost?); a score above 19 is rejected.
+    cases = [
+        ((0, 1), (0, 1), (0, 1), False),
+        ((0, 1), (1, 19), (0, 1), True),  # wrong, and accepted by a hair
+        ((0, 1), (1, 19.5), (1, 20), False),  # wrong, rejected
+        ((0, 1), (1, 20), (1, 5), True),  # rejected under one attack, accepted under the other
+        ((0, 50), (0, 50), (0, 50), False),  # a clean image rejected is the detector's price, not lost
+        ((1, 19), (0, 1), (0, 1), True),  # the clean image is wrong and accepted, by a hair
+        ((1, 20), (1, 20), (0, 1), False),  # wrong but rejected when clean, too
+        ((1, 20), (1, 3), (1, 20), True),
+    ]
+    clean, first, second = (
+        {"predicted": [p for p, _ in part], "score_a": [s for _, s in part]}
+        for part in list(zip(*cases, strict=True))[:3]
+    )
+    board = board_of(by_hand(clean, {PGD: first, ("fgsm", *PGD[1:]): second}, VALIDATION))
+    row = board.loc[PGD[1:]]
+    assert row["joint_robust_accuracy"] == pytest.approx(1 - sum(lost for *_, lost in cases) / 8)
+    assert row["fpr_at_5"] == pytest.approx(3 / 8)
+    assert row["robust_accuracy"] == pytest.approx(2 / 8)
+    assert row["joint_robust_accuracy_low"] < row["joint_robust_accuracy"] < row["joint_robust_accuracy_high"]
+
+
+def test_detection_by_hand(by_hand):
+    # Image 3 was not attacked: its clean score, above all others, is no negative. Image 2 was misclassified
+    # before.
+    clean = {"predicted": [0, 0, 1, 0, 0], "score_a": [1.0, 2.0, 3.0, 99.0, 4.0]}
+    attacks = {PGD: {"id": [4, 0, 1, 2], "predicted": [1, 1, 0, 1], "score_a": [19.5, 2.5, 0.0, 20.0]}}
+    table = eer_table(by_hand(clean, attacks, VALIDATION), resamples=50).set_index("population")
+    every, successful = table.loc["all"], table.loc["successful"]
+    assert (every["images"], every["adversarials"], successful["images"], successful["adversarials"]) == (
+        4,
+        4,
+        4,
+        2,
+    )
+    assert every["auroc"] == pytest.approx((4 + 2 + 0 + 4) / 16)
+    assert successful["auroc"] == pytest.approx((4 + 2) / 8)
+    assert (every["tpr_at_5_fpr"], successful["tpr_at_5_fpr"]) == (0.5, 0.5)
+    assert (every["tpr_at_1_fpr"], every["tpr_at_10_fpr"]) == (0.0, 0.5)  # above 20; above 18
+    assert every["success_rate"] == successful["success_rate"] == pytest.approx(2 / 3)
+    assert every["fpr_at_5"] == 0.0
+
+
+def test_thresholds_come_from_validation(by_hand):
+    def judged(test_shift, validation_shift):
+        clean = {"predicted": [0] * 20, "score_a": np.arange(1.0, 21) + test_shift}
+        attack = {"predicted": [1] * 20, "score_a": np.arange(9.0, 29) + test_shift}
+        samples = by_hand(clean, {PGD: attack}, {"score_a": np.arange(1.0, 21) + validation_shift})
+        row, told = board_of(samples).iloc[0], eer_table(samples, resamples=20).iloc[0]
+        return tuple(
+            round(float(x), 6)
+            for x in (
+                told["fpr_at_5"],
+                told["tpr_at_5_fpr"],
+                row["fpr_at_5"],
+                row["joint_robust_accuracy"],
+                told["auroc"],
+            )
+        )
+
+    assert judged(0, 0) == (0.05, 0.45, 0.05, 0.45, 0.82)
+    assert judged(100, 0) == (1.0, 1.0, 1.0, 1.0, 0.82)
+    assert judged(0, 100) == (0.0, 0.0, 0.0, 0.0, 0.82)
+    assert judged(100, 100) == judged(0, 0)
+
+
+def test_without_validation_images_nothing_is_claimed_at_a_threshold(by_hand):
+    samples = by_hand(
+        {"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: {"predicted": [1, 0], "score_a": [2.0, 3.0]}}
+    )
+    table, row = eer_table(samples, resamples=20), board_of(samples).iloc[0]
+    assert table[["tpr_at_5_fpr", "fpr_at_5"]].isna().all(axis=None)
+    assert table["auroc"].tolist() == [1.0, 1.0]
+    assert np.isnan(row["joint_robust_accuracy"])
+    assert row["robust_accuracy"] == 0.5
+
+
+def test_where_nothing_succeeded_there_is_no_successful_population(by_hand):
+    samples = by_hand(
+        {"predicted": [0, 0], "score_a": [0.0, 1.0]},
+        {PGD: {"predicted": [0, 0], "score_a": [2.0, 0.5]}},
+        VALIDATION,
+    )
+    table = eer_table(samples, resamples=20).set_index("population")
+    told = [
+        "eer",
+        "eer_low",
+        "eer_high",
+        "auroc",
+        "auroc_low",
+        "auroc_high",
+        "tpr_at_1_fpr",
+        "tpr_at_5_fpr",
+        "tpr_at_10_fpr",
+    ]
+    assert table.loc["successful", "adversarials"] == 0
+    assert table.loc["successful", told].isna().all()
+    assert table.loc["all", "auroc"] == 0.75
+    row = board_of(samples).iloc[0]
+    assert np.isnan(row["eer_successful"])
+    assert np.isnan(row["mean_size"])
+    assert row["worst_attack"] == ""
+
+
+def test_detection_is_the_worst_over_attacks_with_enough_successes(by_hand):
+    n = 20
+    clean = {"predicted": [0] * n, "score_a": np.arange(n)}
+    attacks = {
+        PGD: {"predicted": [1] * n, "score_a": np.arange(n) + 10.0},
+        ("fgsm", *PGD[1:]): {"predicted": [1] * n, "score_a": np.arange(n) + 5.0},
+        # undetected, but 9 images only
+        ("lucky", *PGD[1:]): {"predicted": [1] * 9 + [0] * 11, "score_a": [-1.0] * 9 + [50.0] * 11},
+    }
+    samples = by_hand(clean, attacks, VALIDATION)
+    row = board_of(samples).iloc[0]
+    table = eer_table(samples, resamples=20).set_index(["attack", "population"])
+    assert (row["worst_attack"], row["eer_successful"]) == ("fgsm", table.loc[("fgsm", "successful"), "eer"])
+    assert (
+        row["auroc_successful"]
+        == table.loc[("fgsm", "all"), "auroc"]
+        == pytest.approx(1 - (15 * 14 / 2 + 15 / 2) / n**2)
+    )
+    assert row["tpr_at_5_fpr_successful"] == table.loc[("fgsm", "successful"), "tpr_at_5_fpr"] == 5 / n
+    assert row["eer_all"] == table["eer"].xs("all", level="population").max()
+    assert row["auroc_all"] == table["auroc"].xs("all", level="population").min()
+
+
+def test_costs_and_sizes(by_hand):
+    attacks = {
+        PGD: {
+            "predicted": [1, 0],
+            "score_a": [0.0, 0.0],
+            "forwards": [10, 20],
+            "backwards": [4, 8],
+            "size": [0.1, 0.9],
+        },
+        ("fgsm", *PGD[1:]): {
+            "id": [0],
+            "predicted": [1],
+            "score_a": [0.0],
+            "forwards": 2,
+            "backwards": 1,
+            "size": 0.3,
+        },
+    }
+    row = board_of(by_hand({"predicted": [0, 0], "score_a": [0.0, 0.0]}, attacks, VALIDATION)).iloc[0]
+    assert (row["forwards"], row["backwards"]) == (15 + 2, 6 + 1)
+    assert row["mean_size"] == pytest.approx((0.1 + 0.3) / 2)
+
+
+def test_a_detector_that_does_not_apply_has_no_rows(samples, eer, board):
+    assert detectors_of(samples) == ["likelihood", "msp"]
+    for frame in (eer, board):
+        of_model = frame.groupby("model")["detector"].unique().map(set)
+        assert of_model.to_dict() == {"mnist-lgm-s0": {"likelihood", "msp"}, "mnist-softmax-s0": {"msp"}}
+
+
+def test_a_model_without_detectors_is_on_the_leaderboard(by_hand):
+    row = board_of(by_hand({"predicted": [0, 0]}, {PGD: {"predicted": [1, 0]}}, {"margin": [0.0]})).iloc[0]
+    assert (row["detector"], row["robust_accuracy"]) == ("", 0.5)
+    assert np.isnan(row["joint_robust_accuracy"])
+
+
+def test_a_cell_that_was_not_scored_is_not_called_safe(by_hand):
+    fgsm = ("fgsm", "Linf", 0.2, "white-box", "oblivious")
+    scored, unscored = (
+        {"predicted": [1, 0], "score_a": [2.0, 3.0]},
+        {"predicted": [1, 0], "score_a": [np.nan, np.nan]},
+    )
+    samples = by_hand({"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: scored, fgsm: unscored}, VALIDATION)
+    assert set(eer_table(samples, resamples=20)["attack"]) == {"pgd"}
+    board = board_of(samples)
+    assert np.isnan(board.loc[fgsm[1:], "joint_robust_accuracy"])
+    assert board.loc[PGD[1:], "joint_robust_accuracy"] == 0.5
+
+
+def test_bad_frames_get_one_clear_line(by_hand):
+    clean, attack = {"predicted": [0, 0], "score_a": [0.0, 1.0]}, {"predicted": [1, 0], "score_a": [2.0, 3.0]}
+    samples = by_hand(clean, {PGD: attack}, VALIDATION)
+    with pytest.raises(ValueError, match="one row per model, cell and image, got 1 more"):
+        eer_table(pd.concat([samples, samples.iloc[-1:]]))
+    with pytest.raises(ValueError, match="to have a clean row, got 1 of mine under pgd without one"):
+        eer_table(samples.drop(index=0))
+    with pytest.raises(
+        ValueError,
+        match="expected score_a to be NaN in all rows of a cell or in none, got 1 of 2 for mine under pgd",
+    ):
+        eer_table(by_hand(clean, {PGD: {**attack, "score_a": [np.nan, 3.0]}}, VALIDATION))
+
+
+def test_a_model_whose_clean_images_are_missing_is_left_out(by_hand):
+    whole, rest = (
+        by_hand(
+            {"predicted": [0], "score_a": [0.0]},
+            {PGD: {"predicted": [1], "score_a": [1.0]}},
+            VALIDATION,
+            name,
+        )
+        for name in "ab"
+    )
+    both = pd.concat([whole, rest[rest["attack"] != "clean"]])
+    assert set(eer_table(both, resamples=20)["model"]) == set(board_of(both)["model"]) == {"a"}
+
+
+def test_verdicts(by_hand):
+    scores = {"score_a": [0.0, 1.0], "score_b": [0.0, 1.0]}
+    samples = by_hand({"predicted": [0, 0], **scores}, {PGD: {"predicted": [1, 0], **scores}})
+
+    def verdicts(*rows):
+        checks = pd.DataFrame([(*row, "") for row in rows], columns=["model", "check", "passed", "detail"])
+        return board_of(samples, checks).set_index("detector")["verdict"].to_dict()
+
+    assert verdicts(("mine", "larger-eps", True)) == {"a": "ok", "b": "ok"}
+    assert verdicts(("mine", "x", False), ("mine", "y", True), ("mine", "z", False)) == {
+        "a": "x; z",
+        "b": "x; z",
+    }
+    assert verdicts(("mine", "sign:a", False), ("mine", "sign:b", True)) == {"a": "sign:a", "b": "ok"}
+    assert verdicts(("another", "x", False)) == {"a": "not checked", "b": "not checked"}
+
+
+def test_the_best_defense_under_each_threat_comes_first(board):
+    assert board[KEY].equals(board[KEY].sort_values(KEY, ignore_index=True))
+    for _, rows in board.groupby(KEY):
+        assert rows["joint_robust_accuracy"].is_monotonic_decreasing
+
+
+def test_neither_the_order_of_the_rows_nor_their_types_matter(samples, eer, board):
+    names = samples.select_dtypes("category").columns
+    shuffled = samples.sample(frac=1, random_state=1).astype(dict.fromkeys(names, object))
+    pd.testing.assert_frame_equal(eer_table(shuffled, resamples=200), eer)
+    pd.testing.assert_frame_equal(leaderboard(shuffled, eer, NO_CHECKS), board)
+
+
+def test_intervals_hold_the_point(eer, board):
+    for name in ("eer", "auroc"):
+        told = eer[eer["adversarials"] >= 10]
+        assert told[name].between(told[f"{name}_low"], told[f"{name}_high"]).all()
+    for name in ("robust_accuracy", "joint_robust_accuracy"):
+        assert board[name].between(board[f"{name}_low"], board[f"{name}_high"]).all()
+    fractions = eer.loc[:, "success_rate":].stack().dropna()
+    assert fractions.between(0, 1).all()
+
+
+def test_a_large_frame_recomputed_another_way(samples, eer, board):
+    test = samples[samples["split"] == "test"].astype(
+        dict.fromkeys(samples.select_dtypes("category").columns, object)
+    )
+    clean = test[test["attack"] == "clean"].set_index(["model", "id"])
+    for row in eer.itertuples():
+        cell = test[
+            (test["attack"] == row.attack) & (test["eps"] == row.eps) & (test["model"] == row.model)
+        ].set_index(["model", "id"])
+        positives = (cell[cell["success"]] if row.population == "successful" else cell)[
+            f"score_{row.detector}"
+        ]
+        negatives = clean.loc[cell.index, f"score_{row.detector}"]
+        labels = np.repeat([0, 1], [len(negatives), len(positives)])
+        expected = roc_auc_score(labels, np.concatenate([negatives, positives])) if len(positives) else np.nan
+        assert row.auroc == pytest.approx(expected, nan_ok=True)
+    white = test[(test["norm"] == "Linf") & (test["eps"] == 0.1)]
+    for awareness, kinds in (("oblivious", ["oblivious"]), ("adaptive", ["oblivious", "adaptive"])):
+        permitted = white[white["awareness"].isin(kinds)]
+        robust = (
+            (permitted["predicted"] == permitted["label"])
+            & (permitted["clean_predicted"] == permitted["label"])
+        ).groupby([permitted["model"], permitted["id"]])
+        expected = robust.all().groupby("model").mean()
+        told = board[
+            (board["norm"] == "Linf")
+            & (board["eps"] == 0.1)
+            & (board["access"] == "white-box")
+            & (board["awareness"] == awareness)
+        ]
+        assert told.set_index("model")["robust_accuracy"].to_dict() == pytest.approx(expected.to_dict())

@@ -1,0 +1,409 @@
+"""The command line, end to end.
+
+The digits suite in small, stopped and continued, good and bad defenses, every kind of bad input.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from torch import Tensor
+
+from gmbench.attacks import Attack
+from gmbench.benchmark.cli.console import fail
+from gmbench.benchmark.engine import cell
+from gmbench.benchmark.engine.store import Store
+from gmbench.models import Classifier
+
+DEFENSE = """
+import torch
+from gmbench import Classifier, Defense, Detector, load_checkpoint
+
+class Sure(Detector):
+    def score(self, outputs):
+        return {sign} outputs.logits.amax(1)
+
+def build():
+    classifier, _ = load_checkpoint("digits-lgm-s0")
+    return Defense("{name}", classifier, Sure())
+"""
+
+SUITE = """
+name = "small-v1"
+data = "digits"
+samples = 60
+models = ["digits-lgm-s0", "digits-softmax-s0"]
+surrogate = "digits-surrogate-s0"
+detectors = ["likelihood", "msp"]
+
+[[attacks]]
+label = "fgsm"
+attack = "fgsm"
+eps = [0.1, 0.3]
+
+[[attacks]]
+label = "pgd"
+attack = "pgd"
+options = { steps = 5 }
+eps = [0.1, 0.3]
+
+[[attacks]]
+label = "transfer-pgd"
+attack = "pgd"
+options = { steps = 5 }
+eps = [0.3]
+access = "transfer"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[object]:
+    return ["--store", tmp_path / "store", "--results", tmp_path / "results"]
+
+
+def test_the_digits_suite_end_to_end(
+    gmbench: Callable[..., int], tmp_path: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrowed = [
+        "run",
+        "digits-v1",
+        "--samples",
+        40,
+        "--attacks",
+        "fgsm",
+        "--attacks",
+        "pgd-margin",
+        "--attacks",
+        "cw",
+        "--attacks",
+        "square",
+        *places,
+    ]
+    assert gmbench(*narrowed) == 0
+    folder = tmp_path / "results" / "digits-v1-narrowed"
+    for name in (
+        "README.md",
+        "leaderboard.csv",
+        "eer.csv",
+        "eer.md",
+        "eer.tex",
+        "samples.parquet",
+        "manifest.json",
+    ):
+        assert (folder / name).stat().st_size > 200, name
+    assert list((folder / "roc").glob("*.png"))
+    assert list((folder / "roc").glob("*.svg"))
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert set(board["loss"]) == {"lgm", "center", "softmax"}
+    assert board["clean_accuracy"].between(0.9, 1).all()
+    strong = board[(board["norm"] == "Linf") & (board["eps"] == 0.3) & (board["access"] == "white-box")]
+    assert (strong["robust_accuracy"] < 0.5).all()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert gmbench(*narrowed) == 0
+    assert "0 cells computed" in capsys.readouterr().out
+    assert gmbench("report", *narrowed[1:]) == 0
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -> None:
+    def command(name: str) -> list[str]:
+        script = "from gmbench.benchmark.cli.main import main; main()"
+        return [
+            sys.executable,
+            "-c",
+            script,
+            "run",
+            str(suite),
+            "--store",
+            str(tmp_path / name),
+            "--results",
+            str(tmp_path / f"results-{name}"),
+        ]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("whole"), check=True, capture_output=True, env=environment)
+    process = subprocess.Popen(
+        command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    deadline = time.monotonic() + 60
+    while (
+        len(list((tmp_path / "killed").glob("??/*/entry.json"))) < 4
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL  # it had not finished
+    done = subprocess.run(command("killed"), check=True, capture_output=True, text=True, env=environment)
+    assert "0 from the store" not in done.stdout
+    for path in (tmp_path / "results-whole" / "small-v1").rglob("*"):
+        if path.is_file():
+            assert (
+                path.read_bytes()
+                == (tmp_path / "results-killed" / path.relative_to(tmp_path / "results-whole")).read_bytes()
+            ), path.name
+
+
+@pytest.fixture(scope="module")
+def finished(gmbench: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The small suite, run: its path and the options that name its store and results."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "small.toml"
+    path.write_text(SUITE)
+    arguments: list[object] = [path, "--store", folder / "store", "--results", folder / "results"]
+    assert gmbench("run", *arguments) == 0
+    return arguments
+
+
+def test_a_damaged_cell_is_made_again(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_file = next(Path(str(finished[2])).glob("??/*/images.safetensors"))
+    content = image_file.read_bytes()
+    image_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert gmbench("run", *finished) == 0
+    assert "1 cells computed" in capsys.readouterr().out
+    assert image_file.read_bytes() == content
+
+
+def test_published_results_that_were_touched_are_written_again(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = Path(str(finished[4])) / "small-v1" / "README.md"
+    text = readme.read_text()
+    assert gmbench("run", *finished) == 0
+    assert "writing" not in capsys.readouterr().out  # nothing new, nothing written
+    readme.write_text(text.replace("0", "9"))
+    assert gmbench("run", *finished) == 0
+    assert "writing" in capsys.readouterr().out
+    assert readme.read_text() == text
+
+
+def test_other_numbers_for_the_same_question_are_published(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As another machine would have them: the same keys, other contents."""
+    store = Store(Path(str(finished[2])))
+    key = next(key for key in store.keys() if store.read_key(key).facts.get("label") == "pgd")  # noqa: SIM118
+    entry = store.read_key(key)
+    store.write(replace(entry, table=entry.table.assign(margin=entry.table["margin"] + 1)))
+    assert gmbench("run", *finished) == 0
+    assert "writing" in capsys.readouterr().out
+    store.write(entry)
+    assert gmbench("run", *finished) == 0
+
+
+def test_list_and_show(
+    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gmbench("list") == 0
+    printed = capsys.readouterr().out
+    for name in ("digits-v1", "digits-lgm-s0", "pgd", "mahalanobis", "cifar10-jpeg"):
+        assert name in printed
+    assert gmbench("show", "--store", finished[2]) == 0
+    key = next(line for line in capsys.readouterr().out.splitlines() if "pgd" in line).split()[0]
+    assert gmbench("show", key, "--store", finished[2]) == 0
+    assert json.loads(capsys.readouterr().out.split("\n}\n")[0] + "\n}")["description"]["attack"] == "pgd"
+
+
+def test_defenses_stand_beside_lgm_and_a_wrong_sign_is_caught(
+    gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object]
+) -> None:
+    defenses: list[object] = []
+    for name, sign in (("mine", "-"), ("swapped", "+")):
+        (tmp_path / f"{name}.py").write_text(DEFENSE.format(name=name, sign=sign))
+        defenses += ["--defense", tmp_path / f"{name}.py"]
+    assert gmbench("run", suite, *defenses, *places) == 0
+    folder = tmp_path / "results" / "small-v1+mine+swapped"
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert set(board["model"]) == {"mine", "swapped", "digits-lgm-s0", "digits-softmax-s0"}
+    own = board[(board["model"] == "mine") & (board["detector"] == "own")]
+    likelihood = board[(board["model"] == "digits-lgm-s0") & (board["detector"] == "likelihood")]
+    assert len(own) == len(likelihood) > 0
+    # It is L-GM's own likelihood by another way, so everything must come out the same.
+    for column in ("eer_all", "robust_accuracy", "joint_robust_accuracy"):
+        assert (
+            own.sort_values(["eps", "access"])[column].tolist()
+            == likelihood.sort_values(["eps", "access"])[column].tolist()
+        )
+    swapped = board[(board["model"] == "swapped") & (board["detector"] == "own")]
+    assert swapped["verdict"].str.contains("sign").all()
+    assert "wrong sign" in (folder / "README.md").read_text()
+    assert not own["verdict"].str.contains("sign").any()
+
+
+ROGUE = """
+from dataclasses import dataclass
+from gmbench import ATTACKS, Attack
+
+@ATTACKS.register("rogue-{name}")
+@dataclass(frozen=True)
+class Rogue(Attack):
+    def passes(self): return 0, 0
+    def __call__(self, victim, x, y, threat, /, *, random):
+        return {result}
+"""
+
+
+def test_a_failed_cell_stops_no_other(
+    gmbench: Callable[..., int],
+    suite: Path,
+    places: list[object],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A cheat and an attack that gives NaN.
+
+    Their cells fail, the others are finished and reported, the exit code is 1.
+    """
+    for name, result in (("cheat", "(x + 2 * threat.eps).clamp(0, 1)"), ("nan", "x / 0 * 0")):
+        exec(compile(ROGUE.format(name=name, result=result), name, "exec"), {"__name__": "rogue"})
+        suite.write_text(
+            suite.read_text() + f'\n[[attacks]]\nlabel = "{name}"\nattack = "rogue-{name}"\neps = [0.1]\n'
+        )
+    assert gmbench("run", suite, "--models", "digits-lgm-s0", *places) == 1
+    printed = capsys.readouterr()
+    assert "norm at most" in printed.err
+    assert "finite" in printed.err
+    assert "2 failures" in printed.out
+    board = pd.read_csv(tmp_path / "results" / "small-v1-narrowed" / "leaderboard.csv")
+    assert not board["attacks"].str.contains("cheat|nan").any()
+    assert board["attacks"].str.contains("pgd").any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "digit-v1"], "did you mean 'digits-v1'"),
+        (["run", "digits-v1", "--models", "digits-lgn-s0"], "did you mean 'digits-lgm-s0'"),
+        (["run", "digits-v1", "--attacks", "fsgm"], "did you mean 'fgsm'"),
+        (["run", "digits-v1", "--detectors", "mps"], "did you mean 'msp'"),
+        (["run", "digits-v1", "--samples", "0"], "samples to be between 1"),
+        (["run", "digits-v1", "--device", "tpu"], "auto, cpu or cuda, got 'tpu'"),
+        (["run", "digits-v1", "--defense", "nowhere.py"], "no defense file at nowhere.py"),
+        (["run", "digits-v1", "--no-such-option"], "o such option"),
+        (["train", "mnist-lgn"], "did you mean 'mnist-lgm'"),
+        (["data", "mnits"], "did you mean 'mnist'"),
+        (["report", "digits-v1"], "are not in the store"),
+        (["show", "zzz"], "got 0"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    gmbench: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GMBENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    assert gmbench(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_message_with_brackets_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    fail("torchattacks is not installed; pip install 'gmbench[torchattacks]'\nsecond line")
+    assert (
+        capsys.readouterr().err
+        == "error: torchattacks is not installed; pip install 'gmbench[torchattacks]' second line\n"
+    )
+
+
+def test_missing_data_names_the_command(
+    gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gmbench("run", "mnist-v1", "--data-root", tmp_path, "--store", tmp_path / "store") == 2
+    assert "gmbench data mnist" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    gmbench: Callable[..., int],
+    suite: Path,
+    places: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import gmbench.benchmark.engine.run as run
+
+    calls: list[object] = []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)  # type: ignore[arg-type]
+
+    original = run.run_cell
+    monkeypatch.setattr(run, "run_cell", interrupted)
+    assert gmbench("run", suite, *places) == 130
+    assert "3 of 14 cells are finished" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert gmbench("run", suite, *places) == 0
+    assert "11 cells computed, 3 from the store" in capsys.readouterr().out
+
+
+def test_a_transfer_attack_runs_once_for_all_victims(
+    gmbench: Callable[..., int],
+    tmp_path: Path,
+    suite: Path,
+    places: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def counting(attack: Attack, target: Classifier, x: Tensor, *others: object) -> object:
+        attacked.append(target)
+        return original(attack, target, x, *others)  # type: ignore[arg-type]
+
+    attacked: list[Classifier] = []
+    original = cell._attack
+    monkeypatch.setattr(cell, "_attack", counting)
+    assert gmbench("run", suite, *places) == 0
+    # the surrogate, and FGSM and PGD at two eps on each model
+    assert sorted(map(attacked.count, set(attacked))) == [1, 4, 4]
+    table = pd.read_parquet(tmp_path / "results" / "small-v1" / "samples.parquet")
+    transfer = table[table["attack"] == "transfer-pgd"]
+    assert (transfer.groupby("model", observed=True)["backwards"].sum() == 60 * 5).all()
+
+
+def test_a_dry_run_computes_nothing(
+    gmbench: Callable[..., int],
+    tmp_path: Path,
+    suite: Path,
+    places: list[object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert gmbench("run", suite, "--dry-run", *places) == 0
+    printed = capsys.readouterr().out
+    assert "transfer-pgd" in printed
+    assert "together about" in printed
+    assert not (tmp_path / "store").exists()
+
+
+def test_two_runs_in_one_store(
+    gmbench: Callable[..., int],
+    tmp_path: Path,
+    suite: Path,
+    places: list[object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Store(tmp_path / "store").lock():
+        assert gmbench("run", suite, *places) == 2
+    assert "another run uses the store" in capsys.readouterr().err

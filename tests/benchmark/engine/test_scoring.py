@@ -1,0 +1,152 @@
+"""Detectors are fitted on train alone, scored once, and one that fails spoils no other."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gmbench.benchmark.data.datasets import load_data
+from gmbench.benchmark.data.image_set import ImageSet
+from gmbench.benchmark.engine.cell import Cell, run_cell
+from gmbench.benchmark.engine.defense import Entrant, entrant_from_checkpoint
+from gmbench.benchmark.engine.scoring import detectors_for, score_cells, score_description
+from gmbench.benchmark.engine.store import Store
+from gmbench.detectors import Detector
+from gmbench.detectors.detector import OWN
+from gmbench.models import Outputs
+
+Splits = dict[str, ImageSet]
+
+
+class Spy(Detector):
+    """Notes what it is fitted on; its scores count the calls."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Outputs, Tensor]] = []
+
+    def learn(self, outputs: Outputs, y: Tensor) -> None:
+        self.seen.append((outputs, y))
+
+    def score(self, outputs: Outputs) -> Tensor:
+        return outputs.features.sum(1)
+
+
+@dataclass
+class Broken(Detector):
+    """Fails in one of the ways that there are."""
+
+    how: str = ""
+
+    def learn(self, outputs: Outputs, y: Tensor) -> None:
+        if self.how == "fit":
+            raise RuntimeError("no fit today")
+
+    def score(self, outputs: Outputs) -> Tensor:
+        scores = outputs.logits.amax(1)
+        return {"nan": scores * torch.nan, "shape": scores.unsqueeze(1)}.get(self.how, scores)
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return {split: load_data("digits", split).head(60) for split in ("train", "validation", "test")}
+
+
+@pytest.fixture(scope="module")
+def entrant() -> Entrant:
+    return entrant_from_checkpoint("digits-softmax-s0")
+
+
+@pytest.fixture
+def cells(splits: Splits, entrant: Entrant, tmp_path: Path) -> list[Cell]:
+    shared: dict[str, Any] = {
+        "attack": None,
+        "options": {},
+        "threat": None,
+        "surrogate": None,
+        "seed": 0,
+        "batch": 32,
+        "device": "cpu",
+    }
+    planned = [
+        Cell(
+            entrant.name,
+            entrant.fingerprint,
+            "digits",
+            splits[split].checksum,
+            split,
+            samples,
+            "clean",
+            **shared,
+        )
+        for split, samples in (("validation", 60), ("test", 20))
+    ]
+    for cell in planned:
+        Store(tmp_path).write(run_cell(cell, entrant, None, splits[cell.split]))
+    return planned
+
+
+def test_detectors_see_the_training_split_and_nothing_else(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    spy = Spy()
+    assert score_cells(entrant, cells, {"spy": spy}, Store(tmp_path), splits["train"], splits) == {}
+    ((outputs, y),) = spy.seen
+    assert torch.equal(y, splits["train"].y)
+    expected = entrant.classifier.features(splits["train"].images())
+    torch.testing.assert_close(outputs.features, expected)
+    assert outputs.x.numel() == 0  # the images are dropped: memory
+    assert not outputs.features.requires_grad
+    for cell in cells:
+        entry = Store(tmp_path).read(score_description(cell, "spy", spy, splits["train"]))
+        assert entry is not None
+        assert entry.table["id"].tolist() == splits[cell.split].ids[: cell.samples].tolist()
+        own = entrant.classifier.features(splits[cell.split].images(slice(0, cell.samples))).sum(1)
+        torch.testing.assert_close(
+            torch.tensor(entry.table["score"].to_numpy()), own.detach(), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_what_is_scored_is_not_scored_again(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    spy = Spy()
+    for _ in range(2):
+        score_cells(entrant, cells, {"spy": spy}, Store(tmp_path), splits["train"], splits)
+    assert len(spy.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("fit", "no fit today"), ("nan", "got NaN for"), ("shape", "expected scores of shape")],
+)
+def test_a_broken_detector_is_told_and_spoils_no_other(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path, how: str, message: str
+) -> None:
+    sound = Broken()
+    failed = score_cells(
+        entrant, cells, {"broken": Broken(how), "sound": sound}, Store(tmp_path), splits["train"], splits
+    )
+    assert list(failed) == ["broken"]
+    assert message in failed["broken"]
+    assert all(
+        Store(tmp_path).sound(score_description(cell, "sound", sound, splits["train"])) for cell in cells
+    )
+    assert not Store(tmp_path).sound(score_description(cells[0], "broken", Broken(how), splits["train"]))
+
+
+def test_only_detectors_that_apply_are_built_and_the_own_comes_last(splits: Splits, entrant: Entrant) -> None:
+    assert list(detectors_for(["likelihood", "msp"], entrant, splits["test"])) == ["msp"]
+    assert list(detectors_for(["likelihood", "msp"], replace(entrant, detector=Spy()), splits["test"])) == [
+        "msp",
+        OWN,
+    ]
+
+
+def test_the_configuration_and_the_training_data_are_in_the_key(splits: Splits, cells: list[Cell]) -> None:
+    base = score_description(cells[0], "broken", Broken(), splits["train"])
+    assert score_description(cells[0], "broken", Broken("nan"), splits["train"]) != base
+    assert score_description(cells[0], "broken", Broken(), splits["train"].head(50)) != base
+    assert score_description(cells[1], "broken", Broken(), splits["train"]) != base

@@ -1,0 +1,158 @@
+"""The store: whole or not at all, found damaged by its checksums, one run at a time."""
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from gmbench.benchmark.engine.store import Entry, Store, StoreError, key_of, store_root
+
+
+def entry(number: int = 1) -> Entry:
+    table = pd.DataFrame({"id": [1, 2], "score": [0.5, float(number)]})
+    return Entry(
+        {"work": number, "eps": float("inf")},
+        table,
+        torch.rand(2, 1, 3, 3, generator=torch.Generator().manual_seed(number)),
+        {"seconds": 1.5},
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "store")
+    assert store.read(entry().description) is None
+    store.write(entry())
+    found = store.read(entry().description)
+    assert found is not None
+    assert found.images is not None
+    assert torch.equal(found.images, entry().images)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(found.table, entry().table)
+    assert found.facts == {"seconds": 1.5}
+    assert store.has(entry().description)
+    assert not store.has(entry(2).description)
+
+
+def test_the_key_is_of_the_description_alone_in_any_order() -> None:
+    assert key_of({"a": 1, "b": [2.5]}) == key_of({"b": [2.5], "a": 1})
+    assert key_of({"a": 1}) != key_of({"a": 2})
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "images.safetensors", "entry.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_damage_is_found_and_mended(tmp_path: Path, name: str, damage: str) -> None:
+    store = Store(tmp_path)
+    store.write(entry())
+    path = store.path(key_of(entry().description)) / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        place = content.index(b'"work"') + 8 if name == "entry.json" else len(content) // 2
+        content[place] ^= 1
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "truncate" else content)
+    assert store.read(entry().description) is None
+    with pytest.raises(StoreError):
+        store.read_key(key_of(entry().description))
+    store.write(entry())
+    assert store.read(entry().description) is not None
+
+
+def test_the_same_work_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Store(tmp_path / name).write(entry())
+    first, second = (Store(tmp_path / name).path(key_of(entry().description)) for name in ("a", "b"))
+    assert all((first / file.name).read_bytes() == file.read_bytes() for file in second.iterdir())
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.write(entry())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))  # type: ignore[attr-defined]
+    with pytest.raises(StoreError, match=r"no space left.*finished cells are kept"):
+        store.write(entry(2))
+    assert store.read(entry().description) is not None
+    assert store.keys() == [key_of(entry().description)]
+
+
+def test_a_disk_that_fills_while_writing_leaves_no_half_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="no space left"):
+        Store(tmp_path).write(entry())
+    assert Store(tmp_path).keys() == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="to be writable"):
+        Store(tmp_path / "file").write(entry())
+
+
+def test_two_runs_do_not_share_a_store(tmp_path: Path) -> None:
+    with (
+        Store(tmp_path).lock(),
+        pytest.raises(StoreError, match="another run uses the store"),
+        Store(tmp_path).lock(),
+    ):
+        pass
+    with Store(tmp_path).lock():
+        pass
+
+
+def _hold(root: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    with Store(root).lock():
+        ready.set()
+        signal.pause()
+
+
+def test_a_killed_run_leaves_the_lock_free(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(20)
+    with pytest.raises(StoreError), Store(tmp_path).lock():
+        pass
+    process.kill()
+    process.join()
+    with Store(tmp_path).lock():
+        pass
+
+
+def test_a_key_is_found_by_its_beginning(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(entry())
+    assert store.find(key_of(entry().description)[:8]).description["work"] == 1
+    with pytest.raises(StoreError, match="got 0"):
+        store.find("zzzz")
+
+
+def test_an_entry_under_another_key_is_damage(tmp_path: Path) -> None:
+    """A description that does not hash to the key is no answer to the question."""
+    store = Store(tmp_path)
+    store.write(entry())
+    head = store.path(key_of(entry().description)) / "entry.json"
+    content = json.loads(head.read_text())
+    content["description"]["work"] = 7
+    head.write_text(json.dumps(content))
+    assert store.read(entry().description) is None
+
+
+def test_the_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GMBENCH_STORE", str(tmp_path))
+    assert store_root() == tmp_path
+    assert store_root(Path("other")) == Path("other")
