@@ -11,7 +11,7 @@ PERF := .venv/.perf-installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 # Builds use the pinned setuptools of .venv: visdom, which adv-lib needs, does not build with 82 or later.
 BUILD := $(INSTALL) --no-build-isolation --use-pep517 --editable
-SUITES := digits-v1 mnist-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
+SUITES := digits-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
 .PHONY: help dev bench reproduce zoo test lint types check perf report clean

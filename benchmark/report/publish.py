@@ -88,7 +88,9 @@ def publish(
         accuracies=_accuracies(plan),
     )
     files = {
-        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".svg"  # git has none: a clone's folder is complete without
     }
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     (folder / MANIFEST).write_text(

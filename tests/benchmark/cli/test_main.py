@@ -108,6 +108,8 @@ def test_the_digits_suite_end_to_end(
         assert (folder / name).stat().st_size > 200, name
     assert list((folder / "roc").glob("*.png"))
     assert list((folder / "roc").glob("*.svg"))
+    listed = json.loads((folder / "manifest.json").read_text())["files"]
+    assert not [name for name in listed if name.endswith(".svg")]  # git keeps none, and a clone is complete
     board = pd.read_csv(folder / "leaderboard.csv")
     assert set(board["loss"]) == {"lgm", "center", "softmax"}
     assert board["clean_accuracy"].between(0.9, 1).all()
@@ -331,7 +333,7 @@ def test_a_message_with_brackets_is_whole(capsys: pytest.CaptureFixture[str]) ->
 def test_missing_data_names_the_command(
     gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert gmbench("run", "mnist-v1", "--data-root", tmp_path, "--store", tmp_path / "store") == 2
+    assert gmbench("run", "mnist-v2", "--data-root", tmp_path, "--store", tmp_path / "store") == 2
     assert "gmbench data mnist" in capsys.readouterr().err
 
 
