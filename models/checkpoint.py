@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .classifier import Classifier
+from .files import Name, write_file
 from .measurements import Measurements
 from .recipe import Recipe, build_classifier, explain
 from .registry import UnknownName, check_known
@@ -69,7 +70,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Name
     recipe: Recipe
     classes: int
     shape: tuple[int, int, int]
@@ -116,14 +117,14 @@ def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
         stored |= {name: stored[name].half() for name, _ in classifier.named_parameters()}
     weights = save(stored)
     card = card.model_copy(update={"sha256": hashlib.sha256(weights).hexdigest()})
-    _write(folder / f"{card.name}.safetensors", weights)
+    write_file(folder / f"{card.name}.safetensors", weights)
     write_card(card, folder)
     return card
 
 
 def write_card(card: Card, folder: Path = ZOO) -> None:
     """Write a card, complete or not at all, in the place of the one that is there."""
-    _write(folder / f"{card.name}.json", (card.model_dump_json(indent=2) + "\n").encode())
+    write_file(folder / f"{card.name}.json", (card.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_card(name: str | Path, folder: Path = ZOO) -> Card:
@@ -175,12 +176,6 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
             f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}"
         ) from None
     return classifier.eval(), card
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _unpickle(weights: bytes, name: str) -> dict[str, Tensor]:

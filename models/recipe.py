@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from .classifier import Classifier
+from .files import Name
 from .heads.head import HEADS, Head
 from .nets import NETS
 from .registry import check_known
@@ -53,7 +54,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[\w.+-]+$")  # files are named after it
+    name: Name
     source: str
     data: str
     net: str
@@ -140,6 +141,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             return str(hint)
     if first["type"] == "missing":
         return f"expected a key '{where}'"
+    if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("expected"):
+        return str(first["ctx"]["error"])  # one of ours, which says all
     message = first["msg"][0].lower() + first["msg"][1:]
     if not where:  # the whole text is wrong, and too long to show
         return message

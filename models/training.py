@@ -6,11 +6,12 @@ that it would have had.
 """
 
 import contextlib
+import hashlib
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from .classifier import Classifier
+from .files import write_file
 from .heads.head import Head
 from .python_file import first_line
 from .recipe import Recipe, build_classifier
 
-__all__ = ["Diverged", "Progress", "Trained", "accuracy", "has_bf16", "train"]
+__all__ = ["Diverged", "Progress", "Trained", "accuracy", "has_bf16", "read_state", "train"]
 
 MOMENTUM = 0.9
+SIGN = b"gmbench training 1\n"
+"""What the file of a state begins with; the sha256 of the rest comes next, then torch's own format."""
+
 WARM_UP = 0.2  # share of the steps on which the learning rate rises
 
 
@@ -255,13 +260,13 @@ def _save(
     if state is None:
         return
     state.parent.mkdir(parents=True, exist_ok=True)
-    temporary = state.with_suffix(".tmp")
     done = {"epochs": epochs, "seconds": seconds}
+    content = BytesIO()
     torch.save(
         {"of": of, "classifier": classifier.state_dict(), "optimiser": optimiser.state_dict(), **done},
-        temporary,
+        content,
     )
-    temporary.replace(state)
+    write_file(state, SIGN + hashlib.sha256(content.getvalue()).digest() + content.getvalue())
 
 
 def _restore(
@@ -273,12 +278,7 @@ def _restore(
     """
     if state is None or not state.exists():
         return 0, 0.0
-    try:
-        saved = torch.load(state, weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-        raise ValueError(
-            f"expected {state} to be the state of a training, got a damaged file; remove it to start afresh"
-        ) from None
+    saved = read_state(state)
     if saved.get("of") != of:
         raise ValueError(
             f"expected {state} to be the state of this training, got one of another recipe or seed; remove "
@@ -287,3 +287,19 @@ def _restore(
     classifier.load_state_dict(saved["classifier"])
     optimiser.load_state_dict(saved["optimiser"])
     return int(saved["epochs"]), float(saved["seconds"])
+
+
+def read_state(state: Path) -> dict[str, Any]:
+    """Read the state of a training after its checksum was verified.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    content = state.read_bytes()
+    start = len(SIGN) + hashlib.sha256().digest_size
+    if content[:start] != SIGN + hashlib.sha256(content[start:]).digest():
+        raise ValueError(
+            f"expected {state} to be the state of a training, got a damaged file; remove it to start afresh"
+        )
+    saved: dict[str, Any] = torch.load(BytesIO(content[start:]), weights_only=True)
+    return saved

@@ -15,12 +15,13 @@ from rich.table import Table
 from ...attacks import ATTACKS
 from ...detectors import DETECTORS
 from ...models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, read_card
+from ...models.files import store_root
 from ...models.recipe import recipes
 from ...models.training import Diverged
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
 from ..engine.run import Plan, Summary, estimate_seconds, make_plan, pick_device, run_plan
-from ..engine.store import Store, StoreError, store_root
+from ..engine.store import Store, StoreError
 from ..engine.suite import Suite, load_suite, narrow, suites
 from ..report.publish import is_published, publish
 from .console import Bar, console, fail

@@ -4,12 +4,10 @@ The named ones are in `DATASETS`; ``folder:PATH`` and ``parquet:PATH`` are a use
 see `image_set`.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import platformdirs
-
+from ...models.files import data_root
 from ...models.registry import check_known
 from .folder import FolderImages
 from .image_set import DATASETS, SPLITS, DataError, ImageSet, Source
@@ -22,7 +20,6 @@ __all__ = [
     "SPLITS",
     "DataError",
     "ImageSet",
-    "data_root",
     "fetch_data",
     "load_data",
 ]
@@ -49,7 +46,7 @@ def load_data(name: str, split: str, root: Path | None = None) -> ImageSet:
     Args:
         name: One of `DATASETS`, or ``folder:PATH`` or ``parquet:PATH``.
         split: "train", "validation" or "test".
-        root: See `data_root`.
+        root: See `gmbench.models.files.data_root`.
 
     Raises:
         UnknownName: No such data set.
@@ -70,18 +67,6 @@ def fetch_data(name: str, root: Path | None = None) -> Path:
         DataError: It cannot be fetched; the message says how to place it by hand.
     """
     return _source(name).fetch(data_root(root))
-
-
-def data_root(option: Path | None = None) -> Path:
-    """Tell where data lie: the option, else the environment's GMBENCH_DATA, else the user's cache folder.
-
-    Creates nothing.
-    """
-    if option is not None:
-        return option.expanduser()
-    if from_environment := os.environ.get("GMBENCH_DATA"):
-        return Path(from_environment).expanduser()
-    return platformdirs.user_cache_path("gmbench") / "data"
 
 
 def _source(name: str) -> Source:

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import platformdirs
 import safetensors.torch
 from torch import Tensor
 
-__all__ = ["Entry", "Store", "StoreError", "key_of", "store_root"]
+from ...models.files import put_folder, write_file
+
+__all__ = ["Entry", "Store", "StoreError", "key_of"]
 
 SPARE_BYTES = 200 * 2**20  # a cell is written only while this much disk would stay free
 
@@ -47,18 +47,6 @@ class Entry:
     table: pd.DataFrame = field(repr=False)
     images: Tensor | None = field(default=None, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def store_root(option: Path | None = None) -> Path:
-    """Tell where the store lies: the option, else the environment's GMBENCH_STORE.
-
-    Else the user's cache folder.
-    """
-    if option is not None:
-        return option.expanduser()
-    if from_environment := os.environ.get("GMBENCH_STORE"):
-        return Path(from_environment).expanduser()
-    return platformdirs.user_cache_path("gmbench") / "store"
 
 
 def key_of(description: Mapping[str, Any]) -> str:
@@ -161,10 +149,7 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             _write_files(temporary, entry)
-            shutil.rmtree(final, ignore_errors=True)
-            final.parent.mkdir(exist_ok=True)
-            temporary.rename(final)
-            _sync(final.parent)
+            put_folder(temporary, final)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if error.errno == errno.ENOSPC:
@@ -178,7 +163,7 @@ class Store:
 
     def keys(self) -> list[str]:
         """List all entries."""
-        return sorted(path.parent.name for path in self.root.glob("??/*/entry.json"))
+        return sorted(path.parent.name for path in self.root.glob("??/[!.]*/entry.json"))
 
     def find(self, prefix: str) -> Entry:
         """Read the entry whose key begins with ``prefix``.
@@ -235,16 +220,4 @@ def _write_files(folder: Path, entry: Entry) -> None:
     }
     files["entry.json"] = (json.dumps(head, indent=1, sort_keys=True) + "\n").encode()
     for name, content in files.items():
-        with (folder / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        write_file(folder / name, content)

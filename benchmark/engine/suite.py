@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ...attacks import ATTACKS, ThreatModel
 from ...detectors import DETECTORS
+from ...models.files import Name, is_name
 from ...models.recipe import explain
 from ...models.registry import check_known
 from ..data.image_set import ImageSet
@@ -72,7 +73,7 @@ class AttackPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    label: str
+    label: Name
     attack: str
     options: dict[str, Any] = {}
     norm: str = "Linf"
@@ -113,7 +114,7 @@ class Suite(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Name
     about: str = ""
     data: str
     samples: int = Field(gt=0)
@@ -247,9 +248,9 @@ def _plan(entry: dict[str, Any], place: int) -> AttackPlan:
     try:
         return AttackPlan(**entry)
     except ValidationError as error:
-        raise ValueError(
-            f"attack {entry.get('label', f'number {place}')}: {explain(error, AttackPlan)}"
-        ) from None
+        label = entry.get("label")
+        called = label if is_name(label) else f"number {place}"
+        raise ValueError(f"attack {called}: {explain(error, AttackPlan)}") from None
 
 
 def _check(suite: Suite) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...models.checkpoint import CheckpointError, read_card
+from ...models.files import write_file
 from ...models.measurements import wilson_interval
 from ..analysis.attack_series import middle_eps
 from ..analysis.checks import run_checks
@@ -93,9 +94,8 @@ def publish(
         if path.is_file() and path.suffix != ".svg"  # git has none: a clone's folder is complete without
     }
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    (folder / MANIFEST).write_text(
-        json.dumps({"inputs": _inputs(plan, store, features=features), "files": digests}, indent=1) + "\n"
-    )
+    manifest = {"inputs": _inputs(plan, store, features=features), "files": digests}
+    write_file(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     return board
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...models.files import put_folder
 from ..analysis.attack_series import middle_eps, settings_of, verification_detectors
 from ..analysis.claims.comparison import Accuracy, Evidence
 from ..analysis.eer_table import EER_COLUMNS, POPULATIONS
@@ -102,7 +103,7 @@ def write_report(
         _write_tables(building, samples, eer, leaderboard)
         text = readme(title, evidence=evidence, checks=checks, figures=shown, facts=facts)
         (building / "README.md").write_text(text, encoding="utf-8")
-        _replace(folder, building)
+        put_folder(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -117,21 +118,6 @@ def _check_replaceable(folder: Path) -> None:
             f"expected {folder} to be new or an earlier report, which is replaced, got one with "
             f"{', '.join(foreign[:3])}"
         )
-
-
-def _replace(folder: Path, building: Path) -> None:
-    """Put ``building`` in the place of ``folder``, or leave ``folder`` as it is."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    try:
-        building.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:

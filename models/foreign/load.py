@@ -23,21 +23,20 @@ TorchScript program, an exported graph; see `file`.
 """
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-import platformdirs
 import torch
 from torch import Tensor, nn
 
 from ..classifier import Classifier, normalisation
+from ..files import models_root
 from ..python_file import first_line
 from ..registry import check_known
 from .packed import LOADERS, ForeignError, Packed, Shape
 
-__all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "models_root", "needs_trust"]
+__all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "needs_trust"]
 
 SUFFIXES = {".pt2": "pt2", ".ts": "torchscript"}
 """What a path's suffix says where its prefix is left out."""
@@ -74,18 +73,6 @@ class Foreign(Classifier):
         self.shape = packed.shape
         self.fingerprint = packed.fingerprint
         self.features_are_logits = isinstance(head, nn.Identity)
-
-
-def models_root(option: Path | None = None) -> Path:
-    """Tell where fetched models lie.
-
-    The option, else the environment's GMBENCH_MODELS, else the user's cache folder; creates nothing.
-    """
-    if option is not None:
-        return option.expanduser()
-    if from_environment := os.environ.get("GMBENCH_MODELS"):
-        return Path(from_environment).expanduser()
-    return platformdirs.user_cache_path("gmbench") / "models"
 
 
 def is_foreign(name: str) -> bool:

@@ -20,6 +20,7 @@ from gmbench.models.training import (
     has_bf16,
     one_cycle,
     rate,
+    read_state,
     shifted,
     train,
 )
@@ -84,9 +85,13 @@ def test_images_that_do_not_fit_are_one_line(recipe: Recipe, change: dict[str, A
 def test_a_damaged_state_is_one_line(recipe: Recipe, tmp_path: Path) -> None:
     weights(recipe, state=tmp_path / "own.state")
     content = (tmp_path / "own.state").read_bytes()
-    (tmp_path / "own.state").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="damaged file; remove it"):
-        weights(recipe, state=tmp_path / "own.state")
+    places = range(0, len(content), len(content) // 50)
+    flipped = [content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :] for place in places]
+    for damaged in (content[: len(content) // 2], b"", *flipped):
+        (tmp_path / "own.state").write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged file; remove it") as caught:
+            weights(recipe, state=tmp_path / "own.state")
+        assert "\n" not in str(caught.value)
 
 
 def test_killed_training_goes_on_to_the_same_weights(each_recipe: Recipe, tmp_path: Path) -> None:
@@ -143,10 +148,7 @@ def test_parameters_are_rounded_when_the_training_ends_and_not_before(recipe: Re
     )
     assert same(half, {name: value.half().float() for name, value in full.items()})
     assert not same(half, full)
-    kept = [
-        torch.load(tmp_path / f"{kind}.state", weights_only=True)["classifier"]
-        for kind in ("float32", "float16")
-    ]
+    kept = [read_state(tmp_path / f"{kind}.state")["classifier"] for kind in ("float32", "float16")]
     assert same(*kept)
 
 

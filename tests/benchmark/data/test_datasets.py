@@ -2,13 +2,11 @@
 
 import hashlib
 from functools import partial
-from pathlib import Path
 
-import platformdirs
 import pytest
 import torch
 
-from gmbench.benchmark.data.datasets import DATASETS, ImageSet, data_root, load_data
+from gmbench.benchmark.data.datasets import DATASETS, ImageSet, load_data
 from gmbench.models.registry import UnknownName
 
 
@@ -29,16 +27,6 @@ def test_wrong_name(name: str, split: str, error: type[Exception], message: str)
     with pytest.raises(error) as caught:
         load_data(name, split)
     assert str(caught.value) == message
-
-
-def test_data_root_prefers_option_then_environment_then_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("GMBENCH_DATA", str(tmp_path / "environment"))
-    assert data_root(tmp_path / "option") == tmp_path / "option"
-    assert data_root() == tmp_path / "environment"
-    monkeypatch.setenv("GMBENCH_DATA", "")
-    assert data_root() == platformdirs.user_cache_path("gmbench") / "data"
 
 
 # One split

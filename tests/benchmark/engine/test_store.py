@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gmbench.benchmark.engine.store import Entry, Store, StoreError, key_of, store_root
+from gmbench.benchmark.engine.store import Entry, Store, StoreError, key_of
 
 
 def entry(number: int = 1) -> Entry:
@@ -150,9 +150,3 @@ def test_an_entry_under_another_key_is_damage(tmp_path: Path) -> None:
     content["description"]["work"] = 7
     head.write_text(json.dumps(content))
     assert store.read(entry().description) is None
-
-
-def test_the_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("GMBENCH_STORE", str(tmp_path))
-    assert store_root() == tmp_path
-    assert store_root(Path("other")) == Path("other")

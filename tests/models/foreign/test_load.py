@@ -1,11 +1,8 @@
 """Which names are of other people's models, which of them need trust, and where fetched ones lie."""
 
-from pathlib import Path
-
-import platformdirs
 import pytest
 
-from gmbench.models.foreign.load import ForeignError, is_foreign, load_foreign, models_root, needs_trust
+from gmbench.models.foreign.load import ForeignError, is_foreign, load_foreign, needs_trust
 
 
 def test_who_is_foreign() -> None:
@@ -31,14 +28,6 @@ def test_who_needs_trust() -> None:
         "timm:hf-hub:a/b",
     )
     assert [needs_trust(name) for name in strange] == [True] * 7
-
-
-def test_where_fetched_models_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GMBENCH_MODELS", raising=False)
-    assert models_root() == platformdirs.user_cache_path("gmbench") / "models"
-    monkeypatch.setenv("GMBENCH_MODELS", str(tmp_path))
-    assert models_root() == tmp_path
-    assert models_root(tmp_path / "a") == tmp_path / "a"
 
 
 @pytest.mark.parametrize(
