@@ -121,7 +121,7 @@ def test_breach_is_seen(module: str, source: str, breach: str) -> None:
         ),
         (
             "benchmark/cli/main.py",
-            "from ... import attacks, models\nfrom ..engine.run import Plan\nfrom .console import fail",
+            "from ... import attacks, models\nfrom ..engine.plan import Plan\nfrom .console import fail",
         ),
         (
             "attacks/torchattacks_fgsm.py",

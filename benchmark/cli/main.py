@@ -20,7 +20,8 @@ from ...models.recipe import recipes
 from ...models.training import Diverged
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
-from ..engine.run import Plan, Summary, estimate_seconds, make_plan, pick_device, run_plan
+from ..engine.plan import Plan, make_plan, pick_device
+from ..engine.run import Summary, estimate_seconds, run_plan
 from ..engine.store import Store, StoreError
 from ..engine.suite import Suite, load_suite, narrow, suites
 from ..report.publish import is_published, publish
@@ -156,7 +157,7 @@ def report(
     """Write a suite's tables and figures again from the store; attacks nothing."""
     plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
     place = Store(store_root(store))
-    missing = sum(not place.has(cell.description) for cells in plan.cells.values() for cell in cells)
+    missing = sum(not place.has(cell.description) for cell in plan.cells())
     if missing:
         raise StoreError(
             f"{missing} cells of {plan.suite.name} are not in the store at {place.root}; compute them with: "
@@ -296,7 +297,7 @@ def _plan(
     narrowed = (
         "-narrowed" if narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples) else ""
     )
-    own = "".join(f"+{entrant.name}" for entrant in plan.entrants[len(chosen.models) :])
+    own = "".join(f"+{job.entrant.name}" for job in plan.jobs[len(chosen.models) :])
     return plan, f"{whole.name}{own}{narrowed}"
 
 
@@ -304,15 +305,14 @@ def _show_plan(plan: Plan, store: Store) -> None:
     table = Table(title=f"{plan.suite.name} on {plan.device}: what would be run")
     for column in ("model", "attack", "threat model", "images", "in the store"):
         table.add_column(column, justify="right" if column == "images" else "left")
-    for cells in plan.cells.values():
-        for cell in cells:
-            table.add_row(
-                cell.model,
-                cell.label,
-                str(cell.threat or cell.split),
-                str(cell.samples),
-                "yes" if store.has(cell.description) else "no",
-            )
+    for cell in plan.cells():
+        table.add_row(
+            cell.model,
+            cell.label,
+            str(cell.threat or cell.split),
+            str(cell.samples),
+            "yes" if store.has(cell.description) else "no",
+        )
     console.print(table)
     seconds = estimate_seconds(plan, store)
     for name, value in seconds.items():
@@ -329,7 +329,7 @@ def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
         f"{summary.made} cells computed, {summary.found} from the store at {store.root}, "
         f"{len(summary.failures)} failures"
     )
-    if not any(store.has(cell.description) for cells in plan.cells.values() for cell in cells):
+    if not any(store.has(cell.description) for cell in plan.cells()):
         raise typer.Exit(1)
     if summary.failures or not is_published(plan, store, folder):
         console.print("writing tables and figures ...")
@@ -340,7 +340,7 @@ def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
 
 
 def _interrupted(plan: Plan, store: Store) -> None:
-    cells = [cell for planned in plan.cells.values() for cell in planned]
+    cells = list(plan.cells())
     done = sum(store.has(cell.description) for cell in cells)
     console.print(
         f"\ninterrupted: {done} of {len(cells)} cells are finished and kept in {store.root}; the same "

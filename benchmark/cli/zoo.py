@@ -13,7 +13,7 @@ from ...models.checkpoint import ZOO, Card, CheckpointError, checkpoints, read_c
 from ...models.recipe import Recipe, load_recipe, recipes
 from ...models.training import Diverged, Progress
 from ..data.datasets import DataError
-from ..engine.run import pick_device
+from ..engine.plan import pick_device
 from ..engine.zoo.checkpoints import matching, refresh, untrained, verify
 from ..engine.zoo.training import train_checkpoint
 from ..report.zoo_page import accuracy_text, ece_text, zoo_page

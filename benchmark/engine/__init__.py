@@ -1,6 +1,6 @@
 """What computes: suite -> cells -> judge -> store -> scores.
 
-May import `data`, and `attacks`, `detectors`, `models`. Begin with `run`, which goes through a suite from top
-to bottom, then `cell` (one attack on one model), `judge` (what a proposal is worth) and `store` (finished
+May import `data`, and `attacks`, `detectors`, `models`. Begin with `plan` (what there is to do) and `run`
+(does it), then `cell` (one attack on one model), `judge` (what a proposal is worth) and `store` (finished
 work).
 """

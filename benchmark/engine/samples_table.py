@@ -3,18 +3,15 @@
 All else is computed from it.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ...detectors import Detector
 from ...detectors.detector import OWN
 from ..data.image_set import ImageSet
 from .cell import Cell
-from .defense import Entrant
-from .run import Plan
+from .plan import Job, Plan
 from .scoring import score_description
 from .store import Store
 
@@ -35,24 +32,21 @@ def samples_frame(plan: Plan, store: Store) -> pd.DataFrame:
     """
     parts = [
         part
-        for entrant in plan.entrants
-        for cell in plan.cells[entrant.name]
-        if (part := _cell_frame(entrant, cell, plan.detectors[entrant.name], store, plan.data["train"]))
-        is not None
+        for job in plan.jobs
+        for cell in job.cells
+        if (part := _cell_frame(job, cell, store, plan.data["train"])) is not None
     ]
-    applicable = {name for detectors in plan.detectors.values() for name in detectors}
+    applicable = {name for job in plan.jobs for name in job.detectors}
     scores = [f"score_{name}" for name in (*plan.suite.detectors, OWN) if name in applicable]
     frame = pd.concat(parts, ignore_index=True).reindex(columns=[*_columns(parts[0]), *scores])
     return frame.astype(dict.fromkeys(NAMES, "category") | dict.fromkeys(scores, "float32"))
 
 
-def _cell_frame(
-    entrant: Entrant, cell: Cell, detectors: Mapping[str, Detector], store: Store, train: ImageSet
-) -> pd.DataFrame | None:
+def _cell_frame(job: Job, cell: Cell, store: Store, train: ImageSet) -> pd.DataFrame | None:
     entry = store.read(cell.description)
     if entry is None:
         return None
-    threat = cell.threat
+    entrant, threat = job.entrant, cell.threat
     head: dict[str, Any] = {
         "model": entrant.name,
         "loss": entrant.loss,
@@ -65,7 +59,7 @@ def _cell_frame(
         "awareness": threat.awareness if threat else "",
     }
     frame = entry.table.assign(**head)[[*head, "id", *(name for name in entry.table.columns if name != "id")]]
-    for name, detector in detectors.items():
+    for name, detector in job.detectors.items():
         scored = store.read(score_description(cell, name, detector, train))
         frame[f"score_{name}"] = np.float32("nan") if scored is None else scored.table["score"].to_numpy()
     return frame

@@ -20,7 +20,7 @@ from ..analysis.wording import eps_text, loss_name
 from ..engine.cell import Cell
 from ..engine.defense import Entrant
 from ..engine.passes import look, look_at_all
-from ..engine.run import Plan
+from ..engine.plan import Job, Plan
 from ..engine.store import Store
 
 __all__ = ["ATTACKED_IMAGES", "TRAIN_IMAGES", "gather"]
@@ -53,7 +53,7 @@ def gather(plan: Plan, store: Store, middles: Mapping[str, float]) -> list[Model
         middles: {norm: eps}, at which attacked images are shown, see `middle_eps`.
     """
     shown = _shown_cells(plan, middles)
-    return [_model(plan, store, entrant, shown.get(entrant.name)) for entrant in plan.entrants]
+    return [_model(plan, store, job.entrant, shown.get(job.entrant.name)) for job in plan.jobs]
 
 
 def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> ModelFeatures:
@@ -86,17 +86,19 @@ def _shown_cells(plan: Plan, middles: Mapping[str, float]) -> dict[str, Cell]:
     The same for all models of two dimensions, {model: cell}.
     """
     few = plan.data["test"].images(slice(0, 2))
-    flat = [
-        entrant.name
-        for entrant in plan.entrants
-        if look(entrant.classifier, few, plan.device).features.shape[1] == 2
-    ]
-    met = {name: {cell.label: cell for cell in plan.cells[name] if _is_plain(cell, middles)} for name in flat}
+    flat = [job for job in plan.jobs if _has_a_plane(job, few, plan.device)]
+    met = {
+        job.entrant.name: {cell.label: cell for cell in job.cells if _is_plain(cell, middles)} for job in flat
+    }
     for attack in SHOWN_ATTACKS:
-        for label, cell in met[flat[0]].items() if flat else ():
+        for label, cell in met[flat[0].entrant.name].items() if flat else ():
             if cell.attack == attack and all(label in others for others in met.values()):
                 return {name: cells[label] for name, cells in met.items()}
     return {}
+
+
+def _has_a_plane(job: Job, few: Tensor, device: str) -> bool:
+    return look(job.entrant.classifier, few, device).features.shape[1] == 2
 
 
 def _is_plain(cell: Cell, middles: Mapping[str, float]) -> bool:

@@ -23,7 +23,7 @@ from ..analysis.eer_table import eer_table
 from ..analysis.leaderboard import leaderboard
 from ..analysis.model_samples import models_of
 from ..engine.cell import Cell
-from ..engine.run import Plan
+from ..engine.plan import Job, Plan
 from ..engine.samples_table import samples_frame
 from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
@@ -108,13 +108,12 @@ def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
     """
     contents = [
         store.head(description)["files"]
-        for entrant in plan.entrants
-        for cell in plan.cells[entrant.name]
-        for description in (cell.description, *_scores(plan, entrant.name, cell))
+        for job in plan.jobs
+        for cell in job.cells
+        for description in (cell.description, *_scores(plan, job, cell))
     ]
-    seen = (
-        [plan.data["train"].checksum, *(entrant.fingerprint for entrant in plan.entrants)] if features else []
-    )
+    fingerprints = [job.entrant.fingerprint for job in plan.jobs]
+    seen = [plan.data["train"].checksum, *fingerprints] if features else []
     accuracies = [asdict(one) for one in _accuracies(plan)]
     told = {
         "facts": dict(_facts(plan, store)),
@@ -125,20 +124,16 @@ def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
     return key_of({"contents": contents, **told, "report": REPORT})
 
 
-def _scores(plan: Plan, entrant: str, cell: Cell) -> list[dict[str, Any]]:
+def _scores(plan: Plan, job: Job, cell: Cell) -> list[dict[str, Any]]:
     return [
         score_description(cell, name, detector, plan.data["train"])
-        for name, detector in plan.detectors[entrant].items()
+        for name, detector in job.detectors.items()
     ]
 
 
 def _facts(plan: Plan, store: Store) -> Mapping[str, str]:
     data = plan.data
-    machines = {
-        store.head(cell.description)["facts"].get("machine")
-        for cells in plan.cells.values()
-        for cell in cells
-    } - {None}
+    machines = {store.head(cell.description)["facts"].get("machine") for cell in plan.cells()} - {None}
     sizes = ", ".join(f"{len(data[split])} {split}" for split in ("train", "validation"))
     return {
         "suite": f"{plan.suite.name}, seed {plan.suite.seed}, batches of {plan.suite.batch}",
@@ -154,7 +149,8 @@ def _accuracies(plan: Plan) -> list[Accuracy]:
     """Take the test accuracies from the cards of the checkpoints that were trained on the suite's data."""
     accuracies, images = [], len(plan.data["test"])
     # users' own defenses come after the suite's models
-    for name, entrant in zip(plan.suite.models, plan.entrants, strict=False):
+    for name, job in zip(plan.suite.models, plan.jobs, strict=False):
+        entrant = job.entrant
         try:
             card = read_card(name)
         except CheckpointError:  # no checkpoint but another's model or a file
@@ -174,11 +170,12 @@ def _examples(plan: Plan, store: Store) -> Iterator[Examples]:
     Attacked at about `SHEET_EPS`.
     """
     shown: set[str] = set()
-    for entrant in plan.entrants:
+    for job in plan.jobs:
+        entrant = job.entrant
         if entrant.loss in shown:
             continue
         shown.add(entrant.loss)
-        for cell in _sheet_cells(plan.cells[entrant.name]):
+        for cell in _sheet_cells(job.cells):
             entry = store.read(cell.description)
             if entry is None or entry.images is None:
                 continue

@@ -18,7 +18,7 @@ from gmbench.benchmark.engine.defense import (
     entrant_from_file,
     entrant_of_suite,
 )
-from gmbench.benchmark.engine.run import make_plan
+from gmbench.benchmark.engine.plan import make_plan
 from gmbench.benchmark.engine.suite import load_suite
 from gmbench.models import Classifier, load_checkpoint
 from gmbench.models.checkpoint import ZOO, write_card

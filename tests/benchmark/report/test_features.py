@@ -11,7 +11,7 @@ from torch import nn
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import run_cell
 from gmbench.benchmark.engine.defense import Entrant
-from gmbench.benchmark.engine.run import Plan
+from gmbench.benchmark.engine.plan import Job, Plan
 from gmbench.benchmark.engine.scoring import detectors_for, score_cells
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import Suite, plan_cells
@@ -89,21 +89,28 @@ def plan():
         entrant("softmax", 2, data["train"]),
         entrant("lgm", 4, data["train"]),
     ]
-    cells = {
-        one.name: plan_cells(suite, one, entrants[0], data["test"], data["validation"], "cpu")
+    jobs = tuple(
+        Job(
+            one,
+            plan_cells(suite, one, entrants[0], data["test"], data["validation"], "cpu"),
+            detectors_for(suite.detectors, one, data["test"]),
+        )
         for one in entrants
-    }
-    detectors = {one.name: detectors_for(suite.detectors, one, data["test"]) for one in entrants}
-    return Plan(suite, "cpu", entrants, entrants[0], MappingProxyType(data), cells, detectors)
+    )
+    return Plan(suite, "cpu", entrants[0], MappingProxyType(data), jobs)
+
+
+def job_of(plan, name):
+    return next(job for job in plan.jobs if job.entrant.name == name)
 
 
 @pytest.fixture(scope="module")
 def store(plan, tmp_path_factory):
     place = Store(tmp_path_factory.mktemp("store"))
-    for one in plan.entrants:
-        for cell in plan.cells[one.name]:
-            place.write(run_cell(cell, one, plan.surrogate, plan.data[cell.split]))
-        score_cells(one, plan.cells[one.name], plan.detectors[one.name], place, plan.data["train"], plan.data)
+    for job in plan.jobs:
+        for cell in job.cells:
+            place.write(run_cell(cell, job.entrant, plan.surrogate, plan.data[cell.split]))
+        score_cells(job.entrant, job.cells, job.detectors, place, plan.data["train"], plan.data)
     return place
 
 
@@ -135,7 +142,9 @@ def test_the_picture_holds_the_stored_images_of_the_attack_that_all_met(plan, st
     for name in ("lgm-2d", "softmax-2d"):
         plane = gathered[name].plane
         assert plane.attack == "fgsm, ε = 0.1"
-        (cell,) = [cell for cell in plan.cells[name] if cell.label == "fgsm" and cell.threat.eps == EPS]
+        (cell,) = [
+            cell for cell in job_of(plan, name).cells if cell.label == "fgsm" and cell.threat.eps == EPS
+        ]
         entry = store.read(cell.description)
         np.testing.assert_allclose(plane.adversarial, 10 * entry.images.flatten(1)[:, :2].numpy())
         assert plane.adversarial_labels.tolist() == entry.table["label"].tolist()  # all are right when clean
@@ -178,7 +187,7 @@ def test_distances_are_in_units_of_the_classes_width(plan, gathered):
 
 def test_spread_is_over_test_images_that_are_right(plan, gathered):
     """By hand: the variance of the two non-true values a and b is (a - b)^2 / 4."""
-    model, test = plan.entrants[1].classifier, plan.data["test"].head(24)
+    model, test = plan.jobs[1].entrant.classifier, plan.data["test"].head(24)
     values = model(test.images()).double().softmax(1).detach().numpy()
     terms = []
     for row, y in zip(values, test.y.tolist(), strict=True):
@@ -192,12 +201,11 @@ def test_images_that_are_wrong_have_no_part_in_the_spread(plan, store):
     swapped = ImageSet.of(
         "pixels", "test", plan.data["test"].x, 2 - plan.data["test"].y, plan.data["test"].ids, 3
     )
-    model = plan.entrants[1].classifier
+    job = plan.jobs[1]
+    model = job.entrant.classifier
     right = swapped.y[:24] == 1  # classes 0 and 2 have changed places
     a, b = (model(swapped.images()[:24][right]).double().softmax(1).detach().numpy()[:, k] for k in (0, 2))
-    other = Plan(
-        plan.suite, "cpu", plan.entrants[1:2], None, {**plan.data, "test": swapped}, {"softmax-2d": []}, {}
-    )
+    other = replace(plan, data={**plan.data, "test": swapped}, jobs=(replace(job, cells=()),))
     (found,) = gather(other, store, {"Linf": EPS})
     assert found.spread == pytest.approx(((a - b) ** 2 / 4).mean())
     assert found.plane.attack == ""
@@ -212,15 +220,11 @@ def test_a_model_whose_features_are_not_finite_or_a_missing_class_stops_nothing(
         "broken", "lgm", 0, "b", Classifier(Broken(), HEADS.build("lgm", features=2, classes=3)).eval()
     )
     few = plan.data["train"].head(2)
-    for entrants, train in (([broken], plan.data["train"]), (plan.entrants[:1], few)):
-        other = Plan(
-            plan.suite, "cpu", entrants, None, {**plan.data, "train": train}, {entrants[0].name: []}, {}
-        )
+    for one, train in ((broken, plan.data["train"]), (plan.jobs[0].entrant, few)):
+        other = replace(plan, data={**plan.data, "train": train}, jobs=(Job(one, (), {}),))
         (found,) = gather(other, store, {})
         assert (found.symmetry, found.plane) == (None, None)
-    assert np.isnan(
-        gather(Plan(plan.suite, "cpu", [broken], None, plan.data, {"broken": []}, {}), store, {})[0].spread
-    )
+    assert np.isnan(gather(replace(plan, jobs=(Job(broken, (), {}),)), store, {})[0].spread)
 
 
 def test_a_report_without_the_feature_space_is_no_whole_one(plan, store, tmp_path, monkeypatch):
@@ -237,5 +241,7 @@ def test_a_report_without_the_feature_space_is_no_whole_one(plan, store, tmp_pat
         assert f"(figures/{name}.png)" in text
         assert (folder / "figures" / f"{name}.svg").exists()
     assert not (folder / "figures" / "spread.png").exists()  # three models
-    other = replace(plan, entrants=[*plan.entrants[:2], replace(plan.entrants[2], fingerprint="retrained")])
+    *others, last = plan.jobs
+    retrained = replace(last, entrant=replace(last.entrant, fingerprint="retrained"))
+    other = replace(plan, jobs=(*others, retrained))
     assert not is_published(other, store, folder)
