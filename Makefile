@@ -8,13 +8,14 @@ FOUND = $(firstword $(foreach python,$(PYTHON),$(shell \
 BIN := .venv/bin
 DEV := .venv/.dev-installed
 PERF := .venv/.perf-installed
+MUTANTS := .venv/.mutants-installed
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 # Builds use the pinned setuptools of .venv: visdom, which adv-lib needs, does not build with 82 or later.
 BUILD := $(INSTALL) --no-build-isolation --use-pep517 --editable
 SUITES := digits-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench reproduce zoo test lint types check perf report clean
+.PHONY: help dev bench reproduce zoo test lint types check mutants perf report clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -45,6 +46,9 @@ types: $(DEV) ## check the types
 
 check: lint types test ## all that a change must pass
 
+mutants: $(MUTANTS) ## break the judging modules in 300 places: do their tests notice?
+	cd tests && ../$(BIN)/python -m mutants
+
 perf: $(PERF) ## compare speed with torchattacks, foolbox and adv-lib
 	$(BIN)/python -m gmbench.benchmark.cli.perf
 
@@ -52,7 +56,7 @@ report: $(DEV) ## draw tables and figures again from the stores
 	$(foreach suite,$(SUITES),$(BIN)/gmbench report $(suite) &&) true
 
 clean: ## remove caches and build outputs; the next target looks over .venv again
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEV) $(PERF)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEV) $(PERF) $(MUTANTS)
 	find $(wildcard __pycache__ attacks benchmark detectors models tests) -name __pycache__ -prune -exec rm -rf {} +
 
 $(DEV): pyproject.toml constraints.txt
@@ -64,4 +68,8 @@ $(DEV): pyproject.toml constraints.txt
 
 $(PERF): $(DEV)
 	$(BUILD) '.[perf]'
+	touch $@
+
+$(MUTANTS): $(DEV)
+	$(BUILD) '.[mutants]'
 	touch $@
