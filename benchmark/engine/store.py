@@ -6,7 +6,6 @@ renamed, so it is there whole or not at all; a damaged one is found by its check
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import shutil
@@ -19,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ...models.files import put_folder, write_file
@@ -186,22 +186,23 @@ class Store:
         Raises:
             StoreError: Another run holds it.
         """
+        lock = FileLock(self.root / "lock")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            file = (self.root / "lock").open("a")
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise StoreError(
+                f"another run uses the store at {self.root}; wait for it, or give this one its own with "
+                "--store"
+            ) from None
         except OSError as error:
             raise StoreError(
                 f"expected the store at {self.root} to be writable, got: {error.strerror}"
             ) from None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StoreError(
-                    f"another run uses the store at {self.root}; wait for it, or give this one its own with "
-                    "--store"
-                ) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def _check_space(self, entry: Entry) -> None:
         need = 0 if entry.images is None else entry.images.numel() * entry.images.element_size()

@@ -2,10 +2,10 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -113,24 +113,34 @@ def test_two_runs_do_not_share_a_store(tmp_path: Path) -> None:
         pass
 
 
-def _hold(root: Path, ready: "multiprocessing.synchronize.Event") -> None:
-    with Store(root).lock():
-        ready.set()
-        signal.pause()
+HOLD = """
+import sys
+from pathlib import Path
+from gmbench.benchmark.engine.store import Store
+
+with Store(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_killed_run_leaves_the_lock_free(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    ready = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, ready))
-    process.start()
-    assert ready.wait(20)
-    with pytest.raises(StoreError), Store(tmp_path).lock():
-        pass
-    process.kill()
-    process.join()
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StoreError, match="another run uses the store"), Store(tmp_path).lock():
+            pass
+        other.kill()
     with Store(tmp_path).lock():
         pass
+
+
+def test_a_store_that_cannot_be_locked_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(StoreError, match="to be writable"), Store(root).lock():
+            pass
 
 
 def test_a_key_is_found_by_its_beginning(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_images_that_are_wrong_have_no_part_in_the_spread(plan, store):
     a, b = (model(swapped.images()[:24][right]).double().softmax(1).detach().numpy()[:, k] for k in (0, 2))
     other = replace(plan, data={**plan.data, "test": swapped}, jobs=(replace(job, cells=()),))
     (found,) = gather(other, store, {"Linf": EPS})
-    assert found.spread == pytest.approx(((a - b) ** 2 / 4).mean())
+    assert found.spread == pytest.approx(((a - b) ** 2 / 4).mean(), rel=1e-4)
     assert found.plane.attack == ""
 
 
