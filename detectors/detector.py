@@ -8,13 +8,13 @@ returns the detector, what is learned stands in fields whose names end in an und
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from ..models.classifier import Outputs
+from ..models.classifier import Classifier, Outputs
 from ..models.registry import Registry
 
 __all__ = ["DETECTORS", "OWN", "Detector"]
@@ -36,19 +36,25 @@ class Detector(ABC):
 
     Attributes:
         differentiable: Whether `score` passes gradients to what the outputs were computed from.
+        layers: The layers whose features it reads from ``Outputs.layers``, or "all" that there are.
+        needs_model: Whether it asks for the classifier itself, as `model`: for gradients, or for what it
+            makes of other images. `fit` then sees the images, too.
         fitted_on_: The numbers of features and classes (D, K) of the split that `fit` saw, None before.
     """
 
     differentiable: ClassVar[bool] = True
+    layers: ClassVar[tuple[str, ...] | Literal["all"]] = ()
+    needs_model: ClassVar[bool] = False
 
+    classifier_: Classifier | None = field(default=None, init=False, repr=False, compare=False)
     fitted_on_: tuple[int, int] | None = field(default=None, init=False, repr=False, compare=False)
 
     def fit(self, outputs: Outputs, y: Tensor) -> Self:
         """Learn from the training split and return the detector; a second call forgets the first.
 
         Args:
-            outputs: What the classifier says about the clean training images, N of them; its images are not
-                read and may be empty, (N, 0).
+            outputs: What the classifier says about the clean training images, N of them; its images are
+                empty, (N, 0), unless the detector `needs_model`.
             y: Their true classes, (N,).
 
         Raises:
@@ -87,8 +93,29 @@ class Detector(ABC):
         """
 
     def applies(self, outputs: Outputs) -> bool:
-        """Tell whether the classifier says what this detector needs."""
-        return True
+        """Tell whether the classifier says what this detector needs; by default, the layers."""
+        return bool(outputs.layers) if self.layers == "all" else set(self.layers) <= set(outputs.layers)
+
+    def bind(self, classifier: Classifier) -> Self:
+        """Hand over the classifier, before `fit` and `score`, and return the detector.
+
+        It is in evaluation mode and must stay as it is: `torch.autograd.grad` by the images leaves no
+        gradients on the weights, ``backward`` does. `score` is called without a graph; `torch.enable_grad`
+        begins one.
+        """
+        self.classifier_ = classifier
+        return self
+
+    @property
+    def model(self) -> Classifier:
+        """The classifier that `bind` handed over.
+
+        Raises:
+            NotFittedError: None was.
+        """
+        if self.classifier_ is None:
+            raise NotFittedError(f"expected {self!r} to know its classifier; call bind(classifier) first")
+        return self.classifier_
 
     def configuration(self) -> dict[str, Any]:
         """Give the options that build this detector again, without what it has learned."""

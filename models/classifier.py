@@ -5,14 +5,15 @@ knows the defense climbs the class-conditional log-likelihood. `Outputs` carries
 pass.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "Outputs", "normalisation"]
+__all__ = ["Classifier", "Outputs", "normalisation", "watching"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Outputs:
         logits: (B, K).
         log_likelihood: (B, K), log p(features | class) up to one constant for all classes, or None where the
             model has no mixture.
+        layers: Features of layers further down by name, (B, ...) each; only those that were asked for.
     """
 
     x: Tensor
     features: Tensor
     logits: Tensor
     log_likelihood: Tensor | None = None
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def predicted(self) -> Tensor:
@@ -39,44 +42,35 @@ class Outputs:
 
     def detach(self) -> "Outputs":
         """Cut the graph."""
-        likelihood = self.log_likelihood
-        return Outputs(
-            self.x.detach(),
-            self.features.detach(),
-            self.logits.detach(),
-            None if likelihood is None else likelihood.detach(),
-        )
+        return self._each(Tensor.detach)
 
     def cpu(self) -> "Outputs":
         """Bring all to the CPU."""
-        likelihood = self.log_likelihood
-        return Outputs(
-            self.x.cpu(),
-            self.features.cpu(),
-            self.logits.cpu(),
-            None if likelihood is None else likelihood.cpu(),
-        )
+        return self._each(Tensor.cpu)
 
     def __getitem__(self, rows: Tensor | slice) -> "Outputs":
         """Select samples."""
-        likelihood = self.log_likelihood
-        return replace(
-            self,
-            x=self.x[rows],
-            features=self.features[rows],
-            logits=self.logits[rows],
-            log_likelihood=None if likelihood is None else likelihood[rows],
+        return self._each(lambda tensor: tensor[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        return Outputs(
+            change(self.x),
+            change(self.features),
+            change(self.logits),
+            None if self.log_likelihood is None else change(self.log_likelihood),
+            {name: change(layer) for name, layer in self.layers.items()},
         )
 
     @staticmethod
     def cat(parts: Sequence["Outputs"]) -> "Outputs":
-        """Join batches."""
+        """Join batches that carry the same layers."""
         likelihoods = [part.log_likelihood for part in parts if part.log_likelihood is not None]
         return Outputs(
             torch.cat([part.x for part in parts]),
             torch.cat([part.features for part in parts]),
             torch.cat([part.logits for part in parts]),
             torch.cat(likelihoods) if likelihoods else None,
+            {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers},
         )
 
 
@@ -88,7 +82,8 @@ class Classifier(nn.Module):
     Compose one from two modules, or subclass and override `features` and `head`.
 
     Args:
-        net: Maps images (B, *S) in [0, 1] to features (B, D).
+        net: Maps images (B, *S) in [0, 1] to features (B, D). An attribute ``layers`` of it, {name: path of a
+            submodule}, offers the features of these layers, too.
         head: Maps features (B, D) to logits (B, K). If it has a method ``log_likelihood`` (B, D) -> (B, K),
             that is the model's mixture.
         mean: Subtracted from the input, a number or one per channel.
@@ -112,15 +107,56 @@ class Classifier(nn.Module):
         features = cast(Tensor, self.net(self.normalise(x)))
         return features if features.dtype == torch.float64 else features.float()
 
-    def outputs(self, x: Tensor) -> Outputs:
-        """Compute features, logits and likelihood in one pass, (B, *S)."""
-        features = self.features(x)
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers whose features `outputs` can carry, in the order of the pass."""
+        return tuple(getattr(getattr(self, "net", None), "layers", ()))
+
+    def outputs(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
+        """Compute features, logits and likelihood in one pass, (B, *S).
+
+        Args:
+            x: Images.
+            layers: Names of `layer_names` whose features are wanted, too.
+        """
+        values: dict[str, Tensor] = {}
+        if layers:
+            places = cast(Mapping[str, str], self.net.layers)
+            with watching(self.net, {name: places[name] for name in layers}) as values:
+                features = self.features(x)
+        else:
+            features = self.features(x)
         mixture = getattr(self.head, "log_likelihood", None)
-        return Outputs(x, features, self.head(features), None if mixture is None else mixture(features))
+        likelihood = None if mixture is None else mixture(features)
+        return Outputs(x, features, self.head(features), likelihood, values)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, (B, *S) -> (B, K)."""
         return cast(Tensor, self.head(self.features(x)))
+
+
+@contextmanager
+def watching(net: nn.Module, places: Mapping[str, str]) -> Iterator[dict[str, Tensor]]:
+    """Note what submodules of ``net`` give while it runs inside the context.
+
+    Args:
+        net: Whose submodules.
+        places: {name: path of the submodule}.
+
+    Yields:
+        {name: what the submodule gave when it was last called}, filled while the net runs.
+    """
+    values: dict[str, Tensor] = {}
+
+    def note(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda _module, _inputs, value: values.__setitem__(name, value)
+
+    hooks = [net.get_submodule(place).register_forward_hook(note(name)) for name, place in places.items()]
+    try:
+        yield values
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def normalisation(mean: float | Sequence[float], std: float | Sequence[float]) -> nn.Module:

@@ -1,4 +1,7 @@
-"""Feature networks: images in, features out. The normalisation and the head are not theirs."""
+"""Feature networks: images in, features out. The normalisation and the head are not theirs.
+
+Each names the layers whose features it offers, see `Classifier`.
+"""
 
 from typing import Any, cast
 
@@ -22,13 +25,14 @@ def mnist_conv6(features: int = 100) -> nn.Module:
 
     Wan et al., TPAMI 2023, arXiv 2011.09066. No activation on the features. (B, 1, 28, 28) -> (B, D)
     """
-    return nn.Sequential(
+    net = nn.Sequential(
         *_stage(1, 32, kernel=5),
         *_stage(32, 64, kernel=5),
         *_stage(64, 128, kernel=5),
         nn.Flatten(),
         nn.Linear(128 * 3 * 3, features),
     )
+    return _offering(net, stage1="4", stage2="9", stage3="14")
 
 
 @NETS.register("mnist-conv3")
@@ -46,15 +50,17 @@ def mnist_conv3(features: int = 64) -> nn.Module:
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
+    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
+    return _offering(net, stage1="2", stage2="5", stage3="8")
 
 
 @NETS.register("digits-conv4")
 def digits_conv4(features: int = 32) -> nn.Module:
     """Build a small net for scikit-learn's digits, the MNIST net's plan in small. (B, 1, 8, 8) -> (B, D)."""
-    return nn.Sequential(
+    net = nn.Sequential(
         *_stage(1, 16, kernel=3), *_stage(16, 32, kernel=3), nn.Flatten(), nn.Linear(32 * 2 * 2, features)
     )
+    return _offering(net, stage1="4", stage2="9")
 
 
 @NETS.register("digits-mlp")
@@ -63,7 +69,8 @@ def digits_mlp(features: int = 64) -> nn.Module:
 
     (B, 1, 8, 8) -> (B, D).
     """
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, features), nn.ReLU())
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, features), nn.ReLU())
+    return _offering(net, hidden="2")
 
 
 @NETS.register("cifar-resnet20")
@@ -87,7 +94,7 @@ def cifar_resnet20(features: int = 64) -> nn.Module:
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
-    return net
+    return _offering(net, stem="2", stage1="5", stage2="8", stage3="11")
 
 
 @NETS.register("cifar-resnet20-fc")
@@ -96,7 +103,8 @@ def cifar_resnet20_fc(features: int = 10) -> nn.Module:
 
     (B, 3, 32, 32) -> (B, D).
     """
-    return nn.Sequential(cifar_resnet20(), nn.Linear(64, features))
+    net = nn.Sequential(cifar_resnet20(), nn.Linear(64, features))
+    return _offering(net, stem="0.2", stage1="0.5", stage2="0.8", stage3="0.11")
 
 
 @NETS.register("cifar-conv6")
@@ -110,7 +118,8 @@ def cifar_conv6(features: int = 128) -> nn.Module:
         for before in (inputs, width):
             layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
+    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4 * 4, features))
+    return _offering(net, stage1="6", stage2="13", stage3="20")
 
 
 class Block(nn.Module):
@@ -167,6 +176,12 @@ class _Rectify(torch.autograd.Function):
         by_slope = (gradient * x.clamp(max=0)).sum(dtype=slope.dtype)
         by_x = torch.ops.aten.leaky_relu_backward(gradient, x, float(slope), False)
         return by_x, by_slope.view_as(slope)
+
+
+def _offering(net: nn.Module, **layers: str) -> nn.Module:
+    """Name the layers that the net offers, {name: path of the submodule}."""
+    net.layers = layers  # type: ignore[assignment]  # torch knows modules and tensors alone
+    return net
 
 
 def _stage(inputs: int, width: int, kernel: int) -> list[nn.Module]:

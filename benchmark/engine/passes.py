@@ -3,7 +3,8 @@
 Whatever attacks nothing gets its outputs here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,9 +16,15 @@ __all__ = ["look", "look_at_all"]
 
 
 @torch.no_grad()
-def look(classifier: Classifier, x: Tensor, device: str | torch.device) -> Outputs:
-    """Compute the outputs of one batch of images, (B, *S), on ``device`` and without a graph."""
-    return classifier.outputs(x.to(device)).detach()
+def look(
+    classifier: Classifier, x: Tensor, device: str | torch.device, layers: Sequence[str] = ()
+) -> Outputs:
+    """Compute the outputs of one batch of images, (B, *S), on ``device`` and without a graph.
+
+    With the features of ``layers``, if any.
+    """
+    x = x.to(device)
+    return (classifier.outputs(x, layers) if layers else classifier.outputs(x)).detach()
 
 
 def look_at_all(
@@ -26,6 +33,9 @@ def look_at_all(
     batch: int,
     device: str | torch.device,
     report: Callable[[int], None] = lambda _: None,
+    *,
+    layers: Sequence[str] = (),
+    with_images: bool = False,
 ) -> Outputs:
     """Compute the outputs of a whole split, on ``device``.
 
@@ -35,15 +45,13 @@ def look_at_all(
         batch: Images in a pass; another number rounds sums otherwise.
         device: Where to compute.
         report: Told each number of images that passed the model.
-
-    Returns:
-        Outputs whose x is empty, (N, 0): fifty thousand images as floats are memory that nobody reads.
+        layers: Whose features are wanted, too.
+        with_images: Whether the images are kept. Else x is empty, (N, 0): fifty thousand images as floats are
+            memory that hardly anybody reads.
     """
     parts = []
     for first in range(0, len(images), batch):
-        part = look(classifier, images.images(slice(first, first + batch)), device)
-        parts.append(
-            Outputs(part.x.new_empty(len(part.x), 0), part.features, part.logits, part.log_likelihood)
-        )
+        part = look(classifier, images.images(slice(first, first + batch)), device, layers)
+        parts.append(part if with_images else replace(part, x=part.x.new_empty(len(part.x), 0)))
         report(len(part.x))
     return Outputs.cat(parts)

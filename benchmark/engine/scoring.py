@@ -1,9 +1,10 @@
 """Scores: every detector over the clean and the attacked images of every cell.
 
-One forward pass for all of them.
+One forward pass for all of them; a detector that asks for the model itself adds its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
-from ...models.classifier import Outputs
+from ...models.classifier import Classifier, Outputs
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant
@@ -28,11 +29,15 @@ def detectors_for(
     names: Sequence[str], entrant: Entrant, images: ImageSet, device: str = "cpu"
 ) -> dict[str, Detector]:
     """Build the detectors that apply to an entrant, unfitted: the named ones, then its own as `OWN`."""
-    few = look(entrant.classifier, images.images(slice(0, 2)), device)
     detectors = {name: DETECTORS.build(name) for name in names}
     if entrant.detector is not None:
         detectors[OWN] = entrant.detector
-    return {name: detector for name, detector in detectors.items() if detector.applies(few)}
+    for detector in detectors.values():
+        if detector.needs_model:
+            detector.bind(entrant.classifier)
+    layers = _layers(detectors.values(), entrant.classifier)
+    few = look(entrant.classifier, images.images(slice(0, 2)), device, layers)
+    return {name: detector for name, detector in detectors.items() if detector.applies(_seen(detector, few))}
 
 
 def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
@@ -90,10 +95,17 @@ def score_cells(
     failed: dict[str, str] = {}
     if not wanted:
         return failed
-    train_outputs = look_at_all(entrant.classifier, train, BATCH, device, report)
+    layers = _layers((detectors[name] for name in wanted), entrant.classifier)
+    with_images = any(detectors[name].needs_model for name in wanted)
+    train_outputs = look_at_all(
+        entrant.classifier, train, BATCH, device, report, layers=layers, with_images=with_images
+    )
     for name in sorted(wanted):
         try:
-            detectors[name].fit(train_outputs, train.y.to(device))
+            seen = _seen(detectors[name], train_outputs)
+            if not detectors[name].needs_model:
+                seen = replace(seen, x=seen.x.new_empty(len(seen.x), 0))
+            detectors[name].fit(seen, train.y.to(device))
         except Exception as error:  # noqa: BLE001 - a user's detector may raise anything; the others go on
             failed[name] = f"{type(error).__name__}: {error}"
     for cell, unscored in missing:
@@ -101,7 +113,7 @@ def score_cells(
         if not names:
             continue
         images = _cell_images(cell, store, splits)
-        parts = [look(entrant.classifier, part, device) for part in images.split(BATCH)]
+        parts = [look(entrant.classifier, part, device, layers) for part in images.split(BATCH)]
         report(len(images))
         for name in names:
             try:
@@ -115,9 +127,28 @@ def score_cells(
     return failed
 
 
+def _layers(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:
+    """Name the layers that one pass must carry for all of these detectors, of those that there are."""
+    wanted = [detector.layers for detector in detectors if detector.layers]
+    if not wanted:
+        return ()  # another's net is not traced for nobody
+    offered = classifier.layer_names
+    asked = {name for layers in wanted for name in (offered if layers == "all" else layers)}
+    return tuple(name for name in offered if name in asked)
+
+
+def _seen(detector: Detector, outputs: Outputs) -> Outputs:
+    """Keep the layers that a detector declares: no score depends on what other detectors ask for."""
+    if detector.layers == "all":
+        return outputs
+    return replace(
+        outputs, layers={name: layer for name, layer in outputs.layers.items() if name in detector.layers}
+    )
+
+
 @torch.no_grad()
 def _score(detector: Detector, outputs: Outputs) -> Tensor:
-    scores = detector.score(outputs)
+    scores = detector.score(_seen(detector, outputs))
     if scores.shape != (len(outputs.logits),):
         raise ValueError(f"expected scores of shape {(len(outputs.logits),)}, got {tuple(scores.shape)}")
     if scores.isnan().any():

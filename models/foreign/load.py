@@ -23,17 +23,19 @@ TorchScript program, an exported graph; see `file`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ..classifier import Classifier, normalisation
+from ..classifier import Classifier, Outputs, normalisation
 from ..files import models_root
 from ..python_file import first_line
 from ..registry import check_known
+from .layers import Layers, find_layers
 from .packed import LOADERS, ForeignError, Packed, Shape
 
 __all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "needs_trust"]
@@ -59,20 +61,45 @@ class Foreign(Classifier):
         net: The model without its last layer, or the model.
         head: Its last layer, or the identity.
         classes: K.
+        probed: Shape of images that it was tried with, (C, H, W).
 
     Attributes:
         classes: K, as the model's logits have it.
+        opaque: See `Packed`; it offers no layers, then.
         shape: Of the images that it is made for, (C, H, W); None where nothing tells.
         fingerprint: See `Packed`.
         features_are_logits: The layer before the logits could not be had.
     """
 
-    def __init__(self, packed: Packed, net: nn.Module, head: nn.Module, classes: int) -> None:
+    def __init__(
+        self, packed: Packed, net: nn.Module, head: nn.Module, classes: int, probed: Sequence[int]
+    ) -> None:
         super().__init__(net, head, packed.mean, packed.std)
         self.classes = classes
         self.shape = packed.shape
         self.fingerprint = packed.fingerprint
         self.features_are_logits = isinstance(head, nn.Identity)
+        self.opaque = packed.opaque
+        self.probed = tuple(probed)
+
+    @cached_property
+    def _layers(self) -> Layers:
+        """Look at the net only when layers are asked for."""
+        if self.opaque:
+            return Layers((), lambda net, _names, x: (net(x), {}))
+        weight = next(self.parameters(), torch.zeros(0))
+        x = torch.rand(2, *self.probed, generator=torch.Generator().manual_seed(0)).to(weight.device)
+        return find_layers(self.net, self.normalise(x))
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        return self._layers.names
+
+    def outputs(self, x: Tensor, layers: Sequence[str] = ()) -> Outputs:
+        if not layers:
+            return super().outputs(x)
+        features, values = self._layers.extract(self.net, layers, self.normalise(x))
+        return Outputs(x, features, self.head(features), layers=values)
 
 
 def is_foreign(name: str) -> bool:
@@ -114,7 +141,7 @@ def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = Non
     packed.model.eval()
     x, logits = _probe(name, packed, shape)
     net, head = (packed.model, nn.Identity()) if packed.opaque else _behead(packed.model, x, logits)
-    return Foreign(packed, net, head, logits.shape[1]).eval()
+    return Foreign(packed, net, head, logits.shape[1], x.shape[1:]).eval()
 
 
 def _split(name: str) -> tuple[str, str]:

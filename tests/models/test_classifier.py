@@ -1,6 +1,6 @@
 """Features, logits and likelihood out of one pass."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -75,11 +75,13 @@ def test_a_subclass_may_override_features_and_head() -> None:
 
 @pytest.fixture
 def outputs() -> Outputs:
-    return Classifier(nn.Flatten(), Mixture()).outputs(images().requires_grad_())
+    outputs = Classifier(nn.Flatten(), Mixture()).outputs(images().requires_grad_())
+    return replace(outputs, layers={"first": 3 * outputs.x, "second": outputs.features.sum(1)})
 
 
 def tensors(outputs: Outputs) -> list[Tensor]:
-    return [getattr(outputs, field.name) for field in fields(outputs)]
+    values = [getattr(outputs, field.name) for field in fields(outputs) if field.name != "layers"]
+    return [*values, outputs.layers["first"], outputs.layers["second"]]
 
 
 def test_detach_cuts_the_graph_and_keeps_the_values(outputs: Outputs) -> None:

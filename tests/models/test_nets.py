@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gmbench.models import NETS
+from gmbench.models import NETS, Classifier
 from gmbench.models.nets import Block, PReLU
 
 
@@ -105,3 +105,21 @@ def test_prelu_takes_half_precision() -> None:
         slopes.append(each.weight.grad)
     torch.testing.assert_close(slopes[0], slopes[1], rtol=0.01, atol=0)
     assert slopes[0].dtype == torch.float32
+
+
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "cifar": (3, 32, 32)}
+
+
+@pytest.mark.parametrize("name", list(NETS))
+@torch.no_grad()
+def test_a_net_offers_layers_that_narrow_towards_the_features(name: str) -> None:
+    net = NETS.build(name, **({"features": 64} if name == "cifar-resnet20" else {"features": 5})).eval()
+    x = torch.rand(2, *SHAPES[name.partition("-")[0]], generator=torch.Generator().manual_seed(0))
+    classifier = Classifier(net, nn.Identity())
+    layers = list(classifier.outputs(x, classifier.layer_names).layers.values())
+    assert layers
+    assert all(len(layer) == 2 for layer in layers)
+    sizes = [layer[0].numel() for layer in layers]
+    assert sizes == sorted(sizes, reverse=True)
+    # the rest of the net begins where the last stage ends, activation included
+    assert name == "digits-mlp" or layers[-1].ndim == 4

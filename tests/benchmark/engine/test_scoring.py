@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
@@ -16,7 +16,7 @@ from gmbench.benchmark.engine.scoring import detectors_for, score_cells, score_d
 from gmbench.benchmark.engine.store import Store
 from gmbench.detectors import Detector
 from gmbench.detectors.detector import OWN
-from gmbench.models import Outputs
+from gmbench.models import Classifier, Outputs
 
 Splits = dict[str, ImageSet]
 
@@ -47,6 +47,35 @@ class Broken(Detector):
     def score(self, outputs: Outputs) -> Tensor:
         scores = outputs.logits.amax(1)
         return {"nan": scores * torch.nan, "shape": scores.unsqueeze(1)}.get(self.how, scores)
+
+
+@dataclass
+class Layered(Detector):
+    """Notes which layers it is shown."""
+
+    layers = ("stage2",)
+
+    def learn(self, outputs: Outputs, y: Tensor) -> None:
+        self.seen_ = (sorted(outputs.layers), outputs.x.numel())
+
+    def score(self, outputs: Outputs) -> Tensor:
+        return outputs.layers["stage2"].flatten(1).mean(1)
+
+
+class Everything(Layered):
+    """Asks for all layers."""
+
+    layers: ClassVar = "all"
+
+
+class Asking(Layered):
+    """Looks at other images."""
+
+    layers = ()
+    needs_model = True
+
+    def score(self, outputs: Outputs) -> Tensor:
+        return self.model(1 - outputs.x).amax(1)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +136,41 @@ def test_detectors_see_the_training_split_and_nothing_else(
         torch.testing.assert_close(
             torch.tensor(entry.table["score"].to_numpy()), own.detach(), rtol=1e-4, atol=1e-4
         )
+
+
+def test_one_pass_serves_all_that_need_no_more(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    passes: list[int] = []
+    hook = entrant.classifier.net.register_forward_hook(lambda _net, _x, value: passes.append(len(value)))
+    layered, everything, asking = Layered(), Everything(), Asking().bind(entrant.classifier)
+    together: dict[str, Detector] = {"spy": Spy(), "layered": layered, "everything": everything}
+    try:
+        assert score_cells(entrant, cells, together, Store(tmp_path), splits["train"], splits) == {}
+        assert passes == [60, 60, 20]  # train, validation and test, each once
+        passes.clear()
+        score_cells(entrant, cells, {"asking": asking}, Store(tmp_path), splits["train"], splits)
+        assert passes == [60, 60, 60, 20, 20]
+    finally:
+        hook.remove()
+    # each sees what it declares, whatever else is in the suite
+    assert layered.seen_ == (["stage2"], 0)
+    assert everything.seen_ == (["stage1", "stage2"], 0)
+    assert asking.seen_ == ([], 60 * 64)
+    entry = Store(tmp_path).read(score_description(cells[1], "asking", asking, splits["train"]))
+    assert entry is not None
+    expected = entrant.classifier(1 - splits["test"].images(slice(0, 20))).amax(1)
+    torch.testing.assert_close(torch.tensor(entry.table["score"].to_numpy()), expected.detach())
+
+
+def test_detectors_are_built_for_what_a_model_offers(splits: Splits, entrant: Entrant) -> None:
+    asking = Asking()
+    assert list(detectors_for([], replace(entrant, detector=asking), splits["test"])) == [OWN]
+    assert asking.model is entrant.classifier
+    assert list(detectors_for([], replace(entrant, detector=Layered()), splits["test"])) == [OWN]
+    plain = Classifier(nn.Flatten(), nn.Linear(64, 10)).eval()
+    bare = replace(entrant, classifier=plain, detector=Layered())
+    assert list(detectors_for(["msp"], bare, splits["test"])) == ["msp"]
 
 
 def test_what_is_scored_is_not_scored_again(
