@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from .core.attack import ATTACKS, Attack
 from .core.norms import NORMS, column
 from .core.randomness import SampleRandom
-from .core.threat import ThreatModel
+from .core.threat import ThreatModel, grants
 from .core.victim import AccessError, Victim
 
 __all__ = ["TorchattacksCW", "TorchattacksFGSM", "TorchattacksPGD", "TorchattacksSquare"]
@@ -60,7 +60,7 @@ class _Torchattacks(Attack):
     def __call__(
         self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
     ) -> Tensor:
-        if victim.access not in ("white-box", self.access):
+        if not grants(victim.access, self.access):
             raise AccessError(
                 f"expected access to be {self.access} or more for {type(self).__name__}, got {victim.access}"
             )

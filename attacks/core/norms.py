@@ -1,13 +1,20 @@
 """Norms of perturbations: size, projection, steepest ascent and random start; one class a norm."""
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .randomness import SampleRandom
-
 __all__ = ["NORMS", "Norm", "column"]
+
+
+class Draws(Protocol):
+    """What a norm needs of random numbers, a stream per sample: see `SampleRandom`."""
+
+    def uniform(self, *shape: int, dtype: torch.dtype) -> Tensor: ...
+
+    def normal(self, *shape: int, dtype: torch.dtype) -> Tensor: ...
 
 
 class Norm(ABC):
@@ -29,7 +36,7 @@ class Norm(ABC):
         """
 
     @abstractmethod
-    def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
+    def sample(self, x: Tensor, eps: float, random: Draws) -> Tensor:
         """Draw a perturbation of ``x`` uniformly from the ball, (B, *S) -> (B, *S)."""
 
     def perturb(self, x: Tensor, delta: Tensor, eps: float) -> Tensor:
@@ -52,7 +59,7 @@ class Linf(Norm):
     def steepest(self, gradient: Tensor) -> Tensor:
         return gradient.sign()
 
-    def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
+    def sample(self, x: Tensor, eps: float, random: Draws) -> Tensor:
         return (2 * random.uniform(*x.shape[1:], dtype=x.dtype) - 1) * eps
 
 
@@ -74,7 +81,7 @@ class L2(Norm):
         scaled = gradient / torch.where(scale == 0, 1, scale)
         return scaled / column(self.size(scaled), scaled).clamp_min(1)
 
-    def sample(self, x: Tensor, eps: float, random: SampleRandom) -> Tensor:
+    def sample(self, x: Tensor, eps: float, random: Draws) -> Tensor:
         direction = self.steepest(random.normal(*x.shape[1:], dtype=x.dtype))
         radius = random.uniform(dtype=x.dtype) ** (1 / x[0].numel())
         return direction * column(radius, x) * eps

@@ -1,12 +1,13 @@
 """The threat model: how far an attack may go, what it may ask of the model, and what it knows."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
 
 from ...models.registry import check_known
 from .norms import NORMS
 
-__all__ = ["ACCESS", "AWARENESS", "ThreatModel"]
+__all__ = ["ACCESS", "AWARENESS", "THREAT_COLUMNS", "ThreatModel", "grants"]
 
 ACCESS = ("white-box", "transfer", "query", "decision")
 """White-box: gradients of the victim. Transfer: gradients of a surrogate only. Query: the victim's logits.
@@ -17,10 +18,29 @@ Decision: its labels.
 AWARENESS = ("oblivious", "adaptive")
 """Oblivious: knows the classifier only. Adaptive: knows how the detector scores, too."""
 
+_GRANTS = {
+    "white-box": ACCESS,  # who has gradients may use a surrogate or queries instead
+    "transfer": ("transfer",),
+    "query": ("query", "decision"),  # who sees logits sees labels
+    "decision": ("decision",),
+}
 
-@dataclass(frozen=True)
+
+def grants(access: str, other: str) -> bool:
+    """Tell whether who has one `ACCESS` may do what takes the other."""
+    return other in _GRANTS[access]
+
+
+class _Asking(Protocol):
+    """Whatever says which access it needs: an attack, its class."""
+
+    @property
+    def access(self) -> str: ...
+
+
+@dataclass(frozen=True, order=True)
 class ThreatModel:
-    """What an attack is allowed.
+    """What an attack is allowed; every rule of who may do what is asked here.
 
     Args:
         norm: A name of `NORMS`.
@@ -50,6 +70,50 @@ class ThreatModel:
                 "units of 1/255?"
             )
 
+    @classmethod
+    def of_row(cls, row: Any) -> Self:
+        """Read one from the row of a frame, which has its fields as attributes."""
+        return cls(str(row.norm), float(row.eps), str(row.access), str(row.awareness))
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the victim's own gradients are to be had."""
+        return self.access == "white-box"
+
+    @property
+    def uses_surrogate(self) -> bool:
+        """Whether another model is attacked in the victim's place, of which everything is known."""
+        return self.access == "transfer"
+
+    @property
+    def knows_detector(self) -> bool:
+        """Whether the detector's score is known, too."""
+        return self.awareness == "adaptive"
+
+    @property
+    def size(self) -> str:
+        """Norm and eps for people: "Linf 0.3", "L2 minimal"."""
+        return f"{self.norm} {self.eps:g}" if math.isfinite(self.eps) else f"{self.norm} minimal"
+
+    def permits(self, other: "ThreatModel") -> bool:
+        """Tell whether an attacker of this threat model may run an attack made under ``other``.
+
+        Same norm, same eps; at least its access; who knows the detector may behave as if not.
+        """
+        return (
+            (self.norm, self.eps) == (other.norm, other.eps)
+            and grants(self.access, other.access)
+            and (self.knows_detector or not other.knows_detector)
+        )
+
+    def suffices_for(self, attack: _Asking) -> bool:
+        """Tell whether an attack can be run under it; one that needs gradients may have a surrogate's."""
+        given = "white-box" if self.uses_surrogate and attack.access == "white-box" else self.access
+        return grants(given, attack.access)
+
     def __str__(self) -> str:
-        size = f"{self.norm} {self.eps:g}" if math.isfinite(self.eps) else f"{self.norm} minimal"
-        return f"{size}, {self.access}, {self.awareness}"
+        return f"{self.size}, {self.access}, {self.awareness}"
+
+
+THREAT_COLUMNS = tuple(item.name for item in fields(ThreatModel))
+"""The columns of a frame that say under which threat model a row was made."""

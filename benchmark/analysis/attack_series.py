@@ -5,6 +5,7 @@ What one panel of a figure or one section of a table shows.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "JOINT",
     "NORM",
     "Setting",
+    "accuracy_by_attack",
     "attacks_of",
     "eps_of",
     "fullest_eps",
@@ -91,6 +93,26 @@ def eps_of(frame: pd.DataFrame) -> list[float]:
     Infinity, the attack that looks for the smallest perturbation, comes last.
     """
     return sorted(float(eps) for eps in frame["eps"].unique())
+
+
+def accuracy_by_attack(models: Sequence[ModelSamples]) -> pd.DataFrame:
+    """Count what is right before and after each attack, a row per model, attack and eps."""
+    rows = [
+        {
+            "model": model.name,
+            "loss": model.loss,
+            "seed": model.seed,
+            "attack": outcome.attack,
+            **asdict(outcome.threat),
+            "clean_accuracy": model.clean_correct[outcome.images].mean(),
+            "accuracy": outcome.correct[outcome.images].mean(),
+        }
+        for model in models
+        for outcome in model.outcomes
+    ]
+    return pd.DataFrame(
+        rows, columns=["model", "loss", "seed", *Setting._fields, "eps", "clean_accuracy", "accuracy"]
+    )
 
 
 def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:

@@ -16,8 +16,9 @@ from itertools import combinations, groupby
 import numpy as np
 import pandas as pd
 
+from ...attacks.core.threat import ThreatModel
 from .attack_strength import Comparisons
-from .model_samples import NOISE, ModelSamples, Outcome, Threat, attacked, models_of
+from .model_samples import NOISE, ModelSamples, Outcome, fully_attacked, models_of
 
 __all__ = ["CHECKS", "CHECK_COLUMNS", "Check", "Evidence", "Verdict", "run_checks"]
 
@@ -116,7 +117,8 @@ def larger_eps(evidence: Evidence) -> Iterator[Verdict]:
     ):
         for small, large in combinations(sorted({threat.eps for threat in finite if threat.norm == norm}), 2):
             weaker, stronger = (
-                _permitted(evidence.model, Threat(norm, eps, access, awareness)) for eps in (small, large)
+                _permitted(evidence.model, ThreatModel(norm, eps, access, awareness))
+                for eps in (small, large)
             )
             both = weaker.keys() & stronger.keys()
             names = f"{norm} {large:g} ({access}, {awareness})", f"{norm} {small:g}"
@@ -130,8 +132,8 @@ def white_box_strongest(evidence: Evidence) -> Iterator[Verdict]:
     for outcomes in _by_size(evidence.model):
         white = [outcome for outcome in outcomes if _has_gradients(outcome)]
         for outcome in outcomes:
-            if outcome.threat.access != "white-box" and outcome.attack != NOISE:
-                comparisons.add(white, [outcome], f"white-box attacks, {_size(outcome)}", outcome.attack)
+            if not outcome.threat.has_gradients and outcome.attack != NOISE:
+                comparisons.add(white, [outcome], f"white-box attacks, {outcome.threat.size}", outcome.attack)
     yield from _verdict(comparisons)
 
 
@@ -142,7 +144,7 @@ def noise_weakest(evidence: Evidence) -> Iterator[Verdict]:
         noise = [outcome for outcome in outcomes if outcome.attack == NOISE]
         for outcome in outcomes:
             if _has_gradients(outcome):
-                comparisons.add([outcome], noise, f"{outcome.attack}, {_size(outcome)}", NOISE)
+                comparisons.add([outcome], noise, f"{outcome.attack}, {outcome.threat.size}", NOISE)
     yield from _verdict(comparisons)
 
 
@@ -180,9 +182,8 @@ def eight_bits(evidence: Evidence) -> Iterator[Verdict]:
         ]
         if lost:
             share, outcome = max(lost, key=lambda pair: pair[0])
-            told.append(
-                f"{share:.1%} of images lose their success to rounding ({outcome.attack}, {_size(outcome)})"
-            )
+            cell = f"{outcome.attack}, {outcome.threat.size}"
+            told.append(f"{share:.1%} of images lose their success to rounding ({cell})")
             passed &= minimal or share < ROUNDED_AWAY
     if told:
         yield Verdict(passed, "; ".join(told))
@@ -197,7 +198,8 @@ def detector_sign(evidence: Evidence) -> Iterator[Verdict]:
     none at all, all their images.
     """
     eer = evidence.eer
-    blind = eer[(eer["awareness"] == "oblivious") & (eer["attack"] != NOISE) & (eer["adversarials"] > 0)]
+    oblivious = [not ThreatModel.of_row(row).knows_detector for row in eer.itertuples(index=False)]
+    blind = eer[np.array(oblivious, bool) & (eer["attack"] != NOISE) & (eer["adversarials"] > 0)]
     for detector, rows in blind.groupby("detector", observed=True):
         successful = rows[rows["population"] == "successful"]
         judged = rows if successful.empty else successful
@@ -224,8 +226,11 @@ def huge_eps(evidence: Evidence) -> Iterator[Verdict]:
     largest = max((outcome.threat.eps for outcome in white if np.isfinite(outcome.threat.eps)), default=0.0)
     if largest >= HUGE:
         outcomes = [outcome for outcome in white if outcome.threat.eps == largest]
-        left = float(evidence.model.robust(outcomes)[attacked(evidence.model, outcomes)].mean())
-        yield Verdict(left == 0, f"{left:.1%} of images withstand the white-box attacks at Linf {largest:g}")
+        met = fully_attacked(evidence.model, outcomes)
+        if met.any():
+            left = float(evidence.model.robust(outcomes)[met].mean())
+            told = f"{left:.1%} of images withstand the white-box attacks at Linf {largest:g}"
+            yield Verdict(left == 0, told)
 
 
 def second_engine(evidence: Evidence) -> Iterator[Verdict]:
@@ -238,7 +243,7 @@ def second_engine(evidence: Evidence) -> Iterator[Verdict]:
             ours = [
                 outcome for outcome in same if outcome.attack == name or outcome.attack.startswith(f"{name}-")
             ]
-            comparisons.add(ours, [theirs], f"{name}, {_size(theirs)}", theirs.attack)
+            comparisons.add(ours, [theirs], f"{name}, {theirs.threat.size}", theirs.attack)
     yield from _verdict(comparisons)
 
 
@@ -272,7 +277,7 @@ def _verdict(comparisons: Comparisons) -> Iterator[Verdict]:
         yield Verdict(*comparisons.worst)
 
 
-def _permitted(model: ModelSamples, threat: Threat) -> dict[tuple[str, str, str], Outcome]:
+def _permitted(model: ModelSamples, threat: ThreatModel) -> dict[tuple[str, str, str], Outcome]:
     """Find the attacks that a threat model permits, by what makes them the same attack at another eps."""
     permitted = (outcome for outcome in model.outcomes if threat.permits(outcome.threat))
     return {
@@ -281,7 +286,7 @@ def _permitted(model: ModelSamples, threat: Threat) -> dict[tuple[str, str, str]
 
 
 def _has_gradients(outcome: Outcome) -> bool:
-    return outcome.threat.access == "white-box" and outcome.attack != NOISE
+    return outcome.threat.has_gradients and outcome.attack != NOISE
 
 
 def _by_size(model: ModelSamples) -> list[list[Outcome]]:
@@ -289,11 +294,3 @@ def _by_size(model: ModelSamples) -> list[list[Outcome]]:
         return outcome.threat.norm, outcome.threat.eps
 
     return [list(outcomes) for _, outcomes in groupby(sorted(model.outcomes, key=size), key=size)]
-
-
-def _size(outcome: Outcome) -> str:
-    return (
-        f"{outcome.threat.norm} {outcome.threat.eps:g}"
-        if np.isfinite(outcome.threat.eps)
-        else f"{outcome.threat.norm} minimal"
-    )

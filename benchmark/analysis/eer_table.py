@@ -6,13 +6,15 @@ are their adversarial versions: "all", or the "successful" ones, which turned a 
 one. Thresholds come from the clean validation images.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ...attacks.core.threat import THREAT_COLUMNS
 from .metrics import auroc, detection_intervals, eer, tpr
-from .model_samples import ModelSamples, Outcome, Threat, models_of
+from .model_samples import ModelSamples, Outcome, models_of
 
 __all__ = ["EER_COLUMNS", "FPRS", "POPULATIONS", "eer_table"]
 
@@ -27,7 +29,7 @@ EER_COLUMNS = (
         "loss",
         "seed",
         "attack",
-        *Threat._fields,
+        *THREAT_COLUMNS,
         "detector",
         "population",
         "images",
@@ -70,7 +72,7 @@ def _model_rows(model: ModelSamples, resamples: int) -> list[Row]:
     }
     named = {"model": model.name, "loss": model.loss, "seed": model.seed}
     return [
-        {**named, "attack": outcome.attack, **outcome.threat._asdict(), "detector": detector, **row}
+        {**named, "attack": outcome.attack, **asdict(outcome.threat), "detector": detector, **row}
         for outcome in model.outcomes
         for detector in model.detectors
         if detector in outcome.detectors

@@ -1,21 +1,23 @@
 """The `leaderboard` frame: what is left of each model and detector under each threat model.
 
 One row per (model, threat model, detector). What counts is the worst case per image over every attack that
-the threat model *permits* (`Threat.permits`): same norm and eps; with the detector known also what needs no
-such knowledge; with gradients also transfer and queries. An image counts over the attacks that were run on
-it, noise among them. Source of "wrong and accepted": Carlini et al., "On evaluating adversarial robustness",
-arXiv 1902.06705, section 5.
+the threat model *permits* (`ThreatModel.permits`), noise among them, on the images that all of these attacks
+were run on: so that, on the images that two rows both count, the stronger threat model is never the safer
+one. Source of "wrong and accepted": Carlini et al., "On evaluating adversarial robustness", arXiv 1902.06705,
+section 5.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ...attacks.core.threat import THREAT_COLUMNS, ThreatModel
 from .metrics import FEWEST, proportion_interval, tpr
-from .model_samples import NOISE, Flags, ModelSamples, Outcome, Threat, fully_attacked, models_of
+from .model_samples import NOISE, Flags, ModelSamples, Outcome, fully_attacked, models_of
 
 __all__ = ["LEADERBOARD_COLUMNS", "failed_checks", "leaderboard"]
 
@@ -28,7 +30,7 @@ NO_DETECTOR = ""
 """Stands for the detector of a model that has none: it has a robust accuracy all the same."""
 
 LEADERBOARD_COLUMNS = (
-    *("model", "loss", "seed", *Threat._fields, "detector", "images", "clean_accuracy", "attacks"),
+    *("model", "loss", "seed", *THREAT_COLUMNS, "detector", "images", "clean_accuracy", "attacks"),
     *("robust_accuracy", "robust_accuracy_low", "robust_accuracy_high"),
     *("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"),
     *(
@@ -48,11 +50,11 @@ Row = dict[str, Any]
 def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
     """Compute the `leaderboard` frame, best joint robust accuracy first under each threat model.
 
-    ``images`` and all accuracies are of the test images that every attack of the very threat model was run
-    on, see `fully_attacked`; what else it permits counts where it was run. ``mean_size`` is over the
-    successes of all permitted attacks; ``forwards`` and ``backwards`` are each attack's mean per image, added
-    up. EER, AUROC and TPR are the worst of the permitted attacks, each by itself, noise left out: it is no
-    attack, and no detector need see it; for successes only attacks with `FEWEST` of them count.
+    ``images`` and all accuracies are of the test images that every permitted attack was run on, see
+    `fully_attacked`; where there are none the accuracies are NaN. ``mean_size`` is over the successes of all
+    permitted attacks; ``forwards`` and ``backwards`` are each attack's mean per image, added up. EER, AUROC
+    and TPR are the worst of the permitted attacks, each by itself and over all of its images, noise left out:
+    it is no attack, and no detector need see it; for successes only attacks with `FEWEST` of them count.
     ``worst_attack`` gave ``eer_successful``.
 
     Args:
@@ -62,7 +64,8 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
     """
     detection = defaultdict(list)
     for row in eer.itertuples(index=False):
-        detection[row.model, row.detector].append(row)
+        if row.attack != NOISE:
+            detection[row.model, row.detector].append((ThreatModel.of_row(row), row))
     verdicts = defaultdict(list)
     for name, check, passed in zip(checks["model"], checks["check"], checks["passed"], strict=True):
         verdicts[name].append((check, passed))
@@ -72,26 +75,20 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
             permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
             shared = _threat_row(model, threat, permitted)
             for detector in model.detectors or (NO_DETECTOR,):
-                judged = [
-                    row
-                    for row in detection[model.name, detector]
-                    if threat.permits(_threat(row)) and row.attack != NOISE
-                ]
+                judged = [row for other, row in detection[model.name, detector] if threat.permits(other)]
                 verdict = {"detector": detector, "verdict": _verdict(verdicts[model.name], detector)}
-                rows.append(
-                    {**shared, **_joint(model, threat, permitted, detector), **_worst(judged), **verdict}
-                )
+                rows.append({**shared, **_joint(model, permitted, detector), **_worst(judged), **verdict})
     frame = pd.DataFrame(rows, columns=list(LEADERBOARD_COLUMNS))
-    ascending = [True] * len(Threat._fields) + [False, True, True]
+    ascending = [True] * len(THREAT_COLUMNS) + [False, True, True]
     return frame.sort_values(
-        [*Threat._fields, "joint_robust_accuracy", "model", "detector"],
+        [*THREAT_COLUMNS, "joint_robust_accuracy", "model", "detector"],
         ascending=ascending,
         ignore_index=True,
     )
 
 
-def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome]) -> Row:
-    ran = fully_attacked(model, threat)
+def _threat_row(model: ModelSamples, threat: ThreatModel, permitted: Sequence[Outcome]) -> Row:
+    ran = fully_attacked(model, permitted)
     sizes = np.concatenate(
         [outcome.samples["size"].to_numpy(np.float64)[outcome.success] for outcome in permitted]
     )
@@ -99,9 +96,9 @@ def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome
         "model": model.name,
         "loss": model.loss,
         "seed": model.seed,
-        **threat._asdict(),
+        **asdict(threat),
         "images": int(ran.sum()),
-        "clean_accuracy": model.clean_correct[ran].mean(),
+        "clean_accuracy": _mean(model.clean_correct[ran]),
         "attacks": ";".join(dict.fromkeys(outcome.attack for outcome in permitted)),
         **_share("robust_accuracy", model.robust(permitted)[ran]),
         "mean_size": sizes.mean() if len(sizes) else np.nan,
@@ -110,7 +107,7 @@ def _threat_row(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome
     }
 
 
-def _joint(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome], detector: str) -> Row:
+def _joint(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> Row:
     """Count an image as lost if it is wrong and accepted, clean or under any permitted attack."""
     unknown = dict.fromkeys(
         ("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"),
@@ -121,7 +118,7 @@ def _joint(model: ModelSamples, threat: Threat, permitted: Sequence[Outcome], de
     threshold = model.threshold(detector, FPR)
     if np.isnan(threshold):  # a comparison with NaN would call every image safe
         return unknown
-    ran, clean = fully_attacked(model, threat), model.clean_scores(detector)
+    ran, clean = fully_attacked(model, permitted), model.clean_scores(detector)
     lost = ~model.clean_correct & (clean <= threshold)
     for outcome in permitted:
         wrong = (outcome.samples["predicted"] != outcome.samples["label"]).to_numpy(bool)
@@ -149,13 +146,14 @@ def _verdict(checks: Sequence[tuple[str, bool]], detector: str) -> str:
     return "; ".join(check for check, passed in told if not passed) or ("ok" if told else UNCHECKED)
 
 
-def _threat(row: Any) -> Threat:
-    return Threat(row.norm, row.eps, row.access, row.awareness)
-
-
 def _share(name: str, values: Flags) -> Row:
     low, high = proportion_interval(values)
-    return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
+    return {name: _mean(values), f"{name}_low": low, f"{name}_high": high}
+
+
+def _mean(values: Flags) -> float:
+    """Compute the share; NaN where no image met every attack."""
+    return float(values.mean()) if len(values) else np.nan
 
 
 def failed_checks(rows: pd.DataFrame) -> list[str]:

@@ -7,12 +7,12 @@ with an attack: its rows, and what they say of each of the model's test images.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...attacks.core.threat import THREAT_COLUMNS, ThreatModel
 from .metrics import threshold_at_fpr, worst_case
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Flags",
     "ModelSamples",
     "Outcome",
-    "Threat",
     "attacked",
     "detectors_of",
     "fully_attacked",
@@ -36,28 +35,6 @@ NOISE = "uniform-noise"
 
 SCORE = "score_"
 Flags = NDArray[np.bool_]
-
-
-class Threat(NamedTuple):
-    """A threat model as the frames spell it."""
-
-    norm: str
-    eps: float
-    access: str
-    awareness: str
-
-    def permits(self, other: "Threat") -> bool:
-        """Tell whether an attacker of this threat model may run an attack made under ``other``.
-
-        Same norm, same eps. Who knows the detector may behave as if not; who has gradients may use a
-        surrogate or queries instead; who sees logits sees labels.
-        """
-        grants = {"white-box": {"white-box", "transfer", "query", "decision"}, "query": {"query", "decision"}}
-        return (
-            (self.norm, self.eps) == (other.norm, other.eps)
-            and other.access in grants.get(self.access, {self.access})
-            and (self.awareness == other.awareness or self.awareness == "adaptive")
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +53,7 @@ class Outcome:
     """
 
     attack: str
-    threat: Threat
+    threat: ThreatModel
     images: NDArray[np.int64]
     samples: pd.DataFrame = field(repr=False)
     ran: Flags = field(repr=False)
@@ -146,16 +123,15 @@ def attacked(model: ModelSamples, outcomes: Iterable[Outcome]) -> Flags:
     return ran
 
 
-def fully_attacked(model: ModelSamples, threat: Threat) -> Flags:
-    """Tell which test images every attack of this very threat model was run on, (N,).
+def fully_attacked(model: ModelSamples, outcomes: Iterable[Outcome]) -> Flags:
+    """Tell which test images every one of these attacks was run on, (N,).
 
-    A worst case is told over these alone: an image that the strong attack skipped would count as one that
-    withstood it. What else the threat model permits may have met some of them only.
+    A worst case is told over these alone: an image that a strong attack skipped would count as one that
+    withstood it, and a threat model that permits more could look the safer one.
     """
     ran = np.ones(len(model.clean), bool)
-    for outcome in model.outcomes:
-        if outcome.threat == threat:
-            ran &= outcome.ran
+    for outcome in outcomes:
+        ran &= outcome.ran
     return ran
 
 
@@ -175,7 +151,7 @@ def models_of(samples: pd.DataFrame) -> list[ModelSamples]:
         ValueError: A sample is there twice, an attacked image has no clean row, or a detector scored some
             images of a cell and not others.
     """
-    key = ["model", "split", "attack", *Threat._fields, "id"]
+    key = ["model", "split", "attack", *THREAT_COLUMNS, "id"]
     if twice := int(samples.duplicated(key).sum()):
         raise ValueError(
             f"expected one row per model, cell and image, got {twice} more; were two runs put together?"
@@ -194,12 +170,9 @@ def _model(name: str, rows: pd.DataFrame) -> ModelSamples:
     clean, unclean = rows[test & unattacked], rows[test & ~unattacked]
     ids = pd.Index(clean["id"])
     outcomes = []
-    for _, part in unclean.groupby(["attack", *Threat._fields], observed=True):
+    for _, part in unclean.groupby(["attack", *THREAT_COLUMNS], observed=True):
         first = part.iloc[0]
-        attack, norm, access, awareness = (
-            str(first[name]) for name in ("attack", "norm", "access", "awareness")
-        )
-        threat = Threat(norm, float(first["eps"]), access, awareness)
+        attack, threat = str(first["attack"]), ThreatModel.of_row(first)
         images = ids.get_indexer(pd.Index(part["id"]))
         if missing := int((images < 0).sum()):
             raise ValueError(

@@ -127,7 +127,7 @@ def run_cell(
                 random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
                 target = (
                     surrogate.classifier
-                    if surrogate is not None and cell.threat.access == "transfer"
+                    if surrogate is not None and cell.threat.uses_surrogate
                     else entrant.classifier
                 )
                 x_adv, costs = _attack(attack, target, x, y, cell.threat, random)
@@ -154,7 +154,7 @@ def _attack(
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was."""
     # of the surrogate, everything is known
-    access = "white-box" if threat.access == "transfer" else threat.access
+    access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
     with Victim(target, len(x), access) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)

@@ -30,16 +30,6 @@ __all__ = ["SUITES", "AttackPlan", "Suite", "SuiteError", "load_suite", "narrow"
 
 SUITES = Path(__file__).parents[1] / "suites"
 
-SUFFICES = {
-    "white-box": ("white-box", "transfer"),
-    "query": ("white-box", "query"),
-    "decision": ("white-box", "query", "decision"),
-}
-"""What an attack needs -> the access under which it can run.
-
-A transfer attack has its gradients from the surrogate.
-"""
-
 
 def _size(value: Any) -> Any:
     try:
@@ -217,7 +207,7 @@ def plan_cells(
         plan: AttackPlan | None = None,
         threat: ThreatModel | None = None,
     ) -> Cell:
-        transfer = surrogate is not None and threat is not None and threat.access == "transfer"
+        transfer = surrogate is not None and threat is not None and threat.uses_surrogate
         return Cell(
             model=entrant.name,
             fingerprint=entrant.fingerprint,
@@ -271,12 +261,12 @@ def _check(suite: Suite) -> None:
                     f"expected eps of attack '{plan.label}' to be finite: '{plan.attack}' does not look for "
                     "the smallest perturbation"
                 )
-            if threat.access not in SUFFICES[attack.access]:
+            if not threat.suffices_for(attack):
                 raise ValueError(
                     f"attack '{plan.label}' needs {attack.access} access, which the threat model ({threat}) "
                     "does not grant"
                 )
-            if threat.access == "transfer" and suite.surrogate is None:
+            if threat.uses_surrogate and suite.surrogate is None:
                 raise ValueError(
                     f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the "
                     "suite"

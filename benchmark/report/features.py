@@ -103,11 +103,9 @@ def _has_a_plane(job: Job, few: Tensor, device: str) -> bool:
 
 def _is_plain(cell: Cell, middles: Mapping[str, float]) -> bool:
     threat = cell.threat
-    return threat is not None and (threat.eps, threat.access, threat.awareness) == (
-        middles.get(threat.norm),
-        "white-box",
-        "oblivious",
-    )
+    if threat is None or threat.knows_detector or not threat.has_gradients:
+        return False
+    return threat.eps == middles.get(threat.norm)
 
 
 def _plane(

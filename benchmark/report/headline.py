@@ -109,8 +109,7 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
         usual = _usual([one for one in met.values() if one])
         told.append(
             f"**{title.capitalize()}**: {meaning}, the worst case over {_named(usual.attacks.values())}; "
-            f"{_images(usual)}, some attacks on"
-            " fewer."
+            f"{_images(usual)}, which met all of them."
         )
         head = f"{title} (%), {', '.join(threat)}, ε = {_joined(eps)}"
         _add(lines, head, [_cell(met[loss], usual, eps, column, len(names[loss]), "n/a") for loss in losses])

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ....attacks.core.threat import ThreatModel
 from ..metrics import proportion_interval
-from ..model_samples import ModelSamples, Threat, fully_attacked
+from ..model_samples import ModelSamples, fully_attacked
 
 __all__ = [
     "FEWEST_LOSSES",
@@ -73,7 +74,7 @@ class Robustness:
         shares: {model: share, low, high}, fractions with a 95 % interval.
     """
 
-    threat: Threat
+    threat: ThreatModel
     attacks: tuple[str, ...]
     images: int
     shares: Mapping[str, tuple[float, float, float]]
@@ -103,7 +104,9 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
     """
     runs = {outcome.threat for model in models for outcome in model.outcomes}
     threats = sorted(
-        threat for threat in runs if np.isfinite(threat.eps) and threat[2:] == ("white-box", "oblivious")
+        threat
+        for threat in runs
+        if np.isfinite(threat.eps) and threat.has_gradients and not threat.knows_detector
     )
     threats = [threat for threat in threats if threat.norm == "Linf"] or [
         threat for threat in threats if threat.norm == threats[0].norm
@@ -119,8 +122,8 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
     return max(found, key=most_attacked_and_apart, default=None)
 
 
-def _robustness(models: Sequence[ModelSamples], threat: Threat) -> Robustness | None:
-    """Compute it under one threat model; None where no attack of it was met by all."""
+def _robustness(models: Sequence[ModelSamples], threat: ThreatModel) -> Robustness | None:
+    """Compute it under one threat model; None where no attack of it, or no image, was met by all."""
     met = [
         {(outcome.attack, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)}
         for model in models
@@ -131,7 +134,9 @@ def _robustness(models: Sequence[ModelSamples], threat: Threat) -> Robustness | 
     shares, images = {}, 0
     for model in models:
         outcomes = [outcome for outcome in model.outcomes if (outcome.attack, outcome.threat) in shared]
-        ran = fully_attacked(model, threat)
+        ran = fully_attacked(model, outcomes)
+        if not ran.any():
+            return None
         robust = model.robust(outcomes)[ran]
         shares[model.name] = (float(robust.mean()), *proportion_interval(robust))
         images = int(ran.sum())

@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...analysis.attack_series import Setting, eps_of, losses_of, most_attacked, reliable, settings_of
+from ...analysis.attack_series import (
+    Setting,
+    accuracy_by_attack,
+    eps_of,
+    losses_of,
+    most_attacked,
+    reliable,
+    settings_of,
+)
 from ...analysis.claims.published import PUBLISHED
 from ...analysis.metrics import FEWEST
 from ...analysis.model_samples import ModelSamples
@@ -119,7 +127,7 @@ def accuracy_by_attack_figure(models: Sequence[ModelSamples]) -> Figure:
 
     Where it looks for the smallest perturbation, the share of images that need more than eps.
     """
-    table = _accuracies(models)
+    table = accuracy_by_attack(models)
     losses, settings = losses_of(table), settings_of(table)
     figure, panels = _panels(settings, losses, len(losses), "accuracy (%)")
     for axes, setting, family in panels:
@@ -143,26 +151,6 @@ def _own(frame: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
     own = frame["detector"].astype(str) == frame["loss"].astype(str).map(dict(detectors))
     chosen: pd.DataFrame = frame[own & np.isfinite(frame["eps"])]
     return chosen
-
-
-def _accuracies(models: Sequence[ModelSamples]) -> pd.DataFrame:
-    """Count what is right before and after each attack."""
-    rows = [
-        {
-            "model": model.name,
-            "loss": model.loss,
-            "seed": model.seed,
-            "attack": outcome.attack,
-            **outcome.threat._asdict(),
-            "clean_accuracy": model.clean_correct[outcome.images].mean(),
-            "accuracy": outcome.correct[outcome.images].mean(),
-        }
-        for model in models
-        for outcome in model.outcomes
-    ]
-    return pd.DataFrame(
-        rows, columns=["model", "loss", "seed", *Setting._fields, "eps", "clean_accuracy", "accuracy"]
-    )
 
 
 def _survival(axes: Axes, model: ModelSamples, setting: Setting, losses: Sequence[str]) -> None:

@@ -41,9 +41,10 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
     names = list(spreads)
     known = losses_of(pd.DataFrame({"loss": [losses[name] for name in names]}))
     threat = robustness.threat
+    attacker = f"{threat.norm}, {eps_text(threat.eps)}, {threat.access}, {threat.awareness}"
     told = [
         "Spread of the non-true softmax values and robust accuracy",
-        ", ".join([threat.norm, eps_text(threat.eps), *threat[2:], f"{robustness.images} images"]),
+        f"{attacker}, {robustness.images} images",
         *wrap(f"worst case of {', '.join(robustness.attacks)}", 75, break_on_hyphens=False),
     ]
     if ADVERSARIALLY_TRAINED & set(known):

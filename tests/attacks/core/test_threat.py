@@ -1,11 +1,14 @@
 """Threat models: what is accepted, what is refused and how they read."""
 
 import dataclasses
+import itertools
 import math
 
+import pandas as pd
 import pytest
 
-from gmbench.attacks import ThreatModel
+from gmbench.attacks import ATTACKS, ThreatModel
+from gmbench.attacks.core.threat import ACCESS, AWARENESS, THREAT_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,63 @@ def test_is_a_value() -> None:
     assert len({threat, ThreatModel("L2", 0.5), ThreatModel("L2", 0.6)}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         threat.eps = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("access", "permitted"),
+    [
+        ("white-box", {"white-box", "query", "decision", "transfer"}),
+        ("query", {"query", "decision"}),
+        ("decision", {"decision"}),
+        ("transfer", {"transfer"}),
+    ],
+)
+def test_what_each_threat_model_permits(access: str, permitted: set[str]) -> None:
+    for awareness, other_access, other_awareness in itertools.product(AWARENESS, ACCESS, AWARENESS):
+        expected = other_access in permitted and (awareness, other_awareness) != ("oblivious", "adaptive")
+        threat = ThreatModel("Linf", 0.1, access, awareness)
+        assert threat.permits(ThreatModel("Linf", 0.1, other_access, other_awareness)) == expected
+        assert not threat.permits(ThreatModel("Linf", 0.2, other_access, other_awareness))
+        assert not threat.permits(ThreatModel("Linf", 0.05, other_access, other_awareness))
+        assert not threat.permits(ThreatModel("L2", 0.1, other_access, other_awareness))
+
+
+def test_permission_passes_on() -> None:
+    """Else a stronger threat model could lack an attack that a weaker one has."""
+    every = [ThreatModel("Linf", 0.1, *kind) for kind in itertools.product(ACCESS, AWARENESS)]
+    for one, two, three in itertools.product(every, repeat=3):
+        assert one.permits(one)
+        assert one.permits(three) or not (one.permits(two) and two.permits(three))
+
+
+@pytest.mark.parametrize(
+    ("name", "accesses"),
+    [
+        ("pgd", {"white-box", "transfer"}),
+        ("square", {"white-box", "query"}),
+        ("uniform-noise", {"white-box", "query", "decision"}),
+    ],
+)
+def test_what_suffices_for_an_attack(name: str, accesses: set[str]) -> None:
+    attack = ATTACKS.build(name)
+    assert {one for one in ACCESS if ThreatModel("Linf", 0.1, one).suffices_for(attack)} == accesses
+
+
+def test_what_an_attacker_has() -> None:
+    threats = [ThreatModel("L2", 0.1, access) for access in ACCESS]
+    assert [threat.access for threat in threats if threat.has_gradients] == ["white-box"]
+    assert [threat.access for threat in threats if threat.uses_surrogate] == ["transfer"]
+    assert [ThreatModel("L2", 1, awareness=one).knows_detector for one in AWARENESS] == [False, True]
+
+
+def test_is_read_from_the_row_of_a_frame() -> None:
+    threats = [ThreatModel("Linf", 0.25, "query"), ThreatModel("L2", math.inf, awareness="adaptive")]
+    frame = pd.DataFrame([dataclasses.asdict(threat) for threat in threats])
+    assert tuple(frame.columns) == THREAT_COLUMNS
+    assert [ThreatModel.of_row(row) for row in frame.itertuples(index=False)] == threats
+    assert [ThreatModel.of_row(row) for _, row in frame.astype({"norm": "category"}).iterrows()] == threats
+
+
+def test_is_ordered_by_norm_and_size_first() -> None:
+    small, large = ThreatModel("Linf", 0.1, "query"), ThreatModel("Linf", 0.2)
+    assert sorted([large, small, ThreatModel("L2", 2.0)]) == [ThreatModel("L2", 2.0), small, large]

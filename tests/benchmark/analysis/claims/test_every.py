@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gmbench.attacks import ThreatModel
 from gmbench.benchmark.analysis.claims.every import CLAIMS
 from gmbench.benchmark.analysis.features.spread import Robustness
-from gmbench.benchmark.analysis.model_samples import Threat
 from gmbench.benchmark.report import publish
 from gmbench.benchmark.report.claims_section import claims_markdown
 from gmbench.models import read_card
@@ -226,7 +226,7 @@ def test_the_spread_must_fall_with_robustness_for_sure():
             model.name: (float(share), float(share) / 2, 1.0)
             for model, share in zip(models, shares, strict=False)
         }
-        robustness = Robustness(Threat("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, known)
+        robustness = Robustness(ThreatModel("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, known)
         return judged(claim("The spread"), features=models, robustness=robustness)
 
     assert found(1 - spreads) == HOLDS
@@ -257,7 +257,9 @@ def test_accuracies_come_from_the_cards_of_the_suites_own_checkpoints():
         for name in ("mnist-gm-s0", "digits-lgm-s0", "mnist-softmax-s0", "other")
     ]
     plan = SimpleNamespace(
-        suite=SimpleNamespace(models=names, data="mnist"), entrants=entrants, data={"test": range(10_000)}
+        suite=SimpleNamespace(models=names, data="mnist"),
+        jobs=[SimpleNamespace(entrant=entrant) for entrant in entrants],
+        data={"test": range(10_000)},
     )
     (found,) = publish._accuracies(plan)
     about = read_card("mnist-gm-s0")
