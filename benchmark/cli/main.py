@@ -26,6 +26,7 @@ from ..engine.store import Store, StoreError
 from ..engine.suite import Suite, load_suite, narrow, suites
 from ..report.publish import is_published, publish
 from .console import Bar, console, fail
+from .diff import diff
 from .zoo import DataRoot, Device, train_showing, zoo
 
 __all__ = ["app", "main"]
@@ -53,6 +54,7 @@ app = typer.Typer(
 
 
 app.add_typer(zoo, name="zoo")
+app.command()(diff)
 
 
 StoreRoot = Annotated[

@@ -1,0 +1,55 @@
+"""A results folder read back: its tables, and the verdicts that its README tells.
+
+For `results_diff`. The claims' verdicts need the models themselves, and stand in the README alone.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ..analysis.results_diff import Results
+
+__all__ = ["read_results"]
+
+_FILES = ("samples.parquet", "eer.csv", "leaderboard.csv", "README.md")
+
+
+def read_results(folder: Path) -> Results:
+    """Read the results that `write_report` wrote.
+
+    Raises:
+        ValueError: The folder lacks one of the files, or one cannot be read.
+    """
+    if missing := [name for name in _FILES if not (folder / name).is_file()]:
+        raise ValueError(f"expected {folder} to be a results folder, got one without {', '.join(missing)}")
+    try:
+        return Results(
+            pd.read_parquet(folder / "samples.parquet"),
+            pd.read_csv(folder / "eer.csv"),
+            pd.read_csv(folder / "leaderboard.csv"),
+            dict(_verdicts((folder / "README.md").read_text(encoding="utf-8"))),
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected the tables in {folder} to be readable, got: {reason}") from None
+
+
+def _verdicts(text: str) -> Iterator[tuple[str, str]]:
+    """Tell what the README judges, and how."""
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
+    checks = sections.get("Checks", "")
+    if count := re.search(r"(\d+) sanity checks", checks):
+        yield "sanity checks", count[1]
+    for model, check, *_ in _rows(checks):
+        yield f"{check} of {model}", "failed"
+    for paper, claim, *_, verdict in _rows(sections.get("The papers' claims", "")):
+        yield f"{paper}: {claim}", verdict.strip("*")
+
+
+def _rows(section: str) -> Iterator[list[str]]:
+    """Split the rows of a section's table, as `tables.markdown` writes them, into cells."""
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    for line in lines[2:]:
+        yield [cell.replace("\\|", "|") for cell in re.split(r"(?<!\\) \| ", line[2:-2])]
