@@ -20,7 +20,7 @@ __all__ = [
     "FGSM",
     "JOINT",
     "NORM",
-    "Setting",
+    "AttackSeries",
     "accuracy_by_attack",
     "attacks_of",
     "eps_of",
@@ -31,60 +31,75 @@ __all__ = [
     "number_of",
     "own_rows",
     "reliable",
-    "settings_of",
+    "rows_of",
+    "series_of",
     "verification_detectors",
 ]
 
 _OWN_DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
 _GENERIC_DETECTORS = ("likelihood", "msp")
 NORM = "Linf"
+FGSM = "fgsm"
+"""Its name in the registry."""
+
 JOINT = "joint_robust_accuracy"
 
 
-class Setting(NamedTuple):
+class AttackSeries(NamedTuple):
     """The columns of the frames that tell one attack from another; only eps is missing.
 
     Args:
-        attack: The suite's label.
+        attack: Its name in the registry.
+        label: The suite's, which tells apart what shares all else.
         norm, access, awareness: As in `ThreatModel`.
     """
 
     attack: str
+    label: str
     norm: str
     access: str
     awareness: str
 
     @property
     def title(self) -> str:
-        return f"{self.attack} ({self.norm}, {self.access}, {self.awareness})"
+        return f"{self.label} ({self.norm}, {self.access}, {self.awareness})"
 
     @property
     def slug(self) -> str:
-        """The setting as a file name."""
-        return slug("-".join(self))
+        """The series as a file name."""
+        return slug("-".join(self[1:]))
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Select the rows of this setting."""
+        """Select the rows of this series."""
         chosen = np.logical_and.reduce([frame[column] == value for column, value in self._asdict().items()])
         return frame[chosen]
 
     def outcomes(self, model: ModelSamples) -> list[Outcome]:
-        """Select the outcomes of this setting, eps rising."""
+        """Select the outcomes of this series, eps rising."""
         chosen = [
             outcome
             for outcome in model.outcomes
-            if (outcome.attack, outcome.threat.norm, outcome.threat.access, outcome.threat.awareness) == self
+            if outcome.label == self.label
+            and (outcome.threat.norm, outcome.threat.access, outcome.threat.awareness) == self[2:]
         ]
         return sorted(chosen, key=lambda outcome: outcome.threat.eps)
 
 
-FGSM = Setting("fgsm", NORM, "white-box", "oblivious")
+def rows_of(eer: pd.DataFrame, attack: str) -> pd.DataFrame:
+    """Select the rows of an attack by its name in the registry, white-box and in Linf.
+
+    Where a suite has several of it, with other options, those in which each training does worst.
+    """
+    wanted = {"attack": attack, "norm": NORM, "access": "white-box"}
+    rows = eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])]
+    worst_last = rows.sort_values("eer", na_position="first", kind="stable")
+    return worst_last.drop_duplicates(["model", "eps", "detector", "population"], keep="last").sort_index()
 
 
-def settings_of(frame: pd.DataFrame) -> list[Setting]:
+def series_of(frame: pd.DataFrame) -> list[AttackSeries]:
     """List the attacks of a frame in the order in which they first appear; "clean" is none."""
-    table = frame.loc[frame["attack"] != "clean", list(Setting._fields)].drop_duplicates()
-    return [Setting(*(str(value) for value in row)) for row in table.itertuples(index=False)]
+    table = frame.loc[frame["attack"] != "clean", list(AttackSeries._fields)].drop_duplicates()
+    return [AttackSeries(*(str(value) for value in row)) for row in table.itertuples(index=False)]
 
 
 def eps_of(frame: pd.DataFrame) -> list[float]:
@@ -103,6 +118,7 @@ def accuracy_by_attack(models: Sequence[ModelSamples]) -> pd.DataFrame:
             "loss": model.loss,
             "seed": model.seed,
             "attack": outcome.attack,
+            "label": outcome.label,
             **asdict(outcome.threat),
             "clean_accuracy": model.clean_correct[outcome.images].mean(),
             "accuracy": outcome.correct[outcome.images].mean(),
@@ -111,7 +127,7 @@ def accuracy_by_attack(models: Sequence[ModelSamples]) -> pd.DataFrame:
         for outcome in model.outcomes
     ]
     return pd.DataFrame(
-        rows, columns=["model", "loss", "seed", *Setting._fields, "eps", "clean_accuracy", "accuracy"]
+        rows, columns=["model", "loss", "seed", *AttackSeries._fields, "eps", "clean_accuracy", "accuracy"]
     )
 
 
@@ -121,7 +137,7 @@ def middle_eps(models: Sequence[ModelSamples]) -> dict[str, float]:
     Of several the middle one, of two in the middle the lower.
     """
     runs = {
-        (outcome.attack, outcome.threat)
+        (outcome.label, outcome.threat)
         for model in models
         for outcome in model.outcomes
         if np.isfinite(outcome.threat.eps)

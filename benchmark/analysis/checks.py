@@ -34,6 +34,7 @@ HUGE = 0.5
 """From this Linf eps on every image's ball holds uniform grey: images of one class at most can withstand."""
 
 SECOND_ENGINE = "torchattacks-"
+"""What the registry's names of torchattacks' attacks begin with; ours of the same name follows."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def white_box_strongest(evidence: Evidence) -> Iterator[Verdict]:
         white = [outcome for outcome in outcomes if _has_gradients(outcome)]
         for outcome in outcomes:
             if not outcome.threat.has_gradients and outcome.attack != NOISE:
-                comparisons.add(white, [outcome], f"white-box attacks, {outcome.threat.size}", outcome.attack)
+                comparisons.add(white, [outcome], f"white-box attacks, {outcome.threat.size}", outcome.label)
     yield from _verdict(comparisons)
 
 
@@ -143,8 +144,9 @@ def noise_weakest(evidence: Evidence) -> Iterator[Verdict]:
     for outcomes in _by_size(evidence.model):
         noise = [outcome for outcome in outcomes if outcome.attack == NOISE]
         for outcome in outcomes:
-            if _has_gradients(outcome):
-                comparisons.add([outcome], noise, f"{outcome.attack}, {outcome.threat.size}", NOISE)
+            if noise and _has_gradients(outcome):
+                cell = f"{outcome.label}, {outcome.threat.size}"
+                comparisons.add([outcome], noise, cell, " and ".join(other.label for other in noise))
     yield from _verdict(comparisons)
 
 
@@ -153,19 +155,19 @@ def zero_gradients(evidence: Evidence) -> Iterator[Verdict]:
     shares: dict[str, float] = {}
     for outcome in evidence.model.outcomes:
         if total := int(outcome.samples["backwards"].sum()):
-            shares[outcome.attack] = max(
-                shares.get(outcome.attack, 0.0), int(outcome.samples["zeros"].sum()) / total
+            shares[outcome.label] = max(
+                shares.get(outcome.label, 0.0), int(outcome.samples["zeros"].sum()) / total
             )
     flagged = [
-        f"{attack}: {share:.0%} of gradients are exactly 0: its robust accuracy means nothing"
-        for attack, share in shares.items()
+        f"{label}: {share:.0%} of gradients are exactly 0: its robust accuracy means nothing"
+        for label, share in shares.items()
         if share > ZEROS
     ]
     if flagged:
         yield Verdict(False, "; ".join(flagged))
     elif shares:
-        attack = max(shares, key=lambda key: shares[key])
-        yield Verdict(True, f"at most {shares[attack]:.1%} of gradients are exactly 0 ({attack})")
+        label = max(shares, key=lambda key: shares[key])
+        yield Verdict(True, f"at most {shares[label]:.1%} of gradients are exactly 0 ({label})")
 
 
 def eight_bits(evidence: Evidence) -> Iterator[Verdict]:
@@ -182,7 +184,7 @@ def eight_bits(evidence: Evidence) -> Iterator[Verdict]:
         ]
         if lost:
             share, outcome = max(lost, key=lambda pair: pair[0])
-            cell = f"{outcome.attack}, {outcome.threat.size}"
+            cell = f"{outcome.label}, {outcome.threat.size}"
             told.append(f"{share:.1%} of images lose their success to rounding ({cell})")
             passed &= minimal or share < ROUNDED_AWAY
     if told:
@@ -234,16 +236,14 @@ def huge_eps(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def second_engine(evidence: Evidence) -> Iterator[Verdict]:
-    """Compare our X, or all our X-<variant> together, with torchattacks-X under the same threat model."""
+    """Compare ours of a name, all its variants together, with torchattacks' under the same threat model."""
     comparisons = Comparisons(evidence.model)
     for theirs in evidence.model.outcomes:
         if theirs.attack.startswith(SECOND_ENGINE):
             name = theirs.attack.removeprefix(SECOND_ENGINE)
             same = (outcome for outcome in evidence.model.outcomes if outcome.threat == theirs.threat)
-            ours = [
-                outcome for outcome in same if outcome.attack == name or outcome.attack.startswith(f"{name}-")
-            ]
-            comparisons.add(ours, [theirs], f"{name}, {theirs.threat.size}", theirs.attack)
+            ours = [outcome for outcome in same if outcome.attack == name]
+            comparisons.add(ours, [theirs], f"{name}, {theirs.threat.size}", theirs.label)
     yield from _verdict(comparisons)
 
 
@@ -281,7 +281,7 @@ def _permitted(model: ModelSamples, threat: ThreatModel) -> dict[tuple[str, str,
     """Find the attacks that a threat model permits, by what makes them the same attack at another eps."""
     permitted = (outcome for outcome in model.outcomes if threat.permits(outcome.threat))
     return {
-        (outcome.attack, outcome.threat.access, outcome.threat.awareness): outcome for outcome in permitted
+        (outcome.label, outcome.threat.access, outcome.threat.awareness): outcome for outcome in permitted
     }
 
 

@@ -29,6 +29,7 @@ EER_COLUMNS = (
         "loss",
         "seed",
         "attack",
+        "label",
         *THREAT_COLUMNS,
         "detector",
         "population",
@@ -72,12 +73,16 @@ def _model_rows(model: ModelSamples, resamples: int) -> list[Row]:
     }
     named = {"model": model.name, "loss": model.loss, "seed": model.seed}
     return [
-        {**named, "attack": outcome.attack, **asdict(outcome.threat), "detector": detector, **row}
+        {**named, **_cell(outcome), "detector": detector, **row}
         for outcome in model.outcomes
         for detector in model.detectors
         if detector in outcome.detectors
         for row in _outcome_rows(model, outcome, detector, thresholds[detector], resamples)
     ]
+
+
+def _cell(outcome: Outcome) -> Row:
+    return {"attack": outcome.attack, "label": outcome.label, **asdict(outcome.threat)}
 
 
 def _outcome_rows(

@@ -99,7 +99,7 @@ def _threat_row(model: ModelSamples, threat: ThreatModel, permitted: Sequence[Ou
         **asdict(threat),
         "images": int(ran.sum()),
         "clean_accuracy": _mean(model.clean_correct[ran]),
-        "attacks": ";".join(dict.fromkeys(outcome.attack for outcome in permitted)),
+        "attacks": ";".join(dict.fromkeys(outcome.label for outcome in permitted)),
         **_share("robust_accuracy", model.robust(permitted)[ran]),
         "mean_size": sizes.mean() if len(sizes) else np.nan,
         "forwards": sum(outcome.samples["forwards"].mean() for outcome in permitted),
@@ -121,7 +121,7 @@ def _joint(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> 
     ran, clean = fully_attacked(model, permitted), model.clean_scores(detector)
     lost = ~model.clean_correct & (clean <= threshold)
     for outcome in permitted:
-        wrong = (outcome.samples["predicted"] != outcome.samples["label"]).to_numpy(bool)
+        wrong = ~outcome.correct[outcome.images]
         lost[outcome.images] |= wrong & (outcome.scores(detector) <= threshold)
     return _share("joint_robust_accuracy", ~lost[ran]) | {"fpr_at_5": tpr(clean[ran], threshold)}
 
@@ -136,7 +136,7 @@ def _worst(judged: Sequence[Any]) -> Row:
         "auroc_all": min((row.auroc for row in every), default=np.nan),
         "auroc_successful": min((row.auroc for row in told), default=np.nan),
         "tpr_at_5_fpr_successful": min((row.tpr_at_5_fpr for row in told), default=np.nan),
-        "worst_attack": max(told, key=lambda row: row.eer).attack if told else "",
+        "worst_attack": max(told, key=lambda row: row.eer).label if told else "",
     }
 
 

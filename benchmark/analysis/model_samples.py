@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 CLEAN = "clean"
-"""The label of the unattacked images."""
+"""Attack and label of the unattacked images."""
 
 NOISE = "uniform-noise"
-"""The label of the attack that only adds noise."""
+"""The registry's name of the attack that only adds noise."""
 
 SCORE = "score_"
 Flags = NDArray[np.bool_]
@@ -42,7 +42,8 @@ class Outcome:
     """What one attack under one threat model did to one model.
 
     Args:
-        attack: The suite's label.
+        attack: Its name in the registry; what a rule may ask for.
+        label: The suite's label, for people; to a rule no more than what tells two attacks apart.
         threat: The threat model.
         images: Which of the model's N test images were attacked, (M,), places in `ModelSamples.clean`.
         samples: Their rows of the frame, in the same order, M rows.
@@ -53,6 +54,7 @@ class Outcome:
     """
 
     attack: str
+    label: str
     threat: ThreatModel
     images: NDArray[np.int64]
     samples: pd.DataFrame = field(repr=False)
@@ -93,7 +95,7 @@ class ModelSamples:
     @property
     def clean_correct(self) -> Flags:
         """Whether each clean test image is classified correctly, (N,)."""
-        return np.asarray(self.clean["predicted"] == self.clean["label"], dtype=bool)
+        return np.asarray(self.clean["predicted"] == self.clean["y"], dtype=bool)
 
     def clean_scores(self, detector: str) -> NDArray[np.float64]:
         """Give a detector's scores of the clean test images, (N,)."""
@@ -151,7 +153,7 @@ def models_of(samples: pd.DataFrame) -> list[ModelSamples]:
         ValueError: A sample is there twice, an attacked image has no clean row, or a detector scored some
             images of a cell and not others.
     """
-    key = ["model", "split", "attack", *THREAT_COLUMNS, "id"]
+    key = ["model", "split", "attack", "label", *THREAT_COLUMNS, "id"]
     if twice := int(samples.duplicated(key).sum()):
         raise ValueError(
             f"expected one row per model, cell and image, got {twice} more; were two runs put together?"
@@ -170,19 +172,19 @@ def _model(name: str, rows: pd.DataFrame) -> ModelSamples:
     clean, unclean = rows[test & unattacked], rows[test & ~unattacked]
     ids = pd.Index(clean["id"])
     outcomes = []
-    for _, part in unclean.groupby(["attack", *THREAT_COLUMNS], observed=True):
+    for _, part in unclean.groupby(["attack", "label", *THREAT_COLUMNS], observed=True):
         first = part.iloc[0]
-        attack, threat = str(first["attack"]), ThreatModel.of_row(first)
+        attack, label, threat = str(first["attack"]), str(first["label"]), ThreatModel.of_row(first)
         images = ids.get_indexer(pd.Index(part["id"]))
         if missing := int((images < 0).sum()):
             raise ValueError(
-                f"expected every attacked image to have a clean row, got {missing} of {name} under {attack} "
+                f"expected every attacked image to have a clean row, got {missing} of {name} under {label} "
                 "without one"
             )
         ran, correct = np.zeros(len(clean), bool), np.ones(len(clean), bool)
         ran[images] = True
-        correct[images] = part["predicted"] == part["label"]
-        outcomes.append(Outcome(attack, threat, images, part, ran, correct, _scored(part)))
+        correct[images] = part["predicted"] == part["y"]
+        outcomes.append(Outcome(attack, label, threat, images, part, ran, correct, _scored(part)))
     first = rows.iloc[0]
     return ModelSamples(
         name,
@@ -201,7 +203,7 @@ def _scored(rows: pd.DataFrame) -> tuple[str, ...]:
     for name in names:
         missing = int(rows[SCORE + name].isna().sum())
         if 0 < missing < len(rows):
-            cell = f"{rows['model'].iloc[0]} under {rows['attack'].iloc[0]}"
+            cell = f"{rows['model'].iloc[0]} under {rows['label'].iloc[0]}"
             raise ValueError(
                 f"expected {SCORE}{name} to be NaN in all rows of a cell or in none, got {missing} of "
                 f"{len(rows)} for {cell}"

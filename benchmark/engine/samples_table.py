@@ -17,7 +17,7 @@ from .store import Store
 
 __all__ = ["samples_frame"]
 
-NAMES = ["model", "loss", "split", "attack", "norm", "access", "awareness"]
+NAMES = ["model", "loss", "split", "attack", "label", "norm", "access", "awareness"]
 
 
 def samples_frame(plan: Plan, store: Store) -> pd.DataFrame:
@@ -52,13 +52,15 @@ def _cell_frame(job: Job, cell: Cell, store: Store, train: ImageSet) -> pd.DataF
         "loss": entrant.loss,
         "seed": np.int32(entrant.seed),
         "split": cell.split,
-        "attack": cell.label,
+        "attack": cell.attack or "clean",
+        "label": cell.label,
         "norm": threat.norm if threat else "",
         "eps": threat.eps if threat else 0.0,
         "access": threat.access if threat else "",
         "awareness": threat.awareness if threat else "",
     }
-    frame = entry.table.assign(**head)[[*head, "id", *(name for name in entry.table.columns if name != "id")]]
+    table = entry.table.rename(columns={"label": "y"})  # in the store, label is the true class
+    frame = table.assign(**head)[[*head, "id", *(name for name in table.columns if name != "id")]]
     for name, detector in job.detectors.items():
         scored = store.read(score_description(cell, name, detector, train))
         frame[f"score_{name}"] = np.float32("nan") if scored is None else scored.table["score"].to_numpy()

@@ -26,6 +26,7 @@ from ..analysis.attack_series import (
     number_of,
     own_rows,
     reliable,
+    rows_of,
 )
 from ..analysis.leaderboard import failed_checks
 from ..analysis.wording import FEW, PAPERS, eps_number, loss_name, number
@@ -113,9 +114,9 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
         )
         head = f"{title} (%), {', '.join(threat)}, ε = {_joined(eps)}"
         _add(lines, head, [_cell(met[loss], usual, eps, column, len(names[loss]), "n/a") for loss in losses])
-        if threat == OBLIVIOUS and len(rows := reliable(FGSM.rows(eer))):
+        if threat == OBLIVIOUS and len(rows := rows_of(reliable(eer), FGSM)):
             cells = [_fgsm(rows, loss, detectors, eps, len(names[loss])) for loss in losses]
-            _add(lines, f"EER (%), {FGSM.attack}, all, ε = {_joined(eps)}", cells)
+            _add(lines, f"EER (%), {FGSM}, all, ε = {_joined(eps)}", cells)
         if threat == ADAPTIVE:
             head = f"worst EER (%), successful, {', '.join(threat)}, ε = {_joined(eps[-1:])}"
             _add(

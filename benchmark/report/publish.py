@@ -33,7 +33,7 @@ from .writer import write_report
 
 __all__ = ["REPORT", "is_published", "publish"]
 
-REPORT = 10
+REPORT = 11
 """Raise it when a change of the code changes a table or a figure.
 
 Results are then written again though no cell is new.
@@ -182,11 +182,11 @@ def _examples(plan: Plan, store: Store) -> Iterator[Examples]:
             table = entry.table
             rows = np.flatnonzero(table["clean_predicted"] == table["label"])[:SHEET_IMAGES]
             yield Examples(
-                attack=cell.label,
+                label=cell.label,
                 eps=cell.threat.eps if cell.threat else 0.0,
                 x=plan.data[cell.split].images(slice(0, cell.samples))[rows].numpy(),
                 x_adv=entry.images[rows].numpy(),
-                label=table["label"].to_numpy()[rows],
+                y=table["label"].to_numpy()[rows],
                 clean_predicted=table["clean_predicted"].to_numpy()[rows],
                 predicted=table["predicted"].to_numpy()[rows],
                 model=entrant.name,

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from ..analysis.attack_series import (
-    Setting,
+    AttackSeries,
     eps_of,
     losses_of,
     most_attacked,
     own_rows,
     reliable,
-    settings_of,
+    series_of,
 )
 from ..analysis.eer_table import POPULATIONS
 from ..analysis.leaderboard import failed_checks
@@ -73,9 +73,9 @@ def eer_markdown(eer: pd.DataFrame) -> str:
     eer, detectors = reliable(eer), _detectors(eer)
     present = _present(eer)
     parts = ["# Equal error rates", _HOW_TO_READ, *_notes(eer, detectors)]
-    for setting in settings_of(eer):
-        rows = setting.rows(eer)
-        parts.append(f"## {setting.title}")
+    for series in series_of(eer):
+        rows = series.rows(eer)
+        parts.append(f"## {series.title}")
         for eps in eps_of(rows):
             parts += [f"### {eps_text(eps)}", markdown(_eer_cells(rows, eps, detectors, present))]
     return "\n\n".join(parts) + "\n"
@@ -90,9 +90,7 @@ def eer_latex(eer: pd.DataFrame) -> str:
         *(f"% {note}" for note in _notes(eer, detectors)),
     ]
     return (
-        "\n".join(
-            [*head, *(_latex_table(setting, setting.rows(eer), detectors) for setting in settings_of(eer))]
-        )
+        "\n".join([*head, *(_latex_table(series, series.rows(eer), detectors) for series in series_of(eer))])
         + "\n"
     )
 
@@ -200,11 +198,11 @@ def _eer_cells(
     return table
 
 
-def _latex_table(setting: Setting, rows: pd.DataFrame, detectors: Sequence[str]) -> str:
+def _latex_table(series: AttackSeries, rows: pd.DataFrame, detectors: Sequence[str]) -> str:
     lines = [
         r"\begin{table}[p]",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{EER (\%), all / successful adversarials: {_escape(setting.title)}}}",
+        rf"\caption{{EER (\%), all / successful adversarials: {_escape(series.title)}}}",
         rf"\begin{{tabular}}{{ll{'c' * len(detectors)}}}",
         r"\toprule",
         " & ".join([r"$\epsilon$", "loss", *map(_escape, detectors)]) + r" \\",

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...models.files import put_folder
-from ..analysis.attack_series import middle_eps, settings_of, verification_detectors
+from ..analysis.attack_series import middle_eps, series_of, verification_detectors
 from ..analysis.claims.comparison import Accuracy, Evidence
 from ..analysis.eer_table import EER_COLUMNS, POPULATIONS
 from ..analysis.features.space import ModelFeatures
@@ -50,7 +50,7 @@ _ENTRIES = {
 }
 
 _DIGITS = "%.5g"
-_TEXT = ("model", "loss", "split", "attack", "norm", "access", "awareness")
+_TEXT = ("model", "loss", "split", "attack", "label", "norm", "access", "awareness")
 
 
 def write_report(
@@ -162,8 +162,8 @@ def _figures(
 ) -> Iterator[tuple[str, str, str, Figure]]:
     """Draw one figure after the other, -> section of the README, caption, path without suffix, figure."""
     eer, detectors = evidence.eer, evidence.detectors
-    for setting in settings_of(eer):
-        yield "ROC curves", setting.title, f"roc/{setting.slug}", roc_figure(models, setting, detectors)
+    for series in series_of(eer):
+        yield "ROC curves", series.title, f"roc/{series.slug}", roc_figure(models, series, detectors)
     for loss in detectors:
         caption = f"Clean and adversarial scores of {loss_name(loss)}"
         yield (

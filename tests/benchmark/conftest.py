@@ -10,6 +10,13 @@ import pytest
 LIKELIHOODS = ("likelihood", "mixture")  # what a softmax classifier has not
 DETECTORS = (*LIKELIHOODS, "distance", "msp", "energy", "mahalanobis", "gaussian", "kde")
 EPS = (0.05, 0.1, 0.2, 0.3)
+REGISTRY = {
+    "pgd-margin": "pgd",
+    "pgd-ce": "pgd",
+    "transfer-pgd": "pgd",
+    "likelihood-pgd": "pgd",
+}
+"""What the labels of made-up suites stand for in the registry; the others are called as their attack."""
 
 # label, norm, every eps, access, awareness, how much of eps the attack makes use of, the share of images it
 # is run on
@@ -72,7 +79,7 @@ def _by_hand(
 
     Args:
         clean: ``predicted`` of the test images 0, 1, ..., and ``score_<detector>`` where there are any.
-        attacks: From (attack, norm, eps, access, awareness) to ``predicted``, scores, and ``id`` where some
+        attacks: From (label, norm, eps, access, awareness) to ``predicted``, scores, and ``id`` where some
             images were not attacked.
         validation: Scores of the clean validation images.
         model: Its name.
@@ -95,13 +102,14 @@ def _by_hand(
     frames = []
     for head, attack, columns in cells:
         frame = pd.DataFrame(
-            {"size": 0.1, "margin": 0.0, "forwards": 1, "backwards": 0, "zeros": 0, "label": 0, **columns}
+            {"size": 0.1, "margin": 0.0, "forwards": 1, "backwards": 0, "zeros": 0, "y": 0, **columns}
         )
         attacked = attack[0] != "clean"
         frame["clean_predicted"] = predicted[frame["id"]] if attacked else frame["predicted"]
         frame["success"] = attacked & (frame["clean_predicted"] == 0) & (frame["predicted"] != 0)
         frame["success_8bit"] = frame.get("success_8bit", frame["success"])
-        named = dict(zip(("attack", "norm", "eps", "access", "awareness"), attack, strict=True))
+        named = dict(zip(("label", "norm", "eps", "access", "awareness"), attack, strict=True))
+        named["attack"] = REGISTRY.get(attack[0], attack[0])
         frames.append(frame.assign(model=model, loss="lgm", seed=0, **head, **named))
     return pd.concat(frames, ignore_index=True)
 
@@ -135,7 +143,7 @@ def _samples(
                 clean = {
                     "split": split,
                     "id": ids[split],
-                    "label": truth,
+                    "y": truth,
                     "clean_predicted": np.where(wrong, (truth + 1) % 10, truth),
                     **{f"score_{name}": rng.normal(0, 1, len(truth)) + wrong for name in named},
                 }
@@ -164,7 +172,7 @@ def _samples(
         frame[f"score_{name}"] = (
             frame.pop(f"score_{name}").astype("float32") if f"score_{name}" in frame else np.float32(np.nan)
         )
-    for name in ("model", "loss", "split", "attack", "norm", "access", "awareness"):
+    for name in ("model", "loss", "split", "attack", "label", "norm", "access", "awareness"):
         frame[name] = frame[name].astype("category")
     return frame.astype(
         dict.fromkeys(("size", "margin"), "float32")
@@ -174,7 +182,7 @@ def _samples(
 
 def _cell(rng, model, clean, cell, radius=None, detectors=()) -> pd.DataFrame:
     label, norm, eps, access, awareness, strength = cell
-    n, truth, predicted = len(clean["id"]), clean["label"], clean["clean_predicted"]
+    n, truth, predicted = len(clean["id"]), clean["y"], clean["clean_predicted"]
     broken = np.zeros(n, bool) if radius is None else strength * eps > radius
     success = broken & (predicted == truth)
     size = np.where(broken, radius if eps == np.inf else eps, 0.0 if eps == np.inf else eps)
@@ -184,7 +192,8 @@ def _cell(rng, model, clean, cell, radius=None, detectors=()) -> pd.DataFrame:
         {
             **model,
             **clean,
-            "attack": label,
+            "attack": REGISTRY.get(label, label),
+            "label": label,
             "norm": norm,
             "eps": eps,
             "access": access,

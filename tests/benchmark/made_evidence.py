@@ -77,7 +77,8 @@ def robust(shares, *, access="white-box", awareness="oblivious", eps=(0.1,), hal
 
 def eers(values, *, attack="fgsm", eps=(0.1,), half=0.005, adversarials=100):
     """Make an eer frame, {loss: {seed: [EER at each eps]}}, alike for both populations."""
-    shared = {"attack": attack, "norm": "Linf", "access": "white-box", "adversarials": adversarials}
+    shared = {"attack": attack, "label": attack, "norm": "Linf", "access": "white-box"}
+    shared["adversarials"] = adversarials
     shared["awareness"] = "adaptive" if attack == "likelihood-fgsm" else "oblivious"
     rows = [
         shared

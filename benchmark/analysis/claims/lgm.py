@@ -21,7 +21,7 @@ from .published import PUBLISHED, Published, measured, met_table
 __all__ = ["LGM_EER", "LGM_RAISED", "lgm_met", "lgm_order", "lgm_price"]
 
 LGM_EER, CENTER_EER, SOFTMAX_EER = (
-    next(one for one in PUBLISHED if (one.loss, one.attack) == (loss, FGSM.attack))
+    next(one for one in PUBLISHED if (one.loss, one.attack) == (loss, FGSM))
     for loss in ("lgm", "center", "softmax")
 )
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..attack_series import reliable
+from ..attack_series import FGSM, reliable, rows_of
 from ..eer_table import POPULATIONS
 from ..wording import eps_number, number
 
@@ -27,7 +27,7 @@ class Published:
     """One number of the paper, and the choices of this suite that stand for the paper's.
 
     Args:
-        attack: The suite's label of the attack, white-box and in Linf.
+        attack: The attack's name in the registry; white-box and in Linf.
         loss: The loss.
         detector: The detector.
         score: What the detector's score is, in words.
@@ -44,13 +44,13 @@ class Published:
 _LIKELIHOOD = "likelihood under the predicted class"
 
 PUBLISHED = (
-    Published("fgsm", "lgm", "likelihood", _LIKELIHOOD, 0.031),
-    Published("fgsm", "center", "likelihood", "distance to the centre of the predicted class", 0.102),
-    Published("fgsm", "softmax", "msp", "maximum softmax probability", 0.377),
+    Published(FGSM, "lgm", "likelihood", _LIKELIHOOD, 0.031),
+    Published(FGSM, "center", "likelihood", "distance to the centre of the predicted class", 0.102),
+    Published(FGSM, "softmax", "msp", "maximum softmax probability", 0.377),
     Published("likelihood-fgsm", "lgm", "likelihood", _LIKELIHOOD, 0.043),
 )
 
-ORDER = tuple(published for published in PUBLISHED if published.attack == "fgsm")
+ORDER = tuple(published for published in PUBLISHED if published.attack == FGSM)
 
 
 def paper_table(eer: pd.DataFrame) -> pd.DataFrame:
@@ -86,15 +86,9 @@ def measured(eer: pd.DataFrame, published: Published, population: str) -> pd.Dat
 
     An EER of too few images is NaN.
     """
-    wanted = {
-        "attack": published.attack,
-        "loss": published.loss,
-        "detector": published.detector,
-        "population": population,
-        "norm": "Linf",
-        "access": "white-box",
-    }
-    return reliable(eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])])
+    wanted = {"loss": published.loss, "detector": published.detector, "population": population}
+    rows = eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])]
+    return rows_of(reliable(rows), published.attack)
 
 
 def met_table(eer: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +129,7 @@ def order_table(eer: pd.DataFrame) -> pd.DataFrame:
     """
     losses = [published.loss for published in ORDER]
     table = paper_table(eer)
-    table = table[table["attack"] == "fgsm"].pivot_table(
+    table = table[table["attack"] == FGSM].pivot_table(
         index=["population", "eps"], columns="loss", values="measured"
     )
     table = table.reindex(columns=losses).dropna().reset_index()

@@ -125,7 +125,7 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
 def _robustness(models: Sequence[ModelSamples], threat: ThreatModel) -> Robustness | None:
     """Compute it under one threat model; None where no attack of it, or no image, was met by all."""
     met = [
-        {(outcome.attack, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)}
+        {(outcome.label, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)}
         for model in models
     ]
     shared = set.intersection(*met)
@@ -133,7 +133,7 @@ def _robustness(models: Sequence[ModelSamples], threat: ThreatModel) -> Robustne
         return None
     shares, images = {}, 0
     for model in models:
-        outcomes = [outcome for outcome in model.outcomes if (outcome.attack, outcome.threat) in shared]
+        outcomes = [outcome for outcome in model.outcomes if (outcome.label, outcome.threat) in shared]
         ran = fully_attacked(model, outcomes)
         if not ran.any():
             return None
@@ -142,7 +142,7 @@ def _robustness(models: Sequence[ModelSamples], threat: ThreatModel) -> Robustne
         images = int(ran.sum())
     attacks = tuple(
         dict.fromkeys(
-            outcome.attack for outcome in models[0].outcomes if (outcome.attack, outcome.threat) in shared
+            outcome.label for outcome in models[0].outcomes if (outcome.label, outcome.threat) in shared
         )
     )
     return Robustness(threat, attacks, images, shares)

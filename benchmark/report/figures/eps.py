@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...analysis.attack_series import (
-    Setting,
+    AttackSeries,
     accuracy_by_attack,
     eps_of,
     losses_of,
     most_attacked,
     reliable,
-    settings_of,
+    series_of,
 )
 from ...analysis.claims.published import PUBLISHED
 from ...analysis.metrics import FEWEST
@@ -46,10 +46,10 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
         population: "all" or "successful".
     """
     table = _own(reliable(eer[eer["population"] == population]), detectors)
-    settings = settings_of(table)
-    figure, panels = _panels(settings, list(detectors), len(detectors) + 1, "EER (%)")
-    for axes, setting, losses in panels:
-        rows = setting.rows(table)
+    attacks = series_of(table)
+    figure, panels = _panels(attacks, list(detectors), len(detectors) + 1, "EER (%)")
+    for axes, series, losses in panels:
+        rows = series.rows(table)
         rows = rows[rows["loss"].isin(losses)]
         for loss in losses:
             _curve(axes, rows[rows["loss"] == loss], "eer", loss, list(detectors))
@@ -63,10 +63,10 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
                 va="center",
                 fontsize=7,
             )
-    for axes, setting, losses in panels:  # those of one attack share their axes
-        _limit(axes, setting.rows(table))
+    for axes, series, losses in panels:  # those of one attack share their axes
+        _limit(axes, series.rows(table))
         axes.set_ylim(0, max(52, min(axes.get_ylim()[1], 102)))
-        _published(axes, setting, losses)
+        _published(axes, series, losses)
     lines = [
         handle(loss, list(detectors), f"{loss_name(loss)}: {detector}")
         for loss, detector in detectors.items()
@@ -91,7 +91,8 @@ def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> 
             detector rejects as safe.
     """
     table = most_attacked(_own(leaderboard, detectors), across_eps=True)
-    threats = sorted(settings_of(table.assign(attack="")))
+    table = table.assign(attack="", label="")  # of a worst case: all of them
+    threats = sorted(series_of(table))
     groups = families(list(detectors))
     parts = list(product(("robust_accuracy", "joint_robust_accuracy"), groups.items()))
     left, size = (0.7, 7) if len(groups) > 1 else (0.55, 8)  # a label of two lines
@@ -99,7 +100,7 @@ def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> 
         len(parts), max(len(threats), 1), (1.2, 1.2), entries=len(detectors), left=left, between=(0.22, 0.25)
     )
     for threat, column in zip(threats, panels.T, strict=False):
-        rows = threat.rows(table.assign(attack=""))
+        rows = threat.rows(table)
         for axes, (statistic, (family, losses)) in zip(column, parts, strict=True):
             # the leaderboard has no column for what is rejected without an attack
             start = "clean_accuracy" if statistic == "robust_accuracy" else None
@@ -128,18 +129,18 @@ def accuracy_by_attack_figure(models: Sequence[ModelSamples]) -> Figure:
     Where it looks for the smallest perturbation, the share of images that need more than eps.
     """
     table = accuracy_by_attack(models)
-    losses, settings = losses_of(table), settings_of(table)
-    figure, panels = _panels(settings, losses, len(losses), "accuracy (%)")
-    for axes, setting, family in panels:
-        rows = setting.rows(table)
+    losses, attacks = losses_of(table), series_of(table)
+    figure, panels = _panels(attacks, losses, len(losses), "accuracy (%)")
+    for axes, series, family in panels:
+        rows = series.rows(table)
         for loss in family:
             limited = rows[(rows["loss"] == loss) & np.isfinite(rows["eps"])]
             _curve(axes, limited, "accuracy", loss, losses, start="clean_accuracy")
         for model in models:
             if model.loss in family:
-                _survival(axes, model, setting, losses)
-    for axes, setting, _ in panels:  # those of one attack share their axes
-        _limit(axes, setting.rows(table))
+                _survival(axes, model, series, losses)
+    for axes, series, _ in panels:  # those of one attack share their axes
+        _limit(axes, series.rows(table))
         axes.set_ylim(-2, 102)
     legend(figure, [handle(loss, losses) for loss in losses])
     headline(figure, "Accuracy under each attack (mean over seeds; band: their range)")
@@ -153,12 +154,12 @@ def _own(frame: pd.DataFrame, detectors: Mapping[str, str]) -> pd.DataFrame:
     return chosen
 
 
-def _survival(axes: Axes, model: ModelSamples, setting: Setting, losses: Sequence[str]) -> None:
+def _survival(axes: Axes, model: ModelSamples, series: AttackSeries, losses: Sequence[str]) -> None:
     """Draw the share of images that are right and need more than eps.
 
     Up to the largest eps that any needs.
     """
-    for outcome in setting.outcomes(model):
+    for outcome in series.outcomes(model):
         if np.isfinite(outcome.threat.eps):
             continue
         line = line_of(model.loss, losses)
@@ -218,13 +219,13 @@ def _curve(
         axes.vlines(eps, low, high, color=line.color, linewidth=1)
 
 
-def _published(axes: Axes, setting: Setting, losses: Sequence[str]) -> None:
+def _published(axes: Axes, series: AttackSeries, losses: Sequence[str]) -> None:
     """Draw the paper's numbers for this attack, in the colours of their losses."""
     for published in PUBLISHED:
         if (
-            published.attack == setting.attack
+            published.attack == series.attack
             and published.loss in losses
-            and (setting.norm, setting.access) == ("Linf", "white-box")
+            and (series.norm, series.access) == ("Linf", "white-box")
         ):
             value = 100 * published.eer
             axes.axhline(value, color=line_of(published.loss, losses).color, linestyle=_DOTS, linewidth=0.9)
@@ -232,33 +233,33 @@ def _published(axes: Axes, setting: Setting, losses: Sequence[str]) -> None:
 
 
 def _panels(
-    settings: Sequence[Setting], losses: Sequence[str], entries: int, label: str
-) -> tuple[Figure, list[tuple[Axes, Setting, list[str]]]]:
-    """Make a panel per setting or, of many losses, one per family beside each other, -> figure.
+    attacks: Sequence[AttackSeries], losses: Sequence[str], entries: int, label: str
+) -> tuple[Figure, list[tuple[Axes, AttackSeries, list[str]]]]:
+    """Make a panel per series or, of many losses, one per family beside each other, -> figure.
 
-    (panel, setting, losses) of each.
+    (panel, series, losses) of each.
     """
     groups = families(losses)
     several = len(groups) > 1
-    rows, columns = wrap(max(len(settings), 1), _BLOCKS if several else _ACROSS)
+    rows, columns = wrap(max(len(attacks), 1), _BLOCKS if several else _ACROSS)
     size, between = (_SMALL, (0.3, 0.85)) if several else (_PANEL, (0.3, 0.8))
     figure, panels = grid(rows, columns * len(groups), size, entries=entries, between=between)
     blocks = panels.reshape(rows * columns, len(groups))
-    hide(list(blocks[len(settings) :].ravel()))
+    hide(list(blocks[len(attacks) :].ravel()))
     placed = []
-    for setting, block in zip(settings, blocks, strict=False):
+    for series, block in zip(attacks, blocks, strict=False):
         for axes, (family, part) in zip(block, groups.items(), strict=True):
             if axes is not block[0]:
                 axes.sharex(block[0])
                 axes.sharey(block[0])
                 axes.tick_params(labelleft=False)
             axes.set_title(family, loc="left")
-            placed.append((axes, setting, part))
+            placed.append((axes, series, part))
         if several:
-            block[0].set_title(f"{setting.title}\n{next(iter(groups))}", loc="left")
+            block[0].set_title(f"{series.title}\n{next(iter(groups))}", loc="left")
         else:
-            block[0].set_title(f"{setting.attack}\n{setting.norm}, {setting.access}, {setting.awareness}")
-        block[len(block) // 2].set_xlabel(f"ε ({setting.norm}, inputs in [0, 1])")
+            block[0].set_title(f"{series.label}\n{series.norm}, {series.access}, {series.awareness}")
+        block[len(block) // 2].set_xlabel(f"ε ({series.norm}, inputs in [0, 1])")
     for axes in panels[:, 0]:
         axes.set_ylabel(label)
     return figure, placed

@@ -31,18 +31,18 @@ class Examples:
     """Some images before and after one attack.
 
     Args:
-        attack: The suite's label.
+        label: The suite's, of the attack.
         eps: Of the threat model.
         x, x_adv: Clean and adversarial images in [0, 1], (n, C, H, W) with C 1 or 3.
-        label, clean_predicted, predicted: True class, and the classifier's before and after, (n,).
+        y, clean_predicted, predicted: True class, and the classifier's before and after, (n,).
         model: The checkpoint; examples of one model make one sheet.
     """
 
-    attack: str
+    label: str
     eps: float
     x: Images = field(repr=False)
     x_adv: Images = field(repr=False)
-    label: Classes = field(repr=False)
+    y: Classes = field(repr=False)
     clean_predicted: Classes = field(repr=False)
     predicted: Classes = field(repr=False)
     model: str = ""
@@ -53,7 +53,7 @@ class Examples:
                 f"expected x and x_adv to be (n, C, H, W) with C 1 or 3, got {self.x.shape} and "
                 f"{self.x_adv.shape}"
             )
-        for name in ("label", "clean_predicted", "predicted"):
+        for name in ("y", "clean_predicted", "predicted"):
             if (shape := getattr(self, name).shape) != self.x.shape[:1]:
                 raise ValueError(
                     f"expected {name} to be one class per image, ({len(self.x)},), got shape {shape}"
@@ -107,10 +107,10 @@ def _rows(example: Examples, before: Examples | None) -> list[Row]:
     size = np.abs(example.x_adv - example.x).max(initial=0)
     told = f"difference times {1 / size:.2g}" if size else "no difference"
     shown = colormaps["RdBu_r"](Normalize(-(size or 1), size or 1)(change))[..., :3]
-    label = f"{example.attack}\n{eps_text(example.eps)}\n{told}"
-    rows: list[Row] = [(label, _colors(example.x_adv), shown, _notes(example.label, example.predicted))]
+    beside = f"{example.label}\n{eps_text(example.eps)}\n{told}"
+    rows: list[Row] = [(beside, _colors(example.x_adv), shown, _notes(example.y, example.predicted))]
     if before is None or not np.array_equal(before.x, example.x):
-        rows.insert(0, ("clean", _colors(example.x), None, _notes(example.label, example.clean_predicted)))
+        rows.insert(0, ("clean", _colors(example.x), None, _notes(example.y, example.clean_predicted)))
     return rows
 
 
@@ -119,8 +119,8 @@ def _colors(images: Images) -> Colors:
     return np.moveaxis(np.broadcast_to(images, (len(images), 3, *images.shape[2:])), 1, -1)
 
 
-def _notes(labels: Classes, predicted: Classes) -> list[str]:
-    return [f"{label} → {other}" for label, other in zip(labels, predicted, strict=True)]
+def _notes(y: Classes, predicted: Classes) -> list[str]:
+    return [f"{true} → {other}" for true, other in zip(y, predicted, strict=True)]
 
 
 def _draw(axes: Axes, label: str, images: Colors, differences: Colors | None, notes: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ...analysis.attack_series import Setting, eps_of, losses_of, reliable, settings_of
+from ...analysis.attack_series import AttackSeries, eps_of, losses_of, reliable, series_of
 from ...analysis.metrics import FEWEST
 from ...analysis.wording import eps_text, loss_name
 from .looks import TOGETHER
@@ -28,7 +28,7 @@ _SMALL, _BLOCKS = (0.3, 0.16), 3  # of many losses: inches, blocks in a row
 _SLANTED: dict[str, Any] = {"rotation": 55, "ha": "right", "rotation_mode": "anchor"}
 Rates = NDArray[np.float64]
 Words = NDArray[np.object_]
-Cells = Sequence[tuple[Setting, float]]
+Cells = Sequence[tuple[AttackSeries, float]]
 
 
 @styled
@@ -48,13 +48,13 @@ def heatmap_figure(eer: pd.DataFrame, middles: Mapping[str, float], population: 
         (eer["population"] == population)
         & ((eer["eps"] == eer["norm"].astype(str).map(dict(middles))) | np.isinf(eer["eps"]))
     ]
-    cells = [(setting, eps) for setting in settings_of(shown) for eps in eps_of(setting.rows(shown))]
+    cells = [(series, eps) for series in series_of(shown) for eps in eps_of(series.rows(shown))]
     losses, detectors = losses_of(eer), list(dict.fromkeys(eer["detector"].astype(str)))
     known = set(zip(eer["loss"].astype(str), eer["detector"].astype(str), strict=True))
     rates = np.full((len(losses), len(detectors), len(cells)), np.nan)
     missing = np.full(rates.shape, "-", dtype=object)
-    for column, (setting, eps) in enumerate(cells):
-        rows = setting.rows(shown[shown["eps"] == eps])
+    for column, (series, eps) in enumerate(cells):
+        rows = series.rows(shown[shown["eps"] == eps])
         measured = rows.groupby(["loss", "detector"], observed=True)["eer"].mean().to_dict()
         for (i, loss), (j, detector) in product(enumerate(losses), enumerate(detectors)):
             rates[i, j, column] = 100 * measured.get((loss, detector), np.nan)
@@ -84,8 +84,8 @@ def _by_loss(
         axes.set_title(loss)
         axes.set_yticks(range(len(detectors)), detectors)
     labels = [
-        f"{setting.attack}, {eps_text(eps)}\n{setting.norm}, {setting.access}, {setting.awareness}"
-        for setting, eps in cells
+        f"{series.label}, {eps_text(eps)}\n{series.norm}, {series.access}, {series.awareness}"
+        for series, eps in cells
     ]
     panels[-1, 0].set_xticks(range(len(cells)), labels, fontsize=6, **_SLANTED)
     return figure, panels[0, 0]
@@ -102,11 +102,9 @@ def _by_attack(
     )
     flat = list(panels.ravel())
     hide(flat[len(cells) :])
-    for place, ((setting, eps), axes) in enumerate(zip(cells, flat, strict=False)):
+    for place, ((series, eps), axes) in enumerate(zip(cells, flat, strict=False)):
         _block(axes, rates[..., place], missing[..., place])
-        axes.set_title(
-            f"{setting.attack}, {eps_text(eps)}\n{setting.norm}, {setting.access}, {setting.awareness}"
-        )
+        axes.set_title(f"{series.label}, {eps_text(eps)}\n{series.norm}, {series.access}, {series.awareness}")
         if place % columns == 0:
             axes.set_yticks(range(len(losses)), losses)
         if place + columns >= len(cells):

@@ -83,7 +83,7 @@ def _title(outcome: Outcome) -> str:
     threat = outcome.threat
     succeeded = f"{outcome.success.sum()} of {len(outcome.success)} succeeded"
     attacker = f"{threat.norm}, {threat.access}, {threat.awareness}"
-    return f"{outcome.attack}, {eps_text(threat.eps)}\n{attacker}\n{succeeded}"
+    return f"{outcome.label}, {eps_text(threat.eps)}\n{attacker}\n{succeeded}"
 
 
 def _panel(

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ...analysis import metrics
-from ...analysis.attack_series import Setting
+from ...analysis.attack_series import AttackSeries
 from ...analysis.eer_table import POPULATIONS
 from ...analysis.metrics import FEWEST
 from ...analysis.model_samples import ModelSamples
@@ -29,17 +29,17 @@ _TICKS = (0, 25, 50, 75, 100)
 
 
 @styled
-def roc_figure(models: Sequence[ModelSamples], setting: Setting, detectors: Mapping[str, str]) -> Figure:
+def roc_figure(models: Sequence[ModelSamples], series: AttackSeries, detectors: Mapping[str, str]) -> Figure:
     """Draw a curve for every model, its EER point where it crosses FPR = FNR, and the mean EER of each loss.
 
     Args:
         models: The samples of the suite.
-        setting: The attack.
+        series: The attack.
         detectors: {loss: detector}, see `verification_detectors`.
     """
     groups = families(list(detectors))
     several = len(groups) > 1
-    every = sorted({outcome.threat.eps for model in models for outcome in setting.outcomes(model)})
+    every = sorted({outcome.threat.eps for model in models for outcome in series.outcomes(model)})
     sizes = _some(every, at_most=2 if several else 4)
     shape = (
         (len(POPULATIONS), len(sizes))
@@ -54,7 +54,7 @@ def roc_figure(models: Sequence[ModelSamples], setting: Setting, detectors: Mapp
         _panel(
             axes,
             [model for model in models if model.loss in groups[family]],
-            setting,
+            series,
             eps,
             population,
             detectors,
@@ -74,14 +74,14 @@ def roc_figure(models: Sequence[ModelSamples], setting: Setting, detectors: Mapp
         ),
     ]
     legend(figure, lines + marks)
-    headline(figure, setting.title)
+    headline(figure, series.title)
     return figure
 
 
 def _panel(
     axes: Axes,
     models: Sequence[ModelSamples],
-    setting: Setting,
+    series: AttackSeries,
     eps: float,
     population: str,
     detectors: Mapping[str, str],
@@ -90,7 +90,7 @@ def _panel(
     losses = {model.loss for model in models}
     rates: dict[str, list[float]] = {loss: [] for loss in detectors if loss in losses}
     for model in models:
-        for outcome in setting.outcomes(model):
+        for outcome in series.outcomes(model):
             positive = outcome.success if population == "successful" else np.ones(len(outcome.images), bool)
             detector = detectors.get(model.loss)
             if outcome.threat.eps != eps or detector not in outcome.detectors or positive.sum() < FEWEST:

@@ -40,7 +40,7 @@ def board_of(samples, checks=NO_CHECKS):
 
 def test_the_columns(eer, board):
     assert " ".join(eer.columns) == (
-        "model loss seed attack norm eps access awareness detector population images adversarials "
+        "model loss seed attack label norm eps access awareness detector population images adversarials "
         "success_rate eer eer_low eer_high "
         "auroc auroc_low auroc_high tpr_at_1_fpr tpr_at_5_fpr tpr_at_10_fpr fpr_at_5"
     )
@@ -228,7 +228,7 @@ def test_detection_is_the_worst_over_attacks_with_enough_successes(by_hand):
     }
     samples = by_hand(clean, attacks, VALIDATION)
     row = board_of(samples).iloc[0]
-    table = eer_table(samples, resamples=20).set_index(["attack", "population"])
+    table = eer_table(samples, resamples=20).set_index(["label", "population"])
     assert (row["worst_attack"], row["eer_successful"]) == ("fgsm", table.loc[("fgsm", "successful"), "eer"])
     assert (
         row["auroc_successful"]
@@ -283,7 +283,7 @@ def test_a_cell_that_was_not_scored_is_not_called_safe(by_hand):
         {"predicted": [1, 0], "score_a": [np.nan, np.nan]},
     )
     samples = by_hand({"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: scored, fgsm: unscored}, VALIDATION)
-    assert set(eer_table(samples, resamples=20)["attack"]) == {"pgd"}
+    assert set(eer_table(samples, resamples=20)["label"]) == {"pgd"}
     board = board_of(samples)
     assert np.isnan(board.loc[fgsm[1:], "joint_robust_accuracy"])
     assert board.loc[PGD[1:], "joint_robust_accuracy"] == 0.5
@@ -313,7 +313,7 @@ def test_a_model_whose_clean_images_are_missing_is_left_out(by_hand):
         )
         for name in "ab"
     )
-    both = pd.concat([whole, rest[rest["attack"] != "clean"]])
+    both = pd.concat([whole, rest[rest["label"] != "clean"]])
     assert set(eer_table(both, resamples=20)["model"]) == set(board_of(both)["model"]) == {"a"}
 
 
@@ -361,10 +361,10 @@ def test_a_large_frame_recomputed_another_way(samples, eer, board):
     test = samples[samples["split"] == "test"].astype(
         dict.fromkeys(samples.select_dtypes("category").columns, object)
     )
-    clean = test[test["attack"] == "clean"].set_index(["model", "id"])
+    clean = test[test["label"] == "clean"].set_index(["model", "id"])
     for row in eer.itertuples():
         cell = test[
-            (test["attack"] == row.attack) & (test["eps"] == row.eps) & (test["model"] == row.model)
+            (test["label"] == row.label) & (test["eps"] == row.eps) & (test["model"] == row.model)
         ].set_index(["model", "id"])
         positives = (cell[cell["success"]] if row.population == "successful" else cell)[
             f"score_{row.detector}"
@@ -379,8 +379,7 @@ def test_a_large_frame_recomputed_another_way(samples, eer, board):
         met = permitted.groupby(["model", "id"])["attack"].transform("count")
         permitted = permitted[met == met.max()]  # what an attack skipped does not count
         robust = (
-            (permitted["predicted"] == permitted["label"])
-            & (permitted["clean_predicted"] == permitted["label"])
+            (permitted["predicted"] == permitted["y"]) & (permitted["clean_predicted"] == permitted["y"])
         ).groupby([permitted["model"], permitted["id"]])
         expected = robust.all().groupby("model").mean()
         told = board[

@@ -381,7 +381,7 @@ def test_a_transfer_attack_runs_once_for_all_victims(
     # the surrogate, and FGSM and PGD at two eps on each model
     assert sorted(map(attacked.count, set(attacked))) == [1, 4, 4]
     table = pd.read_parquet(tmp_path / "results" / "small-v1" / "samples.parquet")
-    transfer = table[table["attack"] == "transfer-pgd"]
+    transfer = table[table["label"] == "transfer-pgd"]
     assert (transfer.groupby("model", observed=True)["backwards"].sum() == 60 * 5).all()
 
 

@@ -59,6 +59,7 @@ def make_board():
 def make_eer():
     shared = {
         "attack": "fgsm",
+        "label": "fgsm",
         "norm": "Linf",
         "access": "white-box",
         "awareness": "oblivious",

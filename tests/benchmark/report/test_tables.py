@@ -37,6 +37,7 @@ def make_eer(
             "loss": loss,
             "seed": seed,
             "attack": attack,
+            "label": attack,
             "norm": norm,
             "eps": size,
             "access": access,
@@ -379,7 +380,7 @@ def test_latex_has_no_mean_of_those_seeds_alone_that_have_an_eer():
 
 
 def test_an_attack_on_some_models_only_is_not_run_rather_than_not_applicable():
-    alone = PAPER[(PAPER["loss"] == "lgm") & (PAPER["detector"] == "msp")].assign(attack="cw")
+    alone = PAPER[(PAPER["loss"] == "lgm") & (PAPER["detector"] == "msp")].assign(attack="cw", label="cw")
     lines = table_below(eer_markdown(pd.concat([PAPER, alone])).split("## cw", 1)[1], "### ε = 0.2")
     assert [line["loss"] for line in lines] == ["L-GM", "L-GM"]
     assert lines[0]["likelihood"] == "not run"

@@ -165,7 +165,7 @@ def test_parquet_holds_every_score(parts, written):
     pd.testing.assert_frame_equal(read, parts["samples"], check_dtype=False, check_categorical=False)
     assert read["score_msp"].dtype == np.float32
     assert read["eps"].dtype == np.float64  # .1 stays .1
-    assert isinstance(read["attack"].dtype, pd.CategoricalDtype)
+    assert isinstance(read["label"].dtype, pd.CategoricalDtype)
     assert pq.ParquetFile(written / "samples.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
 
 

@@ -15,11 +15,11 @@ def make_examples(change=0.2, **options):
     classes = np.array([1, 2, 3])
     return Examples(
         **{
-            "attack": "fgsm",
+            "label": "fgsm",
             "eps": 0.2,
             "x": x,
             "x_adv": x_adv,
-            "label": classes,
+            "y": classes,
             "clean_predicted": classes,
             "predicted": np.array([7, 2, 3]),
             "model": "m",
@@ -34,7 +34,7 @@ def cell(axes, place):
 
 
 def test_examples_show_classes_and_the_factor():
-    figure = examples_figure([make_examples(), make_examples(attack="pgd")])
+    figure = examples_figure([make_examples(), make_examples(label="pgd")])
     clean, fgsm, pgd = figure.axes  # the clean images once
     assert texts(clean) == ["clean", "1 → 1", "2 → 2", "3 → 3"]
     assert texts(fgsm) == ["fgsm\nε = 0.2\ndifference times 5", "1 → 7", "2 → 2", "3 → 3"]
@@ -68,7 +68,7 @@ def test_examples_of_other_images_have_their_own_clean_row():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("x_adv", np.zeros((3, 1, 8, 9))), ("x", np.zeros((3, 8, 8))), ("label", np.zeros(2, int))],
+    [("x_adv", np.zeros((3, 1, 8, 9))), ("x", np.zeros((3, 8, 8))), ("y", np.zeros(2, int))],
 )
 def test_examples_of_the_wrong_shape(field, value):
     with pytest.raises(ValueError, match="expected"):

@@ -293,7 +293,7 @@ def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
         attacks=(FGSM, PGD, ADAPTIVE, TRANSFER),
         detectors=("msp",),
     )
-    costly = (samples["attack"] == "pgd") & (samples["seed"] == 1)
+    costly = (samples["label"] == "pgd") & (samples["seed"] == 1)
     found = shared_robustness(models_of(samples[~costly & (samples["eps"] != 0.3)]))
     assert found.threat == ThreatModel("Linf", 0.1, "white-box", "oblivious")
     assert set(found.attacks) == {"fgsm", "transfer-pgd"}
@@ -302,8 +302,8 @@ def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
         rows = samples[
             (samples["model"] == name) & (samples["split"] == "test") & samples["eps"].isin([0, 0.1])
         ]
-        rows = rows[rows["attack"].isin(["clean", "fgsm", "transfer-pgd"])]
-        right = (rows["predicted"] == rows["label"]).groupby(rows["id"]).all()
+        rows = rows[rows["label"].isin(["clean", "fgsm", "transfer-pgd"])]
+        right = (rows["predicted"] == rows["y"]).groupby(rows["id"]).all()
         assert share == pytest.approx(right.mean())  # on all images: what pgd skipped is of no matter here
         assert low <= share <= high
 
@@ -312,7 +312,7 @@ def test_without_a_shared_white_box_attack_there_is_no_robustness(make_samples):
     samples = make_samples(
         losses=LOSSES[:2], seeds=(0,), images=20, validation=5, attacks=(FGSM, TRANSFER), detectors=("msp",)
     )
-    models = models_of(samples[(samples["attack"] != "fgsm") | (samples["loss"] == "lgm")])
+    models = models_of(samples[(samples["label"] != "fgsm") | (samples["loss"] == "lgm")])
     assert shared_robustness(models) is None
     assert shared_robustness([]) is None
 

@@ -9,7 +9,12 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from gmbench.benchmark.analysis.attack_series import Setting, middle_eps, settings_of, verification_detectors
+from gmbench.benchmark.analysis.attack_series import (
+    AttackSeries,
+    middle_eps,
+    series_of,
+    verification_detectors,
+)
 from gmbench.benchmark.analysis.eer_table import eer_table
 from gmbench.benchmark.analysis.leaderboard import leaderboard
 from gmbench.benchmark.analysis.metrics import eer
@@ -24,6 +29,7 @@ from gmbench.benchmark.report.figures.style import save
 from .drawn import ZOO, named, texts, titled
 
 FGSM = ("fgsm", "Linf", (0.1, 0.3), "white-box", "oblivious", 0.9, 0.8)  # run on four images of five
+FGSM_SERIES = AttackSeries("fgsm", "fgsm", "Linf", "white-box", "oblivious")
 PGD = ("likelihood-fgsm", "Linf", (0.1,), "white-box", "adaptive", 1.0, 1.0)
 CW = ("cw", "L2", (np.inf,), "white-box", "oblivious", 1.0, 1.0)
 PAPER = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
@@ -48,14 +54,14 @@ def eers(samples):
 
 
 def test_roc_marks_the_eer_of_every_model(samples, models):
-    figure = roc_figure(models, Setting("fgsm", "Linf", "white-box", "oblivious"), PAPER)
+    figure = roc_figure(models, FGSM_SERIES, PAPER)
     tests = samples[samples["split"] == "test"]
     for population in ("all", "successful"):
         axes = titled(figure, f"ε = 0.3\n{population}")
         for model, rows in tests.groupby("model", observed=True):
             score = f"score_{PAPER[rows['loss'].iloc[0]]}"
-            attacked = rows[(rows["attack"] == "fgsm") & (rows["eps"] == 0.3)]
-            clean = rows[(rows["attack"] == "clean") & rows["id"].isin(attacked["id"])]
+            attacked = rows[(rows["label"] == "fgsm") & (rows["eps"] == 0.3)]
+            clean = rows[(rows["label"] == "clean") & rows["id"].isin(attacked["id"])]
             assert len(clean) == 80
             positives = attacked if population == "all" else attacked[attacked["success"]]
             expected = 100 * eer(clean[score].to_numpy(), positives[score].to_numpy())
@@ -65,7 +71,8 @@ def test_roc_marks_the_eer_of_every_model(samples, models):
 
 def test_roc_curves_run_from_corner_to_corner_through_their_eer(models):
     axes = titled(
-        roc_figure(models, Setting("fgsm", "Linf", "white-box", "oblivious"), PAPER), "ε = 0.3\nall"
+        roc_figure(models, FGSM_SERIES, PAPER),
+        "ε = 0.3\nall",
     )
     diagonal, *lines = axes.lines
     assert diagonal.get_xydata().tolist() == [[0, 100], [100, 0]]
@@ -83,7 +90,7 @@ def test_roc_curves_run_from_corner_to_corner_through_their_eer(models):
 
 
 def test_roc_names_axes_scores_and_mean_eers(models, eers):
-    figure = roc_figure(models, Setting("fgsm", "Linf", "white-box", "oblivious"), PAPER)
+    figure = roc_figure(models, FGSM_SERIES, PAPER)
     assert {axes.get_xlabel() for axes in figure.axes} == {"FPR, clean images (%)", ""}
     assert {axes.get_ylabel() for axes in figure.axes} == {"TPR (%)", ""}
     (legend,) = figure.legends
@@ -93,7 +100,7 @@ def test_roc_names_axes_scores_and_mean_eers(models, eers):
         "softmax: msp",
         "FPR = FNR",
     ]
-    own = eers[(eers["attack"] == "fgsm") & (eers["eps"] == 0.3) & (eers["population"] == "successful")]
+    own = eers[(eers["label"] == "fgsm") & (eers["eps"] == 0.3) & (eers["population"] == "successful")]
     means = [
         100 * own.loc[(own["loss"] == loss) & (own["detector"] == score), "eer"].mean()
         for loss, score in PAPER.items()
@@ -103,7 +110,7 @@ def test_roc_names_axes_scores_and_mean_eers(models, eers):
 
 
 def test_roc_of_an_attack_without_eps_has_its_populations_beside_each_other(models):
-    figure = roc_figure(models, Setting("cw", "L2", "white-box", "oblivious"), PAPER)
+    figure = roc_figure(models, AttackSeries("cw", "cw", "L2", "white-box", "oblivious"), PAPER)
     assert [axes.get_title() for axes in figure.axes] == [
         "smallest ε\nall adversarials",
         "smallest ε\nsuccessful adversarials",
@@ -114,7 +121,7 @@ def test_roc_of_few_successes_is_not_drawn(make_samples):
     weak = ("noise", "Linf", (0.001,), "decision", "oblivious", 0.1, 1.0)
     figure = roc_figure(
         models_of(make_samples(images=30, attacks=(weak,))),
-        Setting("noise", "Linf", "decision", "oblivious"),
+        AttackSeries("noise", "noise", "Linf", "decision", "oblivious"),
         PAPER,
     )
     everyone, successful = figure.axes
@@ -131,7 +138,7 @@ def test_roc_of_many_eps_shows_the_ends_and_some_between(make_samples):
         images=20,
         attacks=(("fgsm", "Linf", sizes, "white-box", "oblivious", 1, 1),),
     )
-    figure = roc_figure(models_of(many), Setting("fgsm", "Linf", "white-box", "oblivious"), PAPER)
+    figure = roc_figure(models_of(many), FGSM_SERIES, PAPER)
     assert [axes.get_title().splitlines()[0] for axes in figure.axes[:4]] == [
         "ε = 0.05",
         "ε = 0.15",
@@ -157,8 +164,8 @@ def test_many_losses_have_a_panel_for_each_family(crowd):
     models = models_of(crowd)
     detectors = verification_detectors(models)
     table = eer_table(crowd, resamples=2)
-    setting = Setting("fgsm", "Linf", "white-box", "oblivious")
-    roc = roc_figure(models, setting, detectors)
+    series = FGSM_SERIES
+    roc = roc_figure(models, series, detectors)
     assert roc.axes[0].get_gridspec().get_geometry() == (3, 4)
     assert [axes.get_title() for axes in roc.axes[:2]] == [
         "ε = 0.2\nall adversarials",
@@ -204,7 +211,7 @@ def test_heatmap_of_many_losses_has_a_block_per_attack(crowd):
     ]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["likelihood", "msp"]
     for attack, eps in (("fgsm", 0.2), ("square", np.inf)):
-        rows = table[(table["attack"] == attack) & (table["eps"] == eps) & (table["population"] == "all")]
+        rows = table[(table["label"] == attack) & (table["eps"] == eps) & (table["population"] == "all")]
         rates = rows.set_index(["loss", "detector"])["eer"]
         shown = {text.get_position(): text.get_text() for text in titled(figure, attack).texts}
         assert shown[0, 3] == f"{100 * rates['gm', 'likelihood']:.1f}"
@@ -216,7 +223,7 @@ def test_histogram_counts_every_image_with_unlikely_ones_left(samples, models):
     figure = histogram_figure(models, "lgm", PAPER)
     assert {axes.get_xlabel() for axes in figure.axes} == {"log-likelihood (nats)"}
     axes = titled(figure, "likelihood-fgsm, ε = 0.1")
-    rows = samples[(samples["model"] == "mnist-lgm-s0") & (samples["attack"] == "likelihood-fgsm")]
+    rows = samples[(samples["model"] == "mnist-lgm-s0") & (samples["label"] == "likelihood-fgsm")]
     assert f"{rows['success'].sum()} of 100 succeeded" in axes.get_title()
     for patch in axes.patches:  # each outlines the shares of one population, in per cent
         heights = patch.get_xy()[:, 1]
@@ -246,7 +253,7 @@ def test_eer_figure_draws_means_ranges_and_the_paper(eers):
         (eers["loss"] == "lgm")
         & (eers["detector"] == "likelihood")
         & (eers["population"] == "successful")
-        & (eers["attack"] == "fgsm")
+        & (eers["label"] == "fgsm")
     ]
     seeds = own.groupby("eps")["eer"]
     np.testing.assert_allclose(
@@ -323,8 +330,8 @@ def test_robust_accuracy_starts_at_the_clean_accuracy(samples, eers):
 
 def test_accuracy_by_attack_counts_images(samples, models):
     figure = accuracy_by_attack_figure(models)
-    rows = samples[(samples["loss"] == "center") & (samples["attack"] == "fgsm") & (samples["eps"] == 0.3)]
-    right = (rows["clean_predicted"] == rows["label"]) & (rows["predicted"] == rows["label"])
+    rows = samples[(samples["loss"] == "center") & (samples["label"] == "fgsm") & (samples["eps"] == 0.3)]
+    right = (rows["clean_predicted"] == rows["y"]) & (rows["predicted"] == rows["y"])
     assert named(titled(figure, "fgsm\nLinf, white-box, oblivious"), "center").get_ydata()[
         -1
     ] == pytest.approx(100 * right.mean())
@@ -332,8 +339,8 @@ def test_accuracy_by_attack_counts_images(samples, models):
 
 def test_accuracy_under_an_attack_for_the_smallest_eps_falls_with_eps(samples, models):
     curve = titled(accuracy_by_attack_figure(models), "cw").lines[0].get_xydata()
-    rows = samples[(samples["model"] == models[0].name) & (samples["attack"] == "cw")]
-    right = rows["clean_predicted"] == rows["label"]
+    rows = samples[(samples["model"] == models[0].name) & (samples["label"] == "cw")]
+    right = rows["clean_predicted"] == rows["y"]
     for eps, accuracy in curve[[0, 50, -1]]:
         withstands = right & ~(rows["success"] & (rows["size"].astype(float) <= eps))
         assert accuracy == pytest.approx(100 * withstands.mean())
@@ -342,13 +349,13 @@ def test_accuracy_under_an_attack_for_the_smallest_eps_falls_with_eps(samples, m
 
 def test_heatmap_writes_every_eer(eers, models):
     figure = heatmap_figure(eers, middle_eps(models), "all")
-    columns = settings_of(eers)
+    columns = series_of(eers)
     for loss, title in (("lgm", "L-GM"), ("softmax", "softmax")):
         own = eers[(eers["loss"] == loss) & (eers["population"] == "all") & (eers["eps"] != 0.3)]
-        means = own.groupby(["attack", "detector"])["eer"].mean()
+        means = own.groupby(["label", "detector"])["eer"].mean()
         expected = [
-            f"{100 * means[setting.attack, detector]:.1f}" if (setting.attack, detector) in means else "n/a"
-            for setting in columns
+            f"{100 * means[series.label, detector]:.1f}" if (series.label, detector) in means else "n/a"
+            for series in columns
             for detector in ("likelihood", "msp")
         ]
         assert texts(titled(figure, title)) == expected
@@ -358,7 +365,7 @@ def test_heatmap_writes_every_eer(eers, models):
 def test_heatmap_tells_few_from_not_applicable(eers, models):
     axes = titled(heatmap_figure(eers.assign(adversarials=9), middle_eps(models)), "softmax")
     assert set(texts(axes)) == {"few", "n/a"}
-    without = eers[(eers["loss"] != "softmax") | (eers["attack"] != "cw")]
+    without = eers[(eers["loss"] != "softmax") | (eers["label"] != "cw")]
     axes = titled(heatmap_figure(without, middle_eps(models), "all"), "softmax")
     assert texts(axes)[:2] == ["n/a", "-"]
 

@@ -1,0 +1,47 @@
+"""Reads a samples.parquet, also one that was published before its columns had today's names.
+
+Of those files, which stay as they are, `attack` is the suite's label and `label` the true class. Today
+`attack` is the name in the registry, `label` the suite's, and `y` the true class.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from ..engine.suite import Suite
+from .model_samples import CLEAN
+
+__all__ = ["read_samples"]
+
+
+def read_samples(path: Path, suite: Suite) -> pd.DataFrame:
+    """Read a samples table with today's columns, see docs/results.md.
+
+    Args:
+        path: Of samples.parquet.
+        suite: That it was made by; says which attack an older file's label stands for.
+
+    Raises:
+        ValueError: It cannot be read, or an older file has a label that the suite does not.
+    """
+    try:
+        samples = pd.read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    return samples if "y" in samples else _renamed(samples, path, suite)
+
+
+def _renamed(samples: pd.DataFrame, path: Path, suite: Suite) -> pd.DataFrame:
+    """Give an older table today's columns."""
+    names = {CLEAN: CLEAN} | {plan.label: plan.attack for plan in suite.attacks}
+    labels = samples["attack"].astype(str)
+    if unknown := sorted(set(labels) - set(names)):
+        raise ValueError(
+            f"expected the attacks in {path} to be labels of {suite.name}, got '{unknown[0]}'; give the "
+            "suite that it was made by"
+        )
+    samples = samples.rename(columns={"label": "y", "attack": "label"})
+    place = list(samples.columns).index("label")
+    samples.insert(place, "attack", labels.map(names).astype("category"))
+    return samples
