@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gmbench.attacks import SampleRandom
-from gmbench.attacks.core.norms import NORMS
+from gmbench.attacks.core.norms import NORMS, Norm
 
 NAMES = pytest.mark.parametrize("name", NORMS)
 DUAL = {"Linf": 1, "L2": 2}
@@ -111,3 +111,10 @@ def test_every_sample_is_treated_alone(name: str) -> None:
     norm, delta = NORMS[name], noise(6, 4, 4)
     for function in (norm.size, norm.steepest, lambda d: norm.project(d, 0.5)):
         assert torch.equal(torch.cat([function(delta[i : i + 1]) for i in range(6)]), function(delta))
+
+
+@pytest.mark.parametrize("method", ["size", "project", "steepest", "sample"])
+def test_a_norm_that_lacks_a_method_is_refused_where_it_is_made(method: str) -> None:
+    lacking = type("Lacking", (type(NORMS["L2"]),), {method: getattr(Norm, method)})
+    with pytest.raises(TypeError, match=f"abstract method '?{method}"):
+        lacking()

@@ -1,9 +1,13 @@
-"""How the victim runs its passes; what it enforces and counts is part of the contract of every attack."""
+"""What the victim grants, counts and leaves as it was, and how it runs its passes."""
 
+import random as python_random
+
+import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
-from gmbench.attacks import Victim
+from gmbench.attacks import AccessError, Victim
 from gmbench.attacks.core import victim
 from gmbench.attacks.core.losses import objective
 from gmbench.models import HEADS, NETS, Classifier, Outputs
@@ -19,6 +23,14 @@ class Watched(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.batches.append(len(x))
         return x
+
+
+def linear() -> Classifier:
+    """Three classes of two pixels: logits x_0, x_1 and -1."""
+    head = nn.Linear(2, 3)
+    head.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    head.bias.data = torch.tensor([0.0, 0.0, -1.0])
+    return Classifier(nn.Flatten(), head).eval()
 
 
 def test_pieces_change_no_bit(monkeypatch) -> None:
@@ -61,3 +73,145 @@ def test_vectors_and_single_images_are_never_split(monkeypatch) -> None:
         with Victim(classifier, samples=len(x)) as attacked:
             attacked.outputs(x)
         assert watched.batches == [len(x)]
+
+
+X = torch.tensor([[0.9, 0.1], [0.2, 0.6], [0.5, 0.4]])
+LOGITS = torch.cat([X, torch.full((3, 1), -1.0)], 1)
+
+
+def test_passes_are_counted_for_the_images_that_they_were_of() -> None:
+    with Victim(linear(), samples=3) as victim:
+        victim.outputs(X)
+        victim.outputs(X[:2], rows=torch.tensor([2, 0]))
+        victim.gradient(X, lambda outputs: outputs.logits[:, 0])
+        victim.gradient(X[:1], lambda outputs: outputs.logits[:, 0], rows=torch.tensor([1]))
+    assert victim.forwards.tolist() == [3, 3, 3]
+    assert victim.backwards.tolist() == [1, 2, 1]
+    assert victim.zeros.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("images", [2, 4])
+def test_a_part_of_the_images_must_say_which(images: int) -> None:
+    x = torch.rand(images, 2)
+    with Victim(linear(), samples=3) as victim:
+        for ask in (victim.outputs, lambda x: victim.gradient(x, lambda outputs: outputs.logits[:, 0])):
+            with pytest.raises(ValueError, match=f"expected 3 images, or rows that .*, got {images} images"):
+                ask(x)
+    assert victim.forwards.tolist() == victim.backwards.tolist() == [0, 0, 0]
+
+
+def test_gradients_are_each_images_own_and_not_averaged() -> None:
+    factors = torch.tensor([2.0, -3.0, 0.5])
+    x = X.clone()
+    with Victim(linear(), samples=3) as victim:
+        value, gradient, outputs = victim.gradient(x, lambda outputs: factors * outputs.logits[:, 1])
+    torch.testing.assert_close(value, factors * X[:, 1])
+    torch.testing.assert_close(gradient, torch.stack([torch.zeros(3), factors], 1))
+    torch.testing.assert_close(outputs.logits, LOGITS)
+    assert not any(tensor.requires_grad for tensor in (value, outputs.logits, x))
+
+
+def test_only_gradients_that_are_zero_in_every_pixel_are_counted_as_zero() -> None:
+    factors = torch.tensor([0.0, 1e-30, -1e-30])
+    with Victim(linear(), samples=3) as victim:
+        victim.gradient(X, lambda outputs: factors * outputs.logits[:, 0])
+        assert victim.zeros.tolist() == [1, 0, 0]
+        victim.gradient(X[:1], lambda outputs: 0 * outputs.logits[:, 0], rows=torch.tensor([2]))
+    assert victim.zeros.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("access", "logits"),
+    [
+        ("white-box", LOGITS),
+        ("query", LOGITS),
+        ("decision", torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]])),
+    ],
+)
+def test_each_access_is_answered_what_it_grants(access: str, logits: Tensor) -> None:
+    with Victim(linear(), samples=3, access=access) as victim:
+        outputs = victim.outputs(X)
+        shown = victim.module()(X)
+    torch.testing.assert_close(outputs.logits, logits)
+    assert outputs.features.shape == (3, 2 if access == "white-box" else 0)
+    torch.testing.assert_close(shown, logits)
+    assert not outputs.logits.requires_grad
+
+
+@pytest.mark.parametrize("access", ["transfer", "query", "decision"])
+def test_gradients_are_for_the_white_box_alone(access: str) -> None:
+    x = X.clone().requires_grad_()
+    with Victim(linear(), samples=3, access=access) as victim:
+        with pytest.raises(AccessError, match=f"expected access to be white-box for gradients, got {access}"):
+            victim.gradient(X, lambda outputs: outputs.logits[:, 0])
+        assert not victim.module()(x).requires_grad
+    assert victim.backwards.tolist() == [0, 0, 0]
+
+
+def test_passes_of_another_librarys_attack_are_spread_over_the_images() -> None:
+    x = X.clone().requires_grad_()
+    with Victim(linear(), samples=2) as victim:
+        module = victim.module()
+        with torch.no_grad():
+            module(X[:2])
+        assert (victim.forwards.tolist(), victim.backwards.tolist()) == ([1, 1], [0, 0])
+        module(x).sum().backward()  # 5 images over 2 are 2.5 each: rounded up
+    assert victim.forwards.tolist() == [3, 3]
+    assert victim.backwards.tolist() == [2, 2]
+
+
+def test_all_is_as_it_was_even_after_an_error() -> None:
+    classifier = linear().train()
+    classifier.net.eval()
+    classifier.head.bias.requires_grad_(False)
+    classifier.head.weight.grad = torch.ones(3, 2)
+    seed()
+    expected = draw()
+    seed()
+
+    def attack() -> None:
+        with Victim(classifier, samples=3):
+            assert not any(module.training for module in classifier.modules())
+            assert not any(parameter.requires_grad for parameter in classifier.parameters())
+            draw()
+            classifier.head.weight.grad = None
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        attack()
+    assert draw() == expected
+    assert (classifier.training, classifier.net.training, classifier.head.training) == (True, False, True)
+    assert (classifier.head.weight.requires_grad, classifier.head.bias.requires_grad) == (True, False)
+    assert torch.equal(classifier.head.weight.grad, torch.ones(3, 2))
+    assert classifier.head.bias.grad is None
+
+
+def seed() -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    python_random.seed(1)
+
+
+def draw() -> tuple[float, ...]:
+    return torch.rand(1).item(), np.random.random(), python_random.random()  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (20 * 64, [17, 17, 16]),  # colours do not count
+        (50 * 64 - 1, [25, 25]),
+        (1, [13, 13, 13, 11]),  # sixteen at least
+    ],
+)
+def test_pieces_are_even_and_go_by_the_pixels(monkeypatch, pixels: int, expected: list[int]) -> None:
+    monkeypatch.setattr(victim, "PIECE", pixels)
+    watched = Watched()
+    classifier = Classifier(
+        nn.Sequential(watched, nn.Flatten()), HEADS.build("softmax", features=192, classes=3)
+    )
+    x = torch.rand(50, 3, 8, 8)
+    with Victim(classifier, samples=50) as attacked:
+        outputs = attacked.outputs(x)
+    assert watched.batches == expected
+    torch.testing.assert_close(outputs.logits, classifier.eval()(x).detach())
