@@ -8,7 +8,6 @@ the command fail. Begin reading at `sample`; `trial` runs the tests.
 import os
 import time
 import tomllib
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from rich.table import Table
 
 from .sample import Mutant, Name, sample
 from .tested import TESTS
-from .trial import SURVIVED, TIMED_OUT, try_all
+from .trial import SURVIVED, try_all
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 ENOUGH = 0.95
@@ -54,12 +53,11 @@ def main(
 
 
 def _table(mutants: list[Mutant], outcomes: dict[Mutant, str], listed: set[Name]) -> Table:
-    table = Table("module", "mutants", "killed", "by time-out", "listed", "unlisted")
+    table = Table("module", "mutants", "killed", "listed", "unlisted")
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         own = [mutant for mutant in mutants if mutant.module == module]
         left = [mutant.name in listed for mutant in own if outcomes[mutant] == SURVIVED]
-        timed_out = Counter(outcomes[mutant] for mutant in own)[TIMED_OUT]
-        counts = len(own), len(own) - len(left), timed_out, sum(left), len(left) - sum(left)
+        counts = len(own), len(own) - len(left), sum(left), len(left) - sum(left)
         table.add_row(module, *map(str, counts))
     return table
 

@@ -26,7 +26,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from .sample import ROOT, Mutant, digest
 from .tested import TESTS
 
-__all__ = ["KILLED", "SURVIVED", "TIMED_OUT", "try_all"]
+__all__ = ["SURVIVED", "try_all"]
 
 HERE = Path(__file__).parent
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"

@@ -1,5 +1,6 @@
 """The metrics against scikit-learn, closed forms and loops that do the same the slow way."""
 
+import dataclasses
 import itertools
 import tracemalloc
 from statistics import NormalDist
@@ -129,6 +130,12 @@ def test_only_the_order_matters(transform):
     assert eer(transform(clean), transform(adversarial)) == eer(clean, adversarial)
 
 
+def test_a_curve_is_a_value():
+    curve = roc(np.array([0.0]), np.array([1.0]))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        curve.fpr = curve.tpr
+
+
 def test_empty_populations_have_no_answer():
     some = np.array([0.0, 1.0])
     for clean, adversarial in ((EMPTY, some), (some, EMPTY), (EMPTY, EMPTY)):
@@ -157,6 +164,8 @@ def test_nan_and_wrong_shapes_are_errors(call):
         call(good, bad)
     with pytest.raises(ValueError, match=r"expected .*clean.* got .*\(2, 1\)"):
         call(good[:, None], good)
+    with pytest.raises(ValueError, match=r"expected .*clean.* got .*\(\)"):
+        call(good[0], good)
 
 
 def test_other_bad_input_is_told():
@@ -238,7 +247,7 @@ def test_a_resample_without_positives_is_left_out():
     # one positive, whose clean score is below: with it, AUROC stays off 0
     found = detection_intervals(clean, clean + 2.5, positive)
     assert 0 < found["auroc"][0] < 0.5 < found["auroc"][1] <= 1
-    assert found == detection_intervals(clean, clean + 2.5, positive, seed=0)
+    assert found == detection_intervals(clean, clean + 2.5, positive, resamples=500, seed=0)
     assert found != detection_intervals(clean, clean + 2.5, positive, seed=1)
 
 
