@@ -129,13 +129,22 @@ def test_only_gradients_that_are_zero_in_every_pixel_are_counted_as_zero() -> No
     ],
 )
 def test_each_access_is_answered_what_it_grants(access: str, logits: Tensor) -> None:
-    with Victim(linear(), samples=3, access=access) as victim:
-        outputs = victim.outputs(X)
-        shown = victim.module()(X)
-    torch.testing.assert_close(outputs.logits, logits)
-    assert outputs.features.shape == (3, 2 if access == "white-box" else 0)
-    torch.testing.assert_close(shown, logits)
+    access = "".join(list(access))  # as read from a file: an equal word, not the very same object
+    with Victim(linear(), samples=2, access=access) as victim:
+        outputs = victim.outputs(X[:2])
+        shown = victim.module()(X[:2])
+    torch.testing.assert_close(outputs.logits, logits[:2])
+    assert outputs.features.shape == (2, 2 if access == "white-box" else 0)
+    torch.testing.assert_close(shown, logits[:2])
     assert not outputs.logits.requires_grad
+
+
+def test_a_white_box_read_from_a_file_grants_gradients() -> None:
+    x = X.clone().requires_grad_()
+    with Victim(linear(), samples=3, access="".join(list("white-box"))) as victim:
+        _, gradient, _ = victim.gradient(X, lambda outputs: outputs.logits[:, 0])
+        victim.module()(x)[:, 0].sum().backward()
+    assert torch.equal(x.grad, gradient)
 
 
 @pytest.mark.parametrize("access", ["transfer", "query", "decision"])
@@ -215,3 +224,29 @@ def test_pieces_are_even_and_go_by_the_pixels(monkeypatch, pixels: int, expected
         outputs = attacked.outputs(x)
     assert watched.batches == expected
     torch.testing.assert_close(outputs.logits, classifier.eval()(x).detach())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_reach_the_net_channels_last(channels: int) -> None:
+    """Convolutions then run so from the first on; a single channel must say so by its strides."""
+    strides = []
+
+    class Strides(nn.Flatten):
+        def forward(self, x: Tensor) -> Tensor:
+            strides.append(x.stride())
+            return super().forward(x)
+
+    classifier = Classifier(Strides(), HEADS.build("softmax", features=16 * channels, classes=3))
+    classifier.normalise = nn.Identity()
+    x = torch.rand(5, channels, 4, 4)
+    with Victim(classifier, samples=5) as attacked:
+        attacked.outputs(x)
+        attacked.gradient(x, objective("ce", torch.zeros(5, dtype=torch.int64)))
+    assert strides == [(16 * channels, 1, 4 * channels, channels)] * 2
+
+
+def test_what_is_no_image_needs_no_channels() -> None:
+    classifier = Classifier(nn.Flatten(), HEADS.build("softmax", features=6, classes=3))
+    for shape in ((5, 6), (5, 2, 3), (5, 1, 1, 2, 3)):
+        with Victim(classifier, samples=5) as attacked:
+            assert attacked.outputs(torch.rand(shape)).logits.shape == (5, 3)

@@ -34,6 +34,7 @@ def test_success_is_judged_by_the_judge() -> None:
     table = judge(classifier(), x, x_adv, y, THREAT)
     # wrong from the start is no success of the attack
     assert table["success"].tolist() == [True, False, False]
+    assert table["success_8bit"].tolist() == [True, False, False]
     assert table["predicted"].tolist() == [0, 0, 0]
     assert table["clean_predicted"].tolist() == [1, 0, 0]
     torch.testing.assert_close(
@@ -42,6 +43,13 @@ def test_success_is_judged_by_the_judge() -> None:
     torch.testing.assert_close(
         torch.tensor(table["margin"].tolist()), torch.tensor([0.41, -0.51, 1.01]), atol=1e-5, rtol=0
     )
+
+
+def test_any_wrong_class_is_a_success() -> None:
+    x, y = images()
+    table = judge(classifier(), x, (x + 0.09).clamp(0, 0.54), y, THREAT)  # all become class 1
+    assert table["predicted"].tolist() == [1, 1, 1]
+    assert table["success"].tolist() == table["success_8bit"].tolist() == [False, True, False]
 
 
 def test_a_success_that_dies_in_8_bits_is_told() -> None:
@@ -57,7 +65,8 @@ def test_a_success_that_dies_in_8_bits_is_told() -> None:
     ("cheat", "message"),
     [
         (lambda x: x + 0.11, "norm at most 0.1, got 0.11"),
-        (lambda x: x * float("nan"), "to be finite"),
+        (lambda x: x * float("nan"), "to be finite, got NaN or infinity in 3 of 3"),
+        (lambda x: x / (x != 0.55), "to be finite, got NaN or infinity in 1 of 3"),
         (lambda x: x + 0.5 * (x > 0.54), "norm at most|lie in"),
         (lambda x: x - 2, "to lie in \\[0, 1\\]"),
         (lambda x: x[:2], "like the images"),
