@@ -6,7 +6,7 @@ Where it comes from and what it must be.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -61,6 +61,7 @@ class Entrant:
         classifier: In evaluation mode.
         detector: Its own, or None.
         recipe: Name of what it was trained by; "" where nothing tells.
+        of_suite: Whether the suite names it; a user's defense meets every attack.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Entrant:
     classifier: Classifier = field(repr=False)
     detector: Detector | None = None
     recipe: str = ""
+    of_suite: bool = False
 
 
 def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
@@ -106,7 +108,7 @@ def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
             f"lists, got '{name}'; "
             f"if you trust it, say --defense {name}"
         )
-    return entrant_by_name(name, shape)
+    return replace(entrant_by_name(name, shape), of_suite=True)
 
 
 def _entrant_from_others(name: str, shape: tuple[int, int, int]) -> Entrant:

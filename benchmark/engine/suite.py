@@ -57,7 +57,8 @@ class AttackPlan(BaseModel):
             the smallest.
         access: What the attack may ask of the model.
         awareness: What it knows of the detector.
-        models: Patterns of the names of the models that it meets.
+        seeds: The trainings of each of the suite's losses that it meets, by their seed; None for all. A
+            user's defense meets every attack.
         samples: First so many images only; None for all of the suite's.
     """
 
@@ -70,7 +71,7 @@ class AttackPlan(BaseModel):
     eps: tuple[Size, ...] = Field(min_length=1)
     access: str = "white-box"
     awareness: str = "oblivious"
-    models: tuple[str, ...] = ("*",)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
     samples: int | None = Field(None, gt=0)
 
     def threats(self) -> list[ThreatModel]:
@@ -81,9 +82,9 @@ class AttackPlan(BaseModel):
         """
         return [ThreatModel(self.norm, eps, self.access, self.awareness) for eps in self.eps]
 
-    def meets(self, model: str) -> bool:
-        """Tell whether it attacks the model."""
-        return any(fnmatchcase(model, pattern) for pattern in self.models)
+    def meets(self, entrant: Entrant) -> bool:
+        """Tell whether it attacks the entrant, whatever that is called."""
+        return self.seeds is None or not entrant.of_suite or entrant.seed in self.seeds
 
 
 class Suite(BaseModel):
@@ -228,7 +229,7 @@ def plan_cells(
     available = min(suite.samples, len(test))
     cells = [cell(validation, len(validation), "clean"), cell(test, available, "clean")]
     for plan in suite.attacks:
-        if plan.meets(entrant.name):
+        if plan.meets(entrant):
             samples = min(plan.samples or available, available)
             cells += [cell(test, samples, plan.label, plan, threat) for threat in plan.threats()]
     return cells

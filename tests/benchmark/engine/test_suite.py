@@ -1,10 +1,17 @@
 """Suites are checked before anything is computed; every mistake is one line with the way out."""
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 
-from gmbench.benchmark.engine.suite import SuiteError, load_suite, narrow, suites
+from gmbench.attacks import ThreatModel
+from gmbench.benchmark.data.image_set import ImageSet
+from gmbench.benchmark.engine.defense import Entrant, entrant_of_suite
+from gmbench.benchmark.engine.suite import SuiteError, load_suite, narrow, plan_cells, suites
+from gmbench.models.checkpoint import read_card
 
 GOOD = """
 name = "mine-v1"
@@ -24,8 +31,13 @@ label = "cw"
 attack = "cw"
 norm = "L2"
 eps = [inf]
-models = ["*-lgm-*"]
+seeds = [0, 2]
 """
+
+
+IMAGES = ImageSet.of(
+    "made", "test", torch.zeros(1000, 1, 1, 1, dtype=torch.uint8), *torch.zeros(2, 1000).long(), 10
+)
 
 
 def write(folder: Path, old: str = "", new: str = "") -> str:
@@ -42,8 +54,9 @@ def test_a_good_one(tmp_path: Path) -> None:
         "Linf 0.1, white-box, oblivious",
         "Linf 0.2, white-box, oblivious",
     ]
-    assert suite.attacks[1].meets("digits-lgm-s0")
-    assert not suite.attacks[1].meets("digits-softmax-s0")
+    entrant = entrant_of_suite("digits-lgm-s0", (1, 8, 8))
+    assert [suite.attacks[1].meets(replace(entrant, seed=seed)) for seed in range(3)] == [True, False, True]
+    assert all(suite.attacks[0].meets(replace(entrant, seed=seed)) for seed in range(3))
 
 
 def test_sizes_may_be_fractions(tmp_path: Path) -> None:
@@ -57,6 +70,22 @@ def test_sizes_may_be_fractions(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", suites())
 def test_ours_are_good_and_named_after_their_file(name: str) -> None:
     assert load_suite(name).name == name
+
+
+@pytest.mark.parametrize("name", suites())
+def test_a_defense_meets_what_the_first_training_of_a_loss_meets(name: str) -> None:
+    """Whatever it is called, and whatever its seed."""
+    suite = load_suite(name)
+    softmax = next(one for one in suite.models if "softmax" in one and one.endswith("-s0"))
+    first = entrant_of_suite(softmax, read_card(softmax).shape)
+
+    def met(entrant: Entrant) -> list[tuple[str, str | None, ThreatModel | None, int]]:
+        cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu")
+        return [(cell.label, cell.attack, cell.threat, cell.samples) for cell in cells]
+
+    assert len(met(first)) == 2 + sum(len(plan.eps) for plan in suite.attacks)
+    for defense, seed in product(("ring", "ring-s0", "ring-s1"), (0, 1)):
+        assert met(Entrant(defense, defense, seed, "sha256", first.classifier)) == met(first)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +115,9 @@ def test_ours_are_good_and_named_after_their_file(name: str) -> None:
         ('norm = "L2"', 'norm = "Linf"', "no norm of attack 'cw' named 'Linf'"),
         ('norm = "L2"', 'norm = "L7"', "no norm named 'L7'"),
         ('norm = "L2"', 'norm = "L2"\naccess = "query"', "'cw' needs white-box access"),
+        ("seeds = [0, 2]", "seeds = [-1]", "seeds"),
+        ("seeds = [0, 2]", "seeds = []", "seeds"),
+        ("seeds = [0, 2]", 'models = ["*-s0"]', "no key named 'models'"),
         ('label = "cw"', 'label = "fgsm"', "its own.*fgsm"),
         ('label = "cw"', 'label = "clean"', "clean"),
         ('name = "mine-v1"', 'name = "mine-v1', "no valid TOML"),

@@ -63,9 +63,10 @@ def entrant(loss, dimensions, data):
     return Entrant(
         f"{loss}-{dimensions}d",
         loss,
-        0,
+        int((loss, dimensions) != ("lgm", 2)),
         f"{loss}{dimensions}",
         Classifier(TwoPixels(dimensions), head).eval(),
+        of_suite=True,
     )
 
 
@@ -79,7 +80,7 @@ def plan():
     attacks = [
         {"label": "fgsm", "attack": "fgsm", "eps": (EPS, 0.4)},
         {"label": "blind", "attack": "pgd", "eps": (EPS,), "access": "transfer", "options": {"steps": 2}},
-        {"label": "weak", "attack": "pgd", "eps": (EPS,), "options": {"steps": 1}, "models": ("lgm-2d",)},
+        {"label": "weak", "attack": "pgd", "eps": (EPS,), "options": {"steps": 1}, "seeds": (0,)},
     ]
     suite = Suite(
         name="pixels-v1", data="pixels", samples=24, batch=10, models=(), detectors=("msp",), attacks=attacks
