@@ -24,6 +24,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from ..models.about import About
 from .core.attack import ATTACKS, Attack
 from .core.losses import objective
 from .core.norms import NORMS, column
@@ -66,6 +67,8 @@ class CW(Attack):
             box move one way only.
         abort_early: Whether a sample goes on to the next c where its loss stalls.
     """
+
+    about = About(title="C&W", citation="Carlini, Wagner 2017", paper="arXiv 1608.04644")
 
     norms = ("L2",)
     minimises = True

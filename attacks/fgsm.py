@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.about import About
 from ..models.registry import check_known
 from .core.attack import ATTACKS, Attack
 from .core.losses import LOSSES, objective
@@ -27,6 +28,8 @@ class FGSM(Attack):
     Args:
         loss: What to ascend, a name of `LOSSES`.
     """
+
+    about = About(title="FGSM", citation="Goodfellow et al. 2015", paper="arXiv 1412.6572")
 
     loss: str = "ce"
 

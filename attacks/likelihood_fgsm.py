@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from .core.attack import ATTACKS, Attack, likeliest_targets
 from .core.losses import class_log_likelihood
@@ -34,6 +35,8 @@ class LikelihoodFGSM(Attack):
     Args:
         targets: How many of the likeliest wrong classes are tried, > 0.
     """
+
+    about = About(title="likelihood FGSM", citation="Wan et al. 2018", paper="arXiv 1803.02988")
 
     targets: int = 1
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..models.about import About
 from .core.attack import ATTACKS
 from .core.norms import Norm, column
 from .pgd import PGD
@@ -31,6 +32,8 @@ class MIFGSM(PGD):
         momentum: mu, the share of the running sum that the next step keeps, in [0, 1].
         loss, steps, step, restarts, random_start, targets: As in `PGD`.
     """
+
+    about = About(title="MI-FGSM", citation="Dong et al. 2018", paper="arXiv 1710.06081")
 
     reach = 1.0
 

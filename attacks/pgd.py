@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from ..models.registry import check_known
 from .core.attack import ATTACKS, Attack, targets_of
@@ -40,6 +41,8 @@ class PGD(Attack):
     Attributes:
         reach: How far all steps of a run together go where no step is given, in units of eps; Madry et al.
     """
+
+    about = About(title="PGD", citation="Madry et al. 2018", paper="arXiv 1706.06083")
 
     reach: ClassVar[float] = 2.5
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..models.about import About
 from .core.attack import ATTACKS, Attack
 from .core.losses import margin
 from .core.norms import NORMS
@@ -42,6 +43,8 @@ class Square(Attack):
             low: right for robust accuracy, too easy for a detector. Without it, its margin grows on until the
                 queries are spent.
     """
+
+    about = About(title="Square", citation="Andriushchenko et al. 2020", paper="arXiv 1912.00049")
 
     access = "query"
     norms = ("Linf",)

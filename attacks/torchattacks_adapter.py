@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..models.about import About
 from .core.attack import ATTACKS, Attack
 from .core.norms import NORMS, column
 from .core.randomness import SampleRandom
@@ -81,6 +82,8 @@ class _Torchattacks(Attack):
 class TorchattacksFGSM(_Torchattacks):
     """One step of length eps up the cross-entropy."""
 
+    about = About(title="FGSM of torchattacks", citation="Kim 2020", paper="arXiv 2010.01950")
+
     norms = ("Linf",)
     batch_independent = True
     direction_only = True
@@ -102,6 +105,8 @@ class TorchattacksPGD(_Torchattacks):
         step: Length of a step in units of eps, > 0; None is 2.5 / steps (Madry et al.).
         random_start: Whether it starts at a random point of the ball.
     """
+
+    about = About(title="PGD of torchattacks", citation="Kim 2020", paper="arXiv 2010.01950")
 
     direction_only = True
 
@@ -138,6 +143,8 @@ class TorchattacksCW(_Torchattacks):
         lr: Its learning rate, > 0. With torchattacks' own defaults, 50 steps at .01, a pixel that is 0 or 1
             ends within 1e-6 of it.
     """
+
+    about = About(title="C&W of torchattacks", citation="Kim 2020", paper="arXiv 2010.01950")
 
     norms = ("L2",)
     minimises = True
@@ -178,6 +185,8 @@ class TorchattacksSquare(_Torchattacks):
         queries: Forward passes per image, > 0; it needs up to four more.
         p_init: Share of the image that the first squares cover, in (0, 1].
     """
+
+    about = About(title="Square of torchattacks", citation="Kim 2020", paper="arXiv 2010.01950")
 
     access = "query"
     norms = ("Linf",)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.about import About
 from .core.attack import ATTACKS, Attack
 from .core.norms import NORMS
 from .core.randomness import SampleRandom
@@ -20,6 +21,8 @@ class UniformNoise(Attack):
 
     Asks nothing of the victim. A baseline of the sanity checks, not an attack.
     """
+
+    about = About(title="uniform noise")
 
     access = "decision"
 

@@ -14,10 +14,11 @@ import torch
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Classifier, Outputs
 from ..models.registry import Registry
 
-__all__ = ["DETECTORS", "OWN", "Detector"]
+__all__ = ["DETECTORS", "OWN", "Detector", "why_not"]
 
 DETECTORS: Registry["Detector"] = Registry("detector")
 """Every detector by name; a factory takes the detector's configuration, all of which has defaults."""
@@ -35,15 +36,19 @@ class Detector(ABC):
     the configuration.
 
     Attributes:
+        about: Its title and paper.
         differentiable: Whether `score` passes gradients to what the outputs were computed from.
         layers: The layers whose features it reads from ``Outputs.layers``, or "all" that there are.
+        needs_likelihood: Whether it reads ``Outputs.log_likelihood``, which not every classifier states.
         needs_model: Whether it asks for the classifier itself, as `model`: for gradients, or for what it
             makes of other images. `fit` then sees the images, too.
         fitted_on_: The numbers of features and classes (D, K) of the split that `fit` saw, None before.
     """
 
+    about: ClassVar[About]
     differentiable: ClassVar[bool] = True
     layers: ClassVar[tuple[str, ...] | Literal["all"]] = ()
+    needs_likelihood: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False
 
     classifier_: Classifier | None = field(default=None, init=False, repr=False, compare=False)
@@ -93,7 +98,9 @@ class Detector(ABC):
         """
 
     def applies(self, outputs: Outputs) -> bool:
-        """Tell whether the classifier says what this detector needs; by default, the layers."""
+        """Tell whether the classifier says what this detector needs: its layers, its likelihood."""
+        if self.needs_likelihood and outputs.log_likelihood is None:
+            return False
         return bool(outputs.layers) if self.layers == "all" else set(self.layers) <= set(outputs.layers)
 
     def bind(self, classifier: Classifier) -> Self:
@@ -134,3 +141,15 @@ class Detector(ABC):
                 f"expected {features} features and {classes} classes as in fit, got {got[0]} and {got[1]}; "
                 "fit it to this classifier"
             )
+
+
+def why_not(name: str) -> str:
+    """Say why the detector of that name gives no score for some classifiers."""
+    if name == OWN:
+        return "the defense brings no detector of its own"
+    factory = DETECTORS.get(name)
+    if getattr(factory, "needs_likelihood", False):
+        return "the classifier states no likelihood"
+    if getattr(factory, "layers", ()):
+        return "the classifier names no such layers"
+    return "it gives no score there"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from .classes import class_features
 from .detector import DETECTORS, Detector
@@ -25,6 +26,8 @@ class Distance(Detector):
     Attributes:
         means_: (K, D), in float64.
     """
+
+    about = About(title="distance", citation="Wen et al. 2016", paper="doi:10.1007/978-3-319-46478-7_31")
 
     means_: Tensor = field(init=False, repr=False, compare=False)
 

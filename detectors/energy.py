@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from .detector import DETECTORS, Detector
 
@@ -19,6 +20,8 @@ __all__ = ["Energy"]
 @dataclass
 class Energy(Detector):
     """-log sum_k exp(logit_k)."""
+
+    about = About(title="energy", citation="Liu et al. 2020", paper="arXiv 2010.03759")
 
     def score(self, outputs: Outputs) -> Tensor:
         return -outputs.logits.logsumexp(1)

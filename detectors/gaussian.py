@@ -19,6 +19,7 @@ import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from ..models.heads.lgm import half_squared_distances
 from .classes import class_features, score_predicted
@@ -36,6 +37,8 @@ class Mahalanobis(Detector):
         means_: (K, D).
         whitening_: (D, D); a feature times this has the identity as its covariance within a class.
     """
+
+    about = About(title="Mahalanobis", citation="Lee et al. 2018", paper="arXiv 1807.03888")
 
     means_: Tensor = field(init=False, repr=False, compare=False)
     whitening_: Tensor = field(init=False, repr=False, compare=False)
@@ -65,6 +68,8 @@ class Gaussian(Detector):
         whitenings_: (K, D, D); one for each class.
         half_log_dets_: (K,); half of each covariance's log-determinant.
     """
+
+    about = About(title="Gaussians")
 
     means_: Tensor = field(init=False, repr=False, compare=False)
     whitenings_: Tensor = field(init=False, repr=False, compare=False)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from .classes import class_features, score_predicted
 from .detector import DETECTORS, Detector
@@ -44,6 +45,8 @@ class KDE(Detector):
         points_: K tensors (n_k, D), less their mean.
         bandwidths_: K numbers.
     """
+
+    about = About(title="KDE", citation="Feinman et al. 2017", paper="arXiv 1703.00410")
 
     bandwidth: float | None = None
     samples: int | None = 1000

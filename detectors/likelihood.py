@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from .detector import DETECTORS, Detector
 
@@ -21,11 +22,11 @@ __all__ = ["Likelihood", "Mixture"]
 class Likelihood(Detector):
     """-log p(f | predicted class), up to a constant."""
 
+    about = About(title="likelihood", citation="Wan et al. 2018", paper="arXiv 1803.02988")
+    needs_likelihood = True
+
     def score(self, outputs: Outputs) -> Tensor:
         return -_log_likelihood(outputs).gather(1, outputs.predicted.unsqueeze(1)).squeeze(1)
-
-    def applies(self, outputs: Outputs) -> bool:
-        return outputs.log_likelihood is not None
 
 
 @DETECTORS.register("mixture")
@@ -33,11 +34,11 @@ class Likelihood(Detector):
 class Mixture(Detector):
     """-log sum_k p(f | k), up to a constant: with equal priors, -log p(f) of the whole mixture."""
 
+    about = About(title="mixture")
+    needs_likelihood = True
+
     def score(self, outputs: Outputs) -> Tensor:
         return -_log_likelihood(outputs).logsumexp(1)
-
-    def applies(self, outputs: Outputs) -> bool:
-        return outputs.log_likelihood is not None
 
 
 def _log_likelihood(outputs: Outputs) -> Tensor:

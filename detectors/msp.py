@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..models.about import About
 from ..models.classifier import Outputs
 from .detector import DETECTORS, Detector
 
@@ -23,6 +24,8 @@ __all__ = ["MSP"]
 @dataclass
 class MSP(Detector):
     """log((1 - p) / p) with p the largest softmax probability."""
+
+    about = About(title="MSP", citation="Hendrycks, Gimpel 2017", paper="arXiv 1610.02136")
 
     def score(self, outputs: Outputs) -> Tensor:
         descending = outputs.logits.sort(1, descending=True).values

@@ -1,9 +1,14 @@
 """What tests of several packages share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gmbench.attacks import ATTACKS
+from gmbench.detectors import DETECTORS
+from gmbench.models import HEADS, NETS
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +18,13 @@ def mnist_root() -> Path:
     if not root:
         pytest.skip("needs MNIST: set GMBENCH_DATA to the folder that `gmbench data mnist` fetched it into")
     return Path(root)
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Forget after the test what it registers."""
+    kept = [(registry, dict(registry._factories)) for registry in (ATTACKS, DETECTORS, HEADS, NETS)]
+    yield
+    for registry, factories in kept:
+        registry._factories.clear()
+        registry._factories.update(factories)

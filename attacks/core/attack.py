@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...models.about import About
 from ...models.registry import Registry
 from .losses import class_log_likelihood, without
 from .randomness import SampleRandom
@@ -24,6 +25,7 @@ class Attack(ABC):
     Subclasses are frozen dataclasses: their fields are their whole configuration.
 
     Attributes:
+        about: Its title and paper.
         access: The weakest access that it needs.
         norms: The norms that it can attack in.
         minimises: Whether it looks for the smallest perturbation, so that eps may be infinite.
@@ -31,6 +33,7 @@ class Attack(ABC):
             library's attacks.
     """
 
+    about: ClassVar[About]
     access: ClassVar[str] = "white-box"
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimises: ClassVar[bool] = False

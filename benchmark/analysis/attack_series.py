@@ -3,8 +3,9 @@
 What one panel of a figure or one section of a table shows.
 """
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ...detectors.detector import OWN
+from ...models.losses import about_loss, in_order
 from .metrics import FEWEST
 from .model_samples import ModelSamples, Outcome
-from .wording import LOSS_NAMES, slug
 
 __all__ = [
     "FGSM",
@@ -33,10 +34,10 @@ __all__ = [
     "reliable",
     "rows_of",
     "series_of",
+    "slug",
     "verification_detectors",
 ]
 
-_OWN_DETECTORS = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
 _GENERIC_DETECTORS = ("likelihood", "msp")
 NORM = "Linf"
 FGSM = "fgsm"
@@ -94,6 +95,11 @@ def rows_of(eer: pd.DataFrame, attack: str) -> pd.DataFrame:
     rows = eer[np.logical_and.reduce([eer[column] == value for column, value in wanted.items()])]
     worst_last = rows.sort_values("eer", na_position="first", kind="stable")
     return worst_last.drop_duplicates(["model", "eps", "detector", "population"], keep="last").sort_index()
+
+
+def slug(name: str) -> str:
+    """Make a file name of a label."""
+    return re.sub(r"[^\w.+-]+", "-", name)
 
 
 def series_of(frame: pd.DataFrame) -> list[AttackSeries]:
@@ -194,33 +200,27 @@ def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.Data
 
 def losses_of(frame: pd.DataFrame) -> list[str]:
     """List the losses of a frame: L-GM and what the paper compares it with first, then the others by name."""
-    return _paper_first(str(loss) for loss in frame["loss"].unique())
+    return in_order(str(loss) for loss in frame["loss"].unique())
 
 
 def verification_detectors(models: Sequence[ModelSamples]) -> dict[str, str]:
     """Choose for each loss the detector that its paper verifies inputs with, {loss: detector}.
 
-    L-GM: the likelihood under the predicted class. Center loss: the same score, which is the distance to that
-    class's centre. Softmax: the maximum softmax probability; the paper's score is not public. Others: the
-    detector that a defense brings, else the likelihood where the model has one, else MSP, else the first that
-    applies. A loss to which no detector applies is left out.
+    What the loss declares. Where it declares none: the detector that a defense brings, else the likelihood
+    where the model has one, else MSP, else the first that applies. A loss to which no detector applies is
+    left out.
     """
     applies = {
         loss: [model.detectors for model in models if model.loss == loss]
         for loss in {model.loss for model in models}
     }
     chosen = {}
-    for loss in _paper_first(applies):
+    for loss in in_order(applies):
         common = [name for name in applies[loss][0] if all(name in other for other in applies[loss])]
-        wanted = (_OWN_DETECTORS.get(loss, OWN), *_GENERIC_DETECTORS, *common)
+        wanted = (about_loss(loss).detector or OWN, *_GENERIC_DETECTORS, *common)
         if detector := next((name for name in wanted if name in common), None):
             chosen[loss] = detector
     return chosen
-
-
-def _paper_first(losses: Iterable[str]) -> list[str]:
-    found = set(losses)
-    return [loss for loss in LOSS_NAMES if loss in found] + sorted(found - set(LOSS_NAMES))
 
 
 def fullest_eps(leaderboard: pd.DataFrame, access: str, awareness: str) -> list[float]:

@@ -5,9 +5,9 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,8 +15,11 @@ from rich.table import Table
 from ...attacks import ATTACKS
 from ...detectors import DETECTORS
 from ...models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, read_card
+from ...models.about import about_of
 from ...models.files import store_root
+from ...models.losses import known_losses
 from ...models.recipe import recipes
+from ...models.registry import Registry
 from ...models.training import Diverged
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
@@ -195,18 +198,18 @@ def train(
 @app.command("list")
 def list_names() -> None:
     """List suites, models, attacks, detectors, data sets, recipes, losses and nets."""
-    tables = {
+    tables: dict[str, Sequence[tuple[str, ...]]] = {
         "suites": [(name, load_suite(name).about) for name in suites()],
         "models": [(name, _card_line(name)) for name in checkpoints()],
-        "attacks": [(name, _first_line(ATTACKS[name])) for name in ATTACKS],
-        "detectors": [(name, _first_line(DETECTORS[name])) for name in DETECTORS],
+        "attacks": _declared(ATTACKS, ATTACKS),
+        "detectors": _declared(DETECTORS, DETECTORS),
         "data": [(name, _first_line(DATASETS[name])) for name in DATASETS]
         + [
             ("folder:PATH", "Your own images, a folder per class."),
             ("parquet:PATH", "Your own images in Parquet files."),
         ],
         "recipes": [(name, "") for name in recipes()],
-        "losses": [(name, _first_line(HEADS[name])) for name in HEADS],
+        "losses": _declared(HEADS, known_losses()),
         "nets": [(name, _first_line(NETS[name])) for name in NETS],
     }
     for title, rows in tables.items():
@@ -354,6 +357,11 @@ def _interrupted(plan: Plan, store: Store) -> None:
 def _card_line(name: str) -> str:
     card = read_card(name)
     return f"{card.loss} on {card.data}, test accuracy {card.test_accuracy:.2%}"
+
+
+def _declared(registry: Registry[Any], names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Give name, title with paper, and what it does, of each."""
+    return [(name, str(about_of(name, registry[name])), _first_line(registry[name])) for name in names]
 
 
 def _first_line(thing: object) -> str:

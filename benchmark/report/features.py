@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...models.classifier import Classifier
+from ...models.losses import loss_name
 from ...models.measurements import class_means, mean_distances, non_true_spread
 from ..analysis.features.space import Landscape, ModelFeatures, Plane, window
 from ..analysis.features.symmetry import symmetry
-from ..analysis.wording import eps_text, loss_name
+from ..analysis.wording import eps_text
 from ..engine.cell import Cell
 from ..engine.defense import Entrant
 from ..engine.passes import look, look_at_all

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ...models.losses import about_loss, loss_name
 from ..analysis.attack_series import (
     FGSM,
     JOINT,
@@ -29,7 +30,7 @@ from ..analysis.attack_series import (
     rows_of,
 )
 from ..analysis.leaderboard import failed_checks
-from ..analysis.wording import FEW, PAPERS, eps_number, loss_name, number
+from ..analysis.wording import FEW, eps_number, number
 from .tables import markdown
 
 __all__ = ["summary_markdown"]
@@ -85,7 +86,7 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
     lines = [
         {
             "loss": loss_name(loss),
-            "paper": PAPERS.get(loss, ""),
+            "paper": about_loss(loss).citation,
             "detector": detectors.get(loss, "none"),
             "seeds": str(len(names[loss])),
         }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...models.losses import loss_name
 from ..analysis.claims.published import (
     ORDER,
     PUBLISHED,
@@ -16,7 +17,7 @@ from ..analysis.claims.published import (
 )
 from ..analysis.eer_table import POPULATIONS
 from ..analysis.share import Share
-from ..analysis.wording import eps_number, loss_name, number
+from ..analysis.wording import eps_number, number
 from .tables import markdown
 
 __all__ = ["paper_markdown"]

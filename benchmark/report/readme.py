@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ...models.losses import loss_name
 from ..analysis.claims.comparison import Evidence
-from ..analysis.wording import loss_name
 from .claims_section import claims_markdown
 from .headline import summary_markdown
 from .paper_section import paper_markdown

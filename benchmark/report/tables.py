@@ -12,6 +12,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ...detectors.detector import why_not
+from ...models.losses import loss_name
 from ..analysis.attack_series import (
     AttackSeries,
     eps_of,
@@ -25,7 +27,7 @@ from ..analysis.eer_table import POPULATIONS
 from ..analysis.leaderboard import failed_checks
 from ..analysis.metrics import FEWEST
 from ..analysis.share import Share
-from ..analysis.wording import FEW, eps_number, eps_text, loss_name, mean_range, number
+from ..analysis.wording import FEW, eps_number, eps_text, mean_range, number
 
 __all__ = ["eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown"]
 
@@ -35,14 +37,6 @@ _HOW_TO_READ = (
     " are *all* their adversarial versions, or the *successful* ones, which turned a right prediction into a "
     "wrong one."
 )
-
-_NO_MIXTURE = "the classifier states no likelihood"
-
-_REASONS = {
-    "likelihood": _NO_MIXTURE,
-    "mixture": _NO_MIXTURE,
-    "own": "the defense brings no detector of its own",
-}
 
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 
@@ -148,8 +142,7 @@ def _notes(eer: pd.DataFrame, detectors: Sequence[str]) -> list[str]:
         for detector in detectors
     }
     notes = [
-        f"n/a: {detector} does not apply to {', '.join(losses)}: "
-        f"{_REASONS.get(detector, 'it gives no score there')}."
+        f"n/a: {detector} does not apply to {', '.join(losses)}: {why_not(detector)}."
         for detector, losses in lacking.items()
         if losses
     ]

@@ -14,14 +14,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...models.files import put_folder
-from ..analysis.attack_series import middle_eps, series_of, verification_detectors
+from ...models.losses import loss_name
+from ..analysis.attack_series import middle_eps, series_of, slug, verification_detectors
 from ..analysis.claims.comparison import Accuracy, Evidence
 from ..analysis.eer_table import EER_COLUMNS, POPULATIONS
 from ..analysis.features.space import ModelFeatures
 from ..analysis.features.spread import FEWEST_MODELS, shared_robustness
 from ..analysis.leaderboard import LEADERBOARD_COLUMNS
 from ..analysis.model_samples import ModelSamples, models_of
-from ..analysis.wording import loss_name, slug
 from .figures.eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
 from .figures.examples import Examples, examples_figure
 from .figures.features import features_figure

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 from .lgm import half_squared_distances
 
@@ -27,6 +28,15 @@ class Center(Head):
         weight: Lambda of equation 5, >= 0; the authors' face code has .008.
         centre_lr: Alpha of equation 4, in [0, 1]; the paper has .5.
     """
+
+    about = About(
+        title="center",
+        citation="Wen et al. 2016",
+        paper="doi:10.1007/978-3-319-46478-7_31",
+        family="class means",
+        detector="likelihood",
+        place=20,
+    )
 
     centres: Tensor
 

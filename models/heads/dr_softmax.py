@@ -14,6 +14,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 
 __all__ = ["DRSoftmax"]
@@ -28,6 +29,10 @@ class DRSoftmax(Head):
         classes: K, at least 2.
         weight: Of the penalty, >= 0: b of the authors' code times the batch size; the code has b = .005.
     """
+
+    about = About(
+        title="DR-softmax", citation="Wang et al. 2023", paper="arXiv 2303.12363", family="softmax", place=60
+    )
 
     def __init__(self, features: int, classes: int, weight: float = 0.64) -> None:
         super().__init__()

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 from .lgm import half_squared_distances
 
@@ -42,6 +43,10 @@ class GCCS(Head):
         floor: Variance below which the logarithm goes on as its tangent, > 0, so that its gradient stays
             bounded; not public, ours.
     """
+
+    about = About(
+        title="GCCS", citation="Ali et al. 2023", paper="arXiv 2010.15487", family="class means", place=50
+    )
 
     vertices: Tensor
 

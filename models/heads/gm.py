@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 from .lgm import half_squared_distances
 
@@ -44,6 +45,10 @@ class GM(Head):
         warm_up: Share of the training over which alpha and lambda grow, in [0, 1]; 0 is no growth. Released
             code: 5 of 50 epochs on MNIST, 30 of 300 on CIFAR-10.
     """
+
+    about = About(
+        title="GM", citation="Wan et al. 2023", paper="arXiv 2011.09066", family="class means", place=40
+    )
 
     alpha_start: ClassVar[float] = 0.1
     """Share of alpha at the start."""

@@ -5,9 +5,11 @@ One paper, one file, one head.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch import Generator, Tensor, nn
 
+from ..about import About
 from ..registry import Registry
 
 __all__ = ["HEADS", "Head"]
@@ -24,7 +26,12 @@ class Head(nn.Module, ABC):
 
     A head whose paper states a class-conditional density also has ``log_likelihood``: (B, D) -> (B, K), up to
     one constant.
+
+    Attributes:
+        about: What tables, figures and lists say of the loss.
     """
+
+    about: ClassVar[About]
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import math
 from torch import Tensor, nn, zeros_like
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 
 __all__ = ["LSoftmax", "psi"]
@@ -35,6 +36,10 @@ class LSoftmax(Head):
         lambda_end: Lambda at the end, >= 0; released code: 5.
         anneal: Share of the training over which lambda falls, in (0, 1]; ours.
     """
+
+    about = About(
+        title="L-Softmax", citation="Liu et al. 2016", paper="arXiv 1612.02295", family="softmax", place=70
+    )
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 
 __all__ = ["LGM", "half_squared_distances"]
@@ -50,6 +51,15 @@ class LGM(Head):
         variance_lr: Learning-rate factor of the log-variances; a large one drives them to 0 and the loss to
             NaN.
     """
+
+    about = About(
+        title="L-GM",
+        citation="Wan et al. 2018",
+        paper="arXiv 1803.02988",
+        family="class means",
+        detector="likelihood",
+        place=10,
+    )
 
     log_variances: Tensor
 

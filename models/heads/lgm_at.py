@@ -10,6 +10,7 @@ distances.
 from torch import Tensor
 from torch.nn import functional
 
+from ..about import ADVERSARIAL, About
 from .adversarial import AdversarialHead, Adversary
 from .head import HEADS
 from .lgm import LGM
@@ -35,6 +36,10 @@ class LGMAT(AdversarialHead, LGM):
         weight: Lambda.
         centre_lr: Learning-rate factor of the means.
     """
+
+    about = About(
+        title="L-GM-AT", citation="Wan et al. 2018, Madry et al. 2018", family=ADVERSARIAL, place=140
+    )
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..about import ADVERSARIAL, About
 from .adversarial import Adversary
 from .gm import GM
 from .head import HEADS
@@ -65,6 +66,15 @@ class MCAT(GM):
         step: Their length in units of eps.
         clean_share: Share of the training without adversary, in [0, 1].
     """
+
+    about = About(
+        title="MCAT",
+        citation="Wan et al. 2023",
+        paper="arXiv 2011.09066",
+        family=ADVERSARIAL,
+        detector="likelihood",
+        place=110,
+    )
 
     alpha_start: ClassVar[float] = 0.01
     weight_start: ClassVar[float] = 0.1

@@ -9,6 +9,7 @@ L = |f - mu_y|^2, averaged over the batch. Means, logits -|f - mu_k|^2 and likel
 
 from torch import Tensor
 
+from ..about import About
 from .head import HEADS
 from .mmlda import MMLDA
 
@@ -18,6 +19,10 @@ __all__ = ["MMC"]
 @HEADS.register("mmc")
 class MMC(MMLDA):
     """Fixed means that their class's features are pulled to; arguments as of `MMLDA`."""
+
+    about = About(
+        title="MMC", citation="Pang et al. 2020", paper="arXiv 1905.10626", family="class means", place=100
+    )
 
     def loss(self, features: Tensor, y: Tensor, progress: float) -> Tensor:
         return (features - self.means[y]).square().sum(1).mean()

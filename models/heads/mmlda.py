@@ -11,6 +11,7 @@ apart as can be. The logits are -|f - mu_k|^2, without the 1/2 of that density; 
 from torch import Tensor
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 from .lgm import half_squared_distances
 from .simplex import simplex
@@ -27,6 +28,14 @@ class MMLDA(Head):
         classes: K, at least 2.
         scale: Length of every mean, > 0; the authors have 10.
     """
+
+    about = About(
+        title="MMLDA",
+        citation="Pang et al. 2018 (ICML)",
+        paper="arXiv 1802.09308",
+        family="class means",
+        place=90,
+    )
 
     means: Tensor
 

@@ -7,6 +7,7 @@ Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant
 Kolter, ICLR 2020, arXiv 2001.03994.
 """
 
+from ..about import ADVERSARIAL, About
 from .adversarial import AdversarialHead, Adversary
 from .head import HEADS
 from .softmax import Softmax
@@ -26,6 +27,10 @@ class PGDAT(AdversarialHead, Softmax):
         step: Their length in units of eps.
         warm_up: Share of the training over which eps grows.
     """
+
+    about = About(
+        title="PGD-AT", citation="Madry et al. 2018", paper="arXiv 1706.06083", family=ADVERSARIAL, place=120
+    )
 
     def __init__(
         self,

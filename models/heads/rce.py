@@ -12,6 +12,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ..about import About
 from .head import HEADS, Head
 
 __all__ = ["RCE"]
@@ -25,6 +26,14 @@ class RCE(Head):
         features: D.
         classes: K, at least 2.
     """
+
+    about = About(
+        title="RCE",
+        citation="Pang et al. 2018 (NeurIPS)",
+        paper="arXiv 1706.00633",
+        family="softmax",
+        place=80,
+    )
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()

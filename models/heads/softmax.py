@@ -5,6 +5,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..about import About
 from .head import HEADS, Head
 
 __all__ = ["Softmax"]
@@ -13,6 +14,8 @@ __all__ = ["Softmax"]
 @HEADS.register("softmax")
 class Softmax(Head):
     """Linear logits, cross-entropy."""
+
+    about = About(title="softmax", family="softmax", detector="msp", place=30)
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from ..about import ADVERSARIAL, About
 from .adversarial import Adversary
 from .head import HEADS
 from .softmax import Softmax
@@ -33,6 +34,10 @@ class TRADES(Softmax):
         step: Their length in units of eps.
         warm_up: Share of the training over which eps grows.
     """
+
+    about = About(
+        title="TRADES", citation="Zhang et al. 2019", paper="arXiv 1901.08573", family=ADVERSARIAL, place=130
+    )
 
     def __init__(
         self,

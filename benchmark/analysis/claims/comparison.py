@@ -16,12 +16,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ....models.losses import loss_name
 from ..attack_series import JOINT, NORM, attacks_of, fullest_eps, number_of, own_rows
 from ..features.space import ModelFeatures
 from ..features.spread import Robustness
 from ..leaderboard import UNCHECKED, failed_checks
 from ..share import Share
-from ..wording import eps_text, loss_name, number
+from ..wording import eps_text, number
 
 __all__ = [
     "FAILS",

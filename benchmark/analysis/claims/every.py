@@ -15,10 +15,11 @@ from math import comb
 
 import numpy as np
 
+from ....models.losses import about_loss, loss_name
 from ..attack_series import JOINT
 from ..features.spread import FEWEST_LOSSES, spread_correlation
 from ..features.symmetry import simplex_angle
-from ..wording import PAPERS, eps_text, loss_name, mean_range, number
+from ..wording import eps_text, mean_range, number
 from .comparison import (
     FAILS,
     HOLDS,
@@ -188,46 +189,50 @@ def _dr_spread(evidence: Evidence) -> Verdict | None:
     return Verdict(text, HOLDS if found.high < 0 else FAILS if found.low > 0 else OPEN)
 
 
-_GCCS = f"{PAPERS['gccs']} (our reconstruction; the printed loss is not public)"
+def _paper(loss: str) -> str:
+    return about_loss(loss).citation
+
+
+_GCCS = f"{_paper('gccs')} (our reconstruction; the printed loss is not public)"
 
 CLAIMS = (
     Claim(
-        PAPERS["lgm"],
+        _paper("lgm"),
         f"L-GM verifies inputs with an EER of {number(LGM_EER.eer)} % under FGSM (eps not public)",
         lgm_met,
     ),
-    Claim(PAPERS["lgm"], "EER under FGSM: L-GM < center < softmax", lgm_order),
+    Claim(_paper("lgm"), "EER under FGSM: L-GM < center < softmax", lgm_order),
     Claim(
-        PAPERS["lgm"],
+        _paper("lgm"),
         f"An FGSM that raises the likelihood costs little: from {number(LGM_EER.eer)} to "
         f"{number(LGM_RAISED.eer)} %,"
         f" {number(LGM_RAISED.eer - LGM_EER.eer)} points",
         lgm_price,
     ),
     Claim(
-        PAPERS["gm"],
+        _paper("gm"),
         f"GM has {number(GM_MNIST, digits=2)} % test accuracy on MNIST, {GM_MNIST_FEATURES}-D",
         _gm_accuracy(GM_MNIST, "mnist", GM_MNIST_EPOCHS, GM_MNIST_FEATURES),
     ),
     Claim(
-        PAPERS["gm"],
+        _paper("gm"),
         f"GM has {number(GM_CIFAR10, digits=2)} % test accuracy on CIFAR-10 (ResNet-20, best epoch on the "
         "test split)",
         _gm_accuracy(GM_CIFAR10, "cifar10", GM_CIFAR10_EPOCHS),
     ),
     Claim(
-        PAPERS["gm"],
+        _paper("gm"),
         "GM is more accurate than softmax",
         lambda evidence: more_accurate(evidence, "gm", "softmax"),
     ),
     Claim(
-        PAPERS["gm"],
+        _paper("gm"),
         "GM's feature space is symmetric: all angles between class means are alike (here: more than "
         "softmax's)",
         _gm_symmetric,
     ),
     Claim(
-        PAPERS["mcat"],
+        _paper("mcat"),
         "MCAT, trained jointly with its detector, is more robust than GM (here: to one who knows the "
         "detector,"
         " with a threshold at 5 % FPR; the paper's is at 1 %)",
@@ -245,17 +250,17 @@ CLAIMS = (
     ),
     Claim(_GCCS, "GCCS is more robust than adversarial training (journal version)", _gccs_adversarial),
     Claim(
-        PAPERS["dr_softmax"],
+        _paper("dr_softmax"),
         "DR-softmax costs no accuracy against softmax",
         lambda evidence: more_accurate(evidence, "dr_softmax", "softmax"),
     ),
     Claim(
-        PAPERS["dr_softmax"],
+        _paper("dr_softmax"),
         "DR-softmax is more robust than softmax",
         lambda evidence: more_robust(evidence, "dr_softmax", "softmax"),
     ),
     Claim(
-        PAPERS["dr_softmax"],
+        _paper("dr_softmax"),
         "The spread of the non-true softmax values decides robustness: the smaller, the more robust (without"
         " adversarially trained losses: their training confounds it)",
         _dr_spread,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....attacks.core.threat import ThreatModel
+from ....models.losses import is_adversarial
 from ..metrics import proportion_interval
 from ..model_samples import ModelSamples, fully_attacked
 
@@ -31,9 +32,6 @@ __all__ = [
     "spearman",
     "spread_correlation",
 ]
-
-ADVERSARIALLY_TRAINED = frozenset({"pgd_at", "trades", "lgm_at", "mcat"})
-"""Left out of the correlation: whatever their spread, their training is made to raise robust accuracy."""
 
 FEWEST_LOSSES = 6
 """Of fewer losses a bootstrap over them says little: of five, 126 different samples in all."""
@@ -112,7 +110,7 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
         threat for threat in threats if threat.norm == threats[0].norm
     ]
     found = [robustness for threat in threats if (robustness := _robustness(models, threat))]
-    counted = [model.name for model in models if model.loss not in ADVERSARIALLY_TRAINED]
+    counted = [model.name for model in models if not is_adversarial(model.loss)]
 
     def most_attacked_and_apart(robustness: Robustness) -> tuple[int, float]:
         return len(robustness.attacks), float(
@@ -189,8 +187,11 @@ def rank_correlation(
 def spread_correlation(
     spreads: Mapping[str, float], losses: Mapping[str, str], robustness: Robustness
 ) -> Correlation:
-    """Correlate what `spread_figure` draws, over the models that are not adversarially trained."""
-    names = [name for name in spreads if losses[name] not in ADVERSARIALLY_TRAINED]
+    """Correlate what `spread_figure` draws, over the models that are not adversarially trained.
+
+    Whatever the spread of the others, their training is made to raise robust accuracy.
+    """
+    names = [name for name in spreads if not is_adversarial(losses[name])]
     across, up = (
         np.array(values, dtype=np.float64)
         for values in ([spreads[n] for n in names], [robustness.ranked(n) for n in names])

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ....models.losses import loss_name
 from ...analysis.attack_series import (
     AttackSeries,
     accuracy_by_attack,
@@ -22,8 +23,8 @@ from ...analysis.attack_series import (
 from ...analysis.claims.published import PUBLISHED
 from ...analysis.metrics import FEWEST
 from ...analysis.model_samples import ModelSamples
-from ...analysis.wording import eps_number, loss_name
-from .looks import families, line_of
+from ...analysis.wording import eps_number
+from ..looks import families, line_of
 from .style import GUIDE, grid, handle, headline, hide, legend, percent, styled, wrap
 
 __all__ = ["accuracy_by_attack_figure", "accuracy_figure", "eer_figure"]

@@ -13,10 +13,11 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ....models.losses import loss_name
 from ...analysis.attack_series import AttackSeries, eps_of, losses_of, reliable, series_of
 from ...analysis.metrics import FEWEST
-from ...analysis.wording import eps_text, loss_name
-from .looks import TOGETHER
+from ...analysis.wording import eps_text
+from ..looks import TOGETHER
 from .style import grid, headline, hide, styled, wrap
 
 __all__ = ["heatmap_figure"]

@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from ....models.losses import loss_name
 from ...analysis.attack_series import middle_eps
 from ...analysis.model_samples import ModelSamples, Outcome
-from ...analysis.wording import eps_text, loss_name
+from ...analysis.wording import eps_text
 from .style import grid, headline, hide, legend, styled, wrap
 
 __all__ = ["histogram_figure"]

@@ -11,7 +11,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ...analysis.features.symmetry import Array, Symmetry, simplex_angle
-from .looks import line_of
+from ..looks import line_of
 from .style import GUIDE, grid, headline, legend, styled
 
 __all__ = ["means_figure"]

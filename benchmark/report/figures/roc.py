@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from ....models.losses import loss_name
 from ...analysis import metrics
 from ...analysis.attack_series import AttackSeries
 from ...analysis.eer_table import POPULATIONS
 from ...analysis.metrics import FEWEST
 from ...analysis.model_samples import ModelSamples
-from ...analysis.wording import eps_text, loss_name
-from .looks import families, line_of
+from ...analysis.wording import eps_text
+from ..looks import families, line_of
 from .style import GUIDE, grid, handle, headline, legend, percent, styled
 
 __all__ = ["roc_figure"]

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from ....models.losses import is_adversarial, loss_name
 from ...analysis.attack_series import losses_of
-from ...analysis.features.spread import ADVERSARIALLY_TRAINED, Robustness, spread_correlation
-from ...analysis.wording import eps_text, loss_name
-from .looks import line_of
+from ...analysis.features.spread import Robustness, spread_correlation
+from ...analysis.wording import eps_text
+from ..looks import line_of
 from .style import grid, headline, legend, percent, styled
 
 __all__ = ["spread_figure"]
@@ -47,7 +48,7 @@ def spread_figure(spreads: Mapping[str, float], losses: Mapping[str, str], robus
         f"{attacker}, {robustness.images} images",
         *wrap(f"worst case of {', '.join(robustness.attacks)}", 75, break_on_hyphens=False),
     ]
-    if ADVERSARIALLY_TRAINED & set(known):
+    if any(map(is_adversarial, known)):
         told.append("hollow: adversarially trained, left out of the correlation")
     figure, panels = grid(1, 1, (3.9, 2.6), entries=len(known), head=0.4 + 0.15 * len(told))
     axes = panels[0, 0]
@@ -80,6 +81,6 @@ def _mark(loss: str, known: Sequence[str]) -> dict[str, Any]:
     """Style a point; what has thicker lines has a larger one, what is adversarially trained a hollow one."""
     line = line_of(loss, known)
     shape = {"linestyle": "", "color": line.color, "marker": line.marker, "markersize": 4.6 * line.width}
-    if loss in ADVERSARIALLY_TRAINED:
+    if is_adversarial(loss):
         return shape | {"markerfacecolor": "white", "markeredgewidth": 0.8}
     return shape | {"markeredgecolor": "white", "markeredgewidth": 0.4}

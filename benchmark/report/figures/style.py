@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...analysis.wording import loss_name
-from .looks import line_of
+from ....models.losses import loss_name
+from ..looks import line_of
 
 __all__ = ["GUIDE", "grid", "handle", "headline", "hide", "legend", "percent", "save", "styled", "wrap"]
 

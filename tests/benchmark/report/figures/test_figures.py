@@ -22,9 +22,9 @@ from gmbench.benchmark.analysis.model_samples import models_of
 from gmbench.benchmark.report.figures.eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
 from gmbench.benchmark.report.figures.heatmap import heatmap_figure
 from gmbench.benchmark.report.figures.histogram import histogram_figure
-from gmbench.benchmark.report.figures.looks import families, line_of
 from gmbench.benchmark.report.figures.roc import roc_figure
 from gmbench.benchmark.report.figures.style import save
+from gmbench.benchmark.report.looks import families, line_of
 
 from .drawn import ZOO, named, texts, titled
 

@@ -1,15 +1,17 @@
 """A loss has one look, and no two that share a panel look alike, to any eye."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from gmbench.benchmark.report.figures.looks import Line, families, line_of
+from gmbench.benchmark.report.looks import Line, families, line_of
+from gmbench.models.about import About
 from gmbench.models.heads.head import HEADS
+from gmbench.models.losses import known_losses
 
-from .drawn import ZOO
+from .figures.drawn import ZOO
 
 EYES = {  # Machado, Oliveira, Fernandes 2009, severity 1, on linear sRGB
     "usual": np.eye(3),
@@ -98,3 +100,20 @@ def test_many_losses_are_split_into_families_beside_l_gm():
     parts = families([*many, "lgm"])
     assert [loss for part in parts.values() for loss in part if loss != "lgm"] == many
     assert all(part[0] == "lgm" and len(part) <= 7 for part in parts.values())
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_new_loss_takes_the_next_look_of_its_family_and_moves_no_other():
+    before = {loss: line_of(loss, ZOO) for loss in ZOO}
+    names = [f"new-{place}" for place in range(2)]
+    every = ["class means", "softmax", "adversarial training", "a new family"]
+    for family, name in product(every, names):
+        HEADS.register(f"{family}-{name}")(type("New", (), {"about": About(title=name, family=family)}))
+    losses = known_losses()
+    assert {loss: line_of(loss, losses) for loss in ZOO} == before
+    for family, part in families(losses).items():
+        lines = [line_of(loss, losses) for loss in part]
+        assert len({(line.color, line.dashes) for line in lines}) == len(lines), family
+        assert len({line.marker for line in lines}) == len(lines), family
+        assert max(line.width for line in lines) < 2  # none is drawn as a user's own
+    assert list(families(losses)) == every
