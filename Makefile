@@ -23,10 +23,10 @@ help: ## list the targets
 
 dev: $(DEV) ## set up .venv (Python >= 3.11; about 6 GB, once)
 
-bench: $(DEV) ## run the suite digits-v1, a few minutes: results/digits-v1
+bench: $(DEV) ## run the suite digits-v1, a few minutes, and compare with results/digits-v1
 	$(BIN)/gmbench run digits-v1
 
-reproduce: $(DEV) ## fetch MNIST where it is missing and run every published suite, hours: results/
+reproduce: $(DEV) ## fetch MNIST if need be, run every published suite, hours, and compare with results/
 	$(BIN)/gmbench data mnist
 	$(foreach suite,$(SUITES),$(BIN)/gmbench run $(suite) &&) true
 

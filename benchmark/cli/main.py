@@ -21,6 +21,7 @@ from ...models.losses import known_losses
 from ...models.recipe import recipes
 from ...models.registry import Registry
 from ...models.training import Diverged
+from ..analysis.results_diff import EQUAL
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
 from ..engine.plan import Plan, make_plan, pick_device
@@ -28,6 +29,7 @@ from ..engine.run import Summary, estimate_seconds, run_plan
 from ..engine.store import Store, StoreError
 from ..engine.suite import Suite, load_suite, narrow, suites
 from ..report.publish import is_published, publish
+from ..report.settle import settling
 from .console import Bar, console, fail
 from .diff import diff
 from .zoo import DataRoot, Device, train_showing, zoo
@@ -336,10 +338,15 @@ def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
     )
     if not any(store.has(cell.description) for cell in plan.cells()):
         raise typer.Exit(1)
+    whole, told = folder.name == plan.suite.name, f"against what was there: {EQUAL}"
     if summary.failures or not is_published(plan, store, folder):
         console.print("writing tables and figures ...")
-        publish(plan, store, folder)
+        with settling(folder, keep=whole) as draft:
+            publish(plan, store, draft.built)
+        told = str(draft)
     console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
+    if whole:
+        console.print(told)
     if summary.failures:
         raise typer.Exit(1)
 

@@ -29,6 +29,7 @@ from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
 from .features import gather
 from .figures.examples import Examples
+from .results_folder import MANIFEST, is_intact
 from .writer import write_report
 
 __all__ = ["REPORT", "is_published", "publish"]
@@ -39,7 +40,6 @@ REPORT = 11
 Results are then written again though no cell is new.
 """
 
-MANIFEST = "manifest.json"
 SHEET_IMAGES = 3
 SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the changes can be seen
 
@@ -50,13 +50,10 @@ def is_published(plan: Plan, store: Store, folder: Path) -> bool:
     With every figure, no file of it missing or changed.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return bool(manifest["inputs"] == _inputs(plan, store, features=True)) and all(
-            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
-            for name, digest in manifest["files"].items()
-        )
+        inputs = json.loads((folder / MANIFEST).read_text())["inputs"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    return bool(inputs == _inputs(plan, store, features=True)) and is_intact(folder)
 
 
 def publish(
@@ -94,7 +91,11 @@ def publish(
         if path.is_file() and path.suffix != ".svg"  # git has none: a clone's folder is complete without
     }
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    manifest = {"inputs": _inputs(plan, store, features=features), "files": digests}
+    manifest = {
+        "inputs": _inputs(plan, store, features=features),
+        "rendering": key_of({"report": REPORT, "suite": plan.suite.model_dump_json(), "features": features}),
+        "files": digests,
+    }
     write_file(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     return board
 

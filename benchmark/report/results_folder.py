@@ -1,8 +1,10 @@
-"""A results folder read back: its tables, and the verdicts that its README tells.
+"""A results folder: what it holds, whether it is whole, and read back, for `results_diff`.
 
-For `results_diff`. The claims' verdicts need the models themselves, and stand in the README alone.
+The verdicts are read from its README: those of the claims need the models, and stand there alone.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +13,54 @@ import pandas as pd
 
 from ..analysis.results_diff import Results
 
-__all__ = ["read_results"]
+__all__ = ["MANIFEST", "check_replaceable", "is_intact", "read_results"]
+
+MANIFEST = "manifest.json"
+
+_ENTRIES = {
+    "README.md",
+    "eer.csv",
+    "eer.md",
+    "eer.tex",
+    "figures",
+    "leaderboard.csv",
+    "leaderboard.md",
+    MANIFEST,
+    "roc",
+    "samples.parquet",
+}
 
 _FILES = ("samples.parquet", "eer.csv", "leaderboard.csv", "README.md")
+
+
+def check_replaceable(folder: Path) -> None:
+    """See to it that nothing is replaced but a report.
+
+    Raises:
+        FileExistsError: The folder holds something that is no part of one.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"expected {folder} to be a folder, got a file")
+    if foreign := sorted(entry.name for entry in folder.iterdir() if entry.name not in _ENTRIES):
+        raise FileExistsError(
+            f"expected {folder} to be new or an earlier report, which is replaced, got one with "
+            f"{', '.join(foreign[:3])}"
+        )
+
+
+def is_intact(folder: Path) -> bool:
+    """Tell whether no file of a report is missing or changed; git has no SVG, so none is missed."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(
+            hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+            for name, digest in files.items()
+            if not name.endswith(".svg")
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def read_results(folder: Path) -> Results:

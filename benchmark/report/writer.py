@@ -32,22 +32,10 @@ from .figures.roc import roc_figure
 from .figures.spread import spread_figure
 from .figures.style import save
 from .readme import Shown, readme
+from .results_folder import check_replaceable
 from .tables import eer_latex, eer_markdown, leaderboard_markdown
 
 __all__ = ["write_report"]
-
-_ENTRIES = {
-    "README.md",
-    "eer.csv",
-    "eer.md",
-    "eer.tex",
-    "figures",
-    "leaderboard.csv",
-    "leaderboard.md",
-    "manifest.json",
-    "roc",
-    "samples.parquet",
-}
 
 _DIGITS = "%.5g"
 _TEXT = ("model", "loss", "split", "attack", "label", "norm", "access", "awareness")
@@ -83,7 +71,7 @@ def write_report(
     Raises:
         FileExistsError: The folder holds something that is no part of a report.
     """
-    _check_replaceable(folder)
+    check_replaceable(folder)
     building = folder.with_name(f".{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:
@@ -106,18 +94,6 @@ def write_report(
         put_folder(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"expected {folder} to be a folder, got a file")
-    if foreign := sorted(entry.name for entry in folder.iterdir() if entry.name not in _ENTRIES):
-        raise FileExistsError(
-            f"expected {folder} to be new or an earlier report, which is replaced, got one with "
-            f"{', '.join(foreign[:3])}"
-        )
 
 
 def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:

@@ -197,18 +197,24 @@ def test_published_results_that_were_touched_are_written_again(
     assert readme.read_text() == text
 
 
-def test_other_numbers_for_the_same_question_are_published(
+def test_numbers_of_another_machine_are_told_and_published_only_if_they_say_something_else(
     gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As another machine would have them: the same keys, other contents."""
+    folder = Path(str(finished[4])) / "small-v1"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     store = Store(Path(str(finished[2])))
     key = next(key for key in store.keys() if store.read_key(key).facts.get("label") == "pgd")  # noqa: SIM118
     entry = store.read_key(key)
-    store.write(replace(entry, table=entry.table.assign(margin=entry.table["margin"] + 1)))
-    assert gmbench("run", *finished) == 0
-    assert "writing" in capsys.readouterr().out
+    for by, told in ((0.0, "equal"), (1e-5, "equal within rounding (0 of "), (1.0, "different (0 of ")):
+        store.write(replace(entry, table=entry.table.assign(margin=entry.table["margin"] + by)))
+        assert gmbench("run", *finished) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith(f"against what was there: {told}")
+        now = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert (now == before) == (by < 1)
     store.write(entry)
     assert gmbench("run", *finished) == 0
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_list_and_show(
