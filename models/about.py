@@ -5,7 +5,9 @@ Names for people, papers, the order of tables, looks in figures and default dete
 
 from dataclasses import dataclass
 
-__all__ = ["ADVERSARIAL", "LAST", "About", "about_of"]
+from pydantic import ConfigDict
+
+__all__ = ["ADVERSARIAL", "LAST", "About", "Variant", "about_of"]
 
 ADVERSARIAL = "adversarial training"
 """Family of the losses whose training sees adversarial images."""
@@ -40,6 +42,19 @@ class About:
         """Write title and source on one line: "L-GM (Wan et al. 2018, arXiv 1803.02988)"."""
         source = ", ".join(part for part in (self.citation, self.paper) if part)
         return f"{self.title} ({source})" if source else self.title
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(About):
+    """What a recipe declares, table ``[about]``, where its loss alone does not say what its models are.
+
+    Args:
+        name: What their rows are grouped under, the `loss` of every frame.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
 
 
 def about_of(name: str, declaring: object) -> About:

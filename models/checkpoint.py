@@ -94,8 +94,8 @@ class Card(BaseModel):
 
     @property
     def loss(self) -> str:
-        """The name of its loss."""
-        return str(self.recipe.loss["name"])
+        """What frames call its loss."""
+        return self.recipe.group
 
 
 def checkpoints(folder: Path = ZOO) -> list[str]:

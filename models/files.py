@@ -13,6 +13,7 @@ import platformdirs
 from pydantic import BeforeValidator, ValidationInfo
 
 __all__ = [
+    "RECIPES",
     "Name",
     "check_name",
     "data_root",
@@ -23,6 +24,9 @@ __all__ = [
     "sync",
     "write_file",
 ]
+
+RECIPES = Path(__file__).parent / "recipes"
+"""Where the recipes of gmbench lie."""
 
 LONGEST_NAME = 100
 

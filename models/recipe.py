@@ -10,17 +10,18 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from .about import Variant
 from .classifier import Classifier
-from .files import Name
+from .files import RECIPES, Name
+from .heads.adversarial import Hardening
 from .heads.head import HEADS, Head
 from .nets import NETS
 from .registry import check_known
 
 __all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe", "recipes"]
 
-RECIPES = Path(__file__).parent / "recipes"
-
 Positive = Annotated[float, Field(gt=0)]
+_MISSPELT = ("extra_forbidden", "unexpected_keyword_argument")
 _AS_TUPLE = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
 _AS_WRITTEN = PlainSerializer(lambda values: values[0] if len(values) == 1 else values)
 
@@ -37,6 +38,8 @@ class Recipe(BaseModel):
         mean: Subtracted from the input, a number or one per channel.
         std: Divides the input, likewise, > 0.
         loss: ``name`` of the loss and its options.
+        adversary: Perturbs every batch of the training, whatever the loss; None for clean images.
+        about: What the models are called where not by their loss; needed with an adversary.
         epochs: Passes over the training split.
         batch: Images per step.
         lr: Highest learning rate.
@@ -62,6 +65,8 @@ class Recipe(BaseModel):
     mean: Annotated[tuple[float, ...], _AS_TUPLE, _AS_WRITTEN] = (0.0,)
     std: Annotated[tuple[Positive, ...], _AS_TUPLE, _AS_WRITTEN] = (1.0,)
     loss: dict[str, Any]
+    adversary: Hardening | None = None
+    about: Variant | None = None
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     lr: float = Field(gt=0)
@@ -73,6 +78,11 @@ class Recipe(BaseModel):
     flip: bool = False
     bf16: bool = True
     weights: Literal["float32", "float16"] = "float32"
+
+    @property
+    def group(self) -> str:
+        """What frames call the loss of its models: seeds of one recipe, pooled in tables."""
+        return self.about.name if self.about else str(self.loss["name"])
 
 
 def recipes() -> list[str]:
@@ -124,7 +134,26 @@ def build_classifier(recipe: Recipe, classes: int) -> Classifier:
         raise ValueError(f"expected [loss] not to have '{taken[0]}': it is the recipe's or the data's")
     net = NETS.build(recipe.net, features=recipe.features)
     head: Head = HEADS.build(recipe.loss["name"], features=recipe.features, classes=classes, **options)
+    _check_adversary(recipe, head)
     return Classifier(net, head, recipe.mean, recipe.std).to(memory_format=torch.channels_last)
+
+
+def _check_adversary(recipe: Recipe, head: Head) -> None:
+    """See that a recipe says what it is, and that no loss meets two adversaries."""
+    if recipe.about and recipe.about.name in HEADS:
+        raise ValueError(
+            f"expected [about] to have a name that no loss has, got '{recipe.about.name}'; tables would pool "
+            "its models with that loss's"
+        )
+    if recipe.adversary is None:
+        return
+    if type(head).training_loss is not Head.training_loss:
+        raise ValueError(f"expected no [adversary] beside loss '{recipe.loss['name']}', which has its own")
+    if recipe.about is None or not recipe.about.citation:
+        raise ValueError(
+            "expected a recipe with [adversary] to have a table [about] with name, title and citation: "
+            "neither is its loss's own"
+        )
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -132,9 +161,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
     A misspelt key comes first, for it explains a missing one.
     """
-    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda complaint: complaint["type"] not in _MISSPELT)
     where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+    if first["type"] in _MISSPELT and len(first["loc"]) > 1:
+        return f"no key named '{where}'"
+    if first["type"] in _MISSPELT:
         try:
             check_known("key", where, model.model_fields)
         except ValueError as hint:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -106,14 +106,17 @@ def train(
     x, y = x.to(device), y.to(device)
     steps_per_epoch = math.ceil(len(x) / recipe.batch)
     steps = steps_per_epoch * recipe.epochs
-    # where a setting is from trains nothing
-    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json(exclude={'source'})}"
+    # where a setting is from and what a model is called train nothing
+    of = f"seed {seed}, {classes} classes, {recipe.model_dump_json(exclude={'source', 'about'})}"
     first, seconds = _restore(state, of, classifier, optimiser)
     classifier.train()
 
     def features(images: Tensor) -> Tensor:
         with _autocast(device, recipe.bf16):
             return classifier.features(images).float()
+
+    def logits(images: Tensor) -> Tensor:
+        return cast(Tensor, head(features(images)))
 
     for epoch in range(first, recipe.epochs):
         generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
@@ -127,7 +130,10 @@ def train(
             if recipe.flip:
                 images = flipped(images, generator)
             images = images.float() / 255
-            loss = head.training_loss(features, images, y[rows.to(device)], step / steps, generator)
+            labels, progress = y[rows.to(device)], step / steps
+            if recipe.adversary is not None:
+                images = recipe.adversary.attack(logits, images, labels, progress, generator)
+            loss = head.training_loss(features, images, labels, progress, generator)
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(

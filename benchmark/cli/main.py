@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from ...detectors import DETECTORS
 from ...models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, read_card
 from ...models.about import about_of
 from ...models.files import store_root
-from ...models.losses import known_losses
+from ...models.losses import about_loss, known_losses
 from ...models.recipe import recipes
 from ...models.registry import Registry
 from ...models.training import Diverged
@@ -203,15 +203,15 @@ def list_names() -> None:
     tables: dict[str, Sequence[tuple[str, ...]]] = {
         "suites": [(name, load_suite(name).about) for name in suites()],
         "models": [(name, _card_line(name)) for name in checkpoints()],
-        "attacks": _declared(ATTACKS, ATTACKS),
-        "detectors": _declared(DETECTORS, DETECTORS),
+        "attacks": _declared(ATTACKS),
+        "detectors": _declared(DETECTORS),
         "data": [(name, _first_line(DATASETS[name])) for name in DATASETS]
         + [
             ("folder:PATH", "Your own images, a folder per class."),
             ("parquet:PATH", "Your own images in Parquet files."),
         ],
         "recipes": [(name, "") for name in recipes()],
-        "losses": _declared(HEADS, known_losses()),
+        "losses": [(name, str(about_loss(name)), _loss_line(name)) for name in known_losses()],
         "nets": [(name, _first_line(NETS[name])) for name in NETS],
     }
     for title, rows in tables.items():
@@ -366,9 +366,13 @@ def _card_line(name: str) -> str:
     return f"{card.loss} on {card.data}, test accuracy {card.test_accuracy:.2%}"
 
 
-def _declared(registry: Registry[Any], names: Iterable[str]) -> list[tuple[str, ...]]:
+def _declared(registry: Registry[Any]) -> list[tuple[str, ...]]:
     """Give name, title with paper, and what it does, of each."""
-    return [(name, str(about_of(name, registry[name])), _first_line(registry[name])) for name in names]
+    return [(name, str(about_of(name, registry[name])), _first_line(registry[name])) for name in registry]
+
+
+def _loss_line(loss: str) -> str:
+    return _first_line(HEADS[loss]) if loss in HEADS else "A recipe's: another loss on adversarial images."
 
 
 def _first_line(thing: object) -> str:

@@ -6,7 +6,7 @@ Where it comes from and what it must be.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from ...detectors import Detector
 from ...models import Classifier, load_checkpoint
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
 from ...models.python_file import first_line, running
+from ...models.recipe import Recipe
 
 __all__ = [
     "Defense",
@@ -127,9 +128,22 @@ def entrant_from_checkpoint(name: str) -> Entrant:
         CheckpointError: It is missing or damaged.
     """
     classifier, card = load_checkpoint(name)
-    recipe = card.recipe.model_dump_json(include={"net", "features", "mean", "std", "loss"})
-    fingerprint = hashlib.sha256(f"{card.sha256}{recipe}".encode()).hexdigest()
+    fingerprint = hashlib.sha256(f"{card.sha256}{_computes(card.recipe)}".encode()).hexdigest()
     return Entrant(card.name, card.loss, card.seed, fingerprint, classifier, recipe=card.recipe.name)
+
+
+def _computes(recipe: Recipe) -> str:
+    """Write what decides what a trained model computes, beside its weights.
+
+    An adversary decides the weights alone. It stands among the loss's options, where it stood before it had a
+    table of its own: so the cells that stores hold stay good.
+    """
+    if recipe.adversary is not None:
+        adversary = asdict(recipe.adversary)
+        del adversary["objective"]
+        options = {"name": recipe.group} | adversary | recipe.loss
+        recipe = recipe.model_copy(update={"loss": options | {"name": recipe.group}})
+    return recipe.model_dump_json(include={"net", "features", "mean", "std", "loss"})
 
 
 def entrant_from_file(path: Path) -> Entrant:

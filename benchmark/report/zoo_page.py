@@ -7,16 +7,20 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...models.checkpoint import Card
 from ...models.heads.head import HEADS
+from ...models.losses import about_loss
 from ...models.recipe import Recipe
 from .tables import markdown
 
 __all__ = ["accuracy_text", "ece_text", "zoo_page"]
 
 UNMEASURED = "n/a"
+
+TABLES = ("loss", "adversary", "about")
+"""Of a recipe file, after all else."""
 
 _HEAD = """# The zoo
 
@@ -134,7 +138,7 @@ def _recipe(recipe: Recipe, cards: Sequence[Card]) -> list[str]:
     )
     return [
         f"### {recipe.name}",
-        f"[models/heads/{module}.py](../models/heads/{module}.py): {formula}",
+        f"[models/heads/{module}.py](../models/heads/{module}.py): {formula}{_hardened(recipe)}",
         re.sub(r"arXiv[: ](\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", recipe.source),
         (
             f"Trained: {', '.join(card.name for card in cards)}. Again: `gmbench train {recipe.name} --seed "
@@ -144,16 +148,27 @@ def _recipe(recipe: Recipe, cards: Sequence[Card]) -> list[str]:
     ]
 
 
+def _hardened(recipe: Recipe) -> str:
+    if recipe.adversary is None:
+        return ""
+    path = "models/heads/adversarial.py"
+    return f" On adversarial images alone ([{path}](../{path}), {about_loss(recipe.group).citation})."
+
+
 def _toml(recipe: Recipe) -> str:
     """Write every setting but name and source, defaults too, as a recipe file has it.
 
     JSON writes strings and numbers as TOML does.
     """
-    settings = recipe.model_dump(exclude={"name", "source", "loss"}, exclude_none=True)
+    settings = recipe.model_dump(exclude={"name", "source", *TABLES}, exclude_none=True)
     options = inspect.signature(HEADS[recipe.loss["name"]]).parameters.values()
     defaults = {option.name: option.default for option in options if option.default is not option.empty}
     loss = {"name": recipe.loss["name"]} | defaults | recipe.loss
-    lines, loss_lines = (
-        [f"{key} = {json.dumps(value)}" for key, value in table.items()] for table in (settings, loss)
+    tables = recipe.model_dump(include=set(TABLES), exclude_none=True) | {"loss": loss}
+    return "\n\n".join(
+        [_lines(settings), *(f"[{name}]\n{_lines(tables[name])}" for name in TABLES if name in tables)]
     )
-    return "\n".join([*lines, "", "[loss]", *loss_lines])
+
+
+def _lines(table: Mapping[str, object]) -> str:
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items() if value != "")

@@ -1,9 +1,12 @@
-"""Adversarial training: the perturbation of a training batch, and the head that trains on nothing else.
+"""Adversarial training: the perturbation of a training batch, for a loss of any kind.
 
 Madry, Makelov, Schmidt, Tsipras, Vladu, "Towards deep learning models resistant to adversarial attacks", ICLR
-2018, arXiv 1706.06083; in one step from a random start as in Wong, Rice, Kolter, "Fast is better than free",
-ICLR 2020, arXiv 2001.03994. Different from both: eps grows from 0 over the first part of the training,
-without which MNIST's nets at eps .3 often never leave chance.
+2018, arXiv 1706.06083, equation 2.1; in one step from a random start as in Wong, Rice, Kolter, "Fast is
+better than free", ICLR 2020, arXiv 2001.03994. Different from both: eps grows from 0 over the first part of
+the training, without which MNIST's nets at eps .3 often never leave chance.
+
+A recipe asks for it in its table ``[adversary]``. Losses that are defined by an adversary of their own,
+`gmbench.models.heads.trades` and `gmbench.models.heads.mcat`, use `Adversary` alone.
 
 These few lines stand beside `gmbench.attacks.PGD` because models know nothing of attacks, and a training
 wants none of PGD's care: no best iterate, no restarts, no number that is independent of the batch.
@@ -11,14 +14,14 @@ wants none of PGD's care: no best iterate, no restarts, no number that is indepe
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from pydantic import ConfigDict
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from .head import Head
-
-__all__ = ["AdversarialHead", "Adversary"]
+__all__ = ["OBJECTIVES", "Adversary", "Hardening"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Adversary:
     """
 
     eps: float
-    steps: int
-    step: float
-    warm_up: float
+    steps: int = 1
+    step: float = 1.25
+    warm_up: float = 0.3
 
     def __post_init__(self) -> None:
         if not 0 < self.eps <= 1:
@@ -70,30 +73,52 @@ class Adversary:
         return x_adv
 
 
-class AdversarialHead(Head):
-    """A head whose training sees perturbed images alone.
+@dataclass(frozen=True)
+class Hardening(Adversary):
+    """Perturbs every image of a training, whatever its loss.
 
-    Put it before the head whose loss it trains: ``class X(AdversarialHead, LGM)``.
-
-    Attributes:
-        adversary: Perturbs each batch.
+    Args:
+        eps: As all but the objective, see `Adversary`; Madry et al. have .3 on MNIST, 8/255 on CIFAR-10.
+        steps: 1 in Wong et al.; Madry et al. take 40 on MNIST, 7 on CIFAR-10.
+        step: 1.25 in Wong et al.
+        warm_up: Ours.
+        objective: What is ascended: "ce", cross-entropy of the logits, or "margin", how much larger the best
+            wrong logit is than the true one. The gradient of cross-entropy vanishes on squared distances.
     """
 
-    adversary: Adversary
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
-    def objective(self, features: Tensor, y: Tensor) -> Tensor:
-        """Compute what the adversary ascends, cross-entropy unless overridden, (B, D), (B,) -> (B,)."""
-        return functional.cross_entropy(self(features), y, reduction="none")
+    objective: Literal["ce", "margin"] = "ce"
 
-    def training_loss(
+    def attack(
         self,
-        features: Callable[[Tensor], Tensor],
+        logits: Callable[[Tensor], Tensor],
         x: Tensor,
         y: Tensor,
         progress: float,
         generator: Generator,
     ) -> Tensor:
-        x_adv = self.adversary.perturb(
-            lambda images: self.objective(features(images), y), x, progress, generator
-        )
-        return self.loss(features(x_adv), y, progress)
+        """Perturb a batch of the training, (B, *S) -> (B, *S).
+
+        Args:
+            logits: The model, (B, *S) -> (B, K).
+            x: Clean images in [0, 1].
+            y: True classes, (B,).
+            progress: As of `Adversary.perturb`, as is the next.
+            generator: Draws the start.
+        """
+        climb = OBJECTIVES[self.objective]
+        return self.perturb(lambda images: climb(logits(images), y), x, progress, generator)
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, y, reduction="none")
+
+
+def _margin(logits: Tensor, y: Tensor) -> Tensor:
+    true = functional.one_hot(y, logits.shape[1]).bool()
+    return logits.masked_fill(true, -float("inf")).amax(1) - logits[true]
+
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ce": _cross_entropy, "margin": _margin}
+"""What an adversary ascends, (B, K), (B,) -> (B,)."""

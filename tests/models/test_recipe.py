@@ -1,11 +1,14 @@
 """Recipes, and one clear line for each way in which one can be wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from gmbench.models import HEADS, load_recipe
+from gmbench.models.heads.adversarial import Hardening
+from gmbench.models.losses import about_loss, known_losses
 from gmbench.models.recipe import RECIPES, build_classifier, recipes
 
 GOOD = """\
@@ -149,7 +152,7 @@ def test_our_recipes_load_under_their_name(path: Path) -> None:
 
 def test_every_loss_has_a_recipe_for_every_data_set() -> None:
     names = set(recipes())
-    losses = [loss.replace("_", "-") for loss in HEADS]
+    losses = [loss.replace("_", "-") for loss in known_losses()]
     assert {
         f"{data}-{name}" for data in ("mnist", "cifar10-jpeg") for name in (*losses, "surrogate")
     } <= names
@@ -179,3 +182,68 @@ def test_builds_what_the_recipe_says(file: Path) -> None:
     assert outputs.logits.shape == (2, 3)
     assert type(classifier.head) is HEADS["lgm"]
     assert classifier.head.alpha == 0.5
+
+
+HARDENED = (
+    GOOD
+    + """
+[adversary]
+eps = 0.3
+steps = 2
+objective = "margin"
+
+[about]
+name = "own_at"
+title = "Own-AT"
+citation = "Nobody 2026"
+"""
+)
+
+
+def test_any_loss_can_have_an_adversary_and_says_what_it_then_is(file: Path) -> None:
+    file.write_text(HARDENED)
+    recipe = load_recipe(str(file))
+    assert recipe.adversary == Hardening(0.3, steps=2, step=1.25, warm_up=0.3, objective="margin")
+    assert (recipe.group, recipe.about.title) == ("own_at", "Own-AT")
+    assert type(build_classifier(recipe, classes=3).head) is HEADS["lgm"]
+    assert type(recipe).model_validate_json(recipe.model_dump_json()) == recipe
+    file.write_text(GOOD)
+    assert load_recipe(str(file)).group == "lgm"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("eps = 0.3", "eps = 3", "expected eps to be in (0, 1], got 3"),
+        ("eps = 0.3", "", "expected a key 'adversary.eps'"),
+        ("steps = 2", "step_count = 2", "no key named 'adversary.step_count'"),
+        (
+            '"margin"',
+            '"logit"',
+            "expected 'adversary.objective' to be valid: input should be 'ce' or 'margin'",
+        ),
+        ('citation = "Nobody 2026"', "", "expected a recipe with [adversary] to have a table [about] with "),
+        ("own_at", "lgm", "expected [about] to have a name that no loss has, got 'lgm'"),
+        ('title = "Own-AT"', 'titel = "Own-AT"', "no key named 'about.titel'"),
+        (
+            'name = "lgm"\nalpha = 0.5',
+            'name = "trades"',
+            "expected no [adversary] beside loss 'trades', which has its own",
+        ),
+    ],
+)
+def test_a_wrong_adversary_gets_one_line(file: Path, right: str, wrong: str, message: str) -> None:
+    assert right in HARDENED
+    file.write_text(HARDENED.replace(right, wrong))
+    with pytest.raises(ValueError, match=r"^own\.toml: ") as caught:
+        load_recipe(str(file))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_our_hardened_recipes_of_one_name_say_the_same() -> None:
+    hardened = [recipe for recipe in map(load_recipe, recipes()) if recipe.adversary]
+    assert {recipe.group for recipe in hardened} == {"pgd_at", "lgm_at"}
+    for recipe in hardened:
+        assert replace(about_loss(recipe.group), family=recipe.about.family) == recipe.about
+        assert recipe.adversary.objective == {"pgd_at": "ce", "lgm_at": "margin"}[recipe.group]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.models import HEADS, Head, Recipe
+from gmbench.models.about import Variant
+from gmbench.models.heads.adversarial import Hardening
 from gmbench.models.heads.softmax import Softmax
 from gmbench.models.recipe import build_classifier
 from gmbench.models.training import (
@@ -25,6 +28,7 @@ from gmbench.models.training import (
     train,
 )
 
+ABOUT = Variant(name="own_at", title="Own-AT", citation="Nobody 2026")
 CLASSES = 3
 X = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(20) % CLASSES
@@ -34,10 +38,17 @@ class Killed(Exception):
     """What a user's Ctrl-C would be."""
 
 
-@pytest.fixture(params=list(HEADS))
+ADVERSARY = Hardening(eps=0.1, objective="margin")
+
+
+@pytest.fixture(
+    params=[*((loss, None) for loss in HEADS), ("softmax", ADVERSARY), ("lgm", ADVERSARY)], ids=str
+)
 def each_recipe(request: pytest.FixtureRequest, recipe: Recipe) -> Recipe:
-    features = CLASSES if request.param == "gccs" else recipe.features
-    return recipe.model_copy(update={"loss": {"name": request.param}, "features": features})
+    loss, adversary = request.param
+    features = CLASSES if loss == "gccs" else recipe.features
+    changes = {"loss": {"name": loss}, "features": features, "adversary": adversary, "about": ABOUT}
+    return recipe.model_copy(update=changes if adversary else changes | {"about": None})
 
 
 def weights(recipe: Recipe, seed: int = 0, **options: Any) -> dict[str, Tensor]:
@@ -194,6 +205,38 @@ def test_what_can_be_learned_is_learned(each_recipe: Recipe) -> None:
     ).classifier
     assert not classifier.training
     assert accuracy(classifier, x, Y) == 1
+
+
+def test_an_adversary_perturbs_every_batch_up_its_objective(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Tensor, Tensor, float]] = []
+    lost: list[Tensor] = []
+
+    def attack(_: Hardening, logits: Any, x: Tensor, y: Tensor, progress: float, *__: Any) -> Tensor:
+        assert logits(x).shape == (len(x), CLASSES)
+        asked.append((x, y, progress))
+        return 1 - x
+
+    def training_loss(self: Head, features: Any, x: Tensor, y: Tensor, progress: float, _: Any) -> Tensor:
+        lost.append(x)
+        assert y.equal(asked[-1][1])
+        return self.loss(features(x), y, progress)
+
+    monkeypatch.setattr(Hardening, "attack", attack)
+    monkeypatch.setattr(Head, "training_loss", training_loss)
+    weights(recipe.model_copy(update={"adversary": ADVERSARY, "about": ABOUT}))
+    steps = 3 * math.ceil(len(X) / recipe.batch)
+    assert [progress for *_, progress in asked] == pytest.approx([step / steps for step in range(steps)])
+    assert all(x_adv.equal(1 - x) for x_adv, (x, *_) in zip(lost, asked, strict=True))
+
+
+def test_what_a_model_is_called_trains_nothing(recipe: Recipe, tmp_path: Path) -> None:
+    hardened = recipe.model_copy(update={"adversary": ADVERSARY, "about": ABOUT})
+    first = weights(hardened, state=tmp_path / "own.state")
+    renamed = hardened.model_copy(update={"about": replace(ABOUT, title="Another")})
+    assert same(first, weights(renamed, state=tmp_path / "own.state"))
+    assert not same(first, weights(recipe))
 
 
 def test_learning_rate_of_a_parameter_is_its_own(recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""Adversarial training against exact optima of linear models: the adversary, pgd_at, lgm_at and trades.
+"""Adversarial training against exact optima of linear models: the adversary, whatever the loss, and trades.
 
 Images are two pixels; where a network is linear and there are two classes, the worst image in the ball is a
 corner that is known.
@@ -14,14 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gmbench.models import HEADS, Head
-from gmbench.models.heads.adversarial import AdversarialHead, Adversary
+from gmbench.models.heads.adversarial import OBJECTIVES, Adversary, Hardening
 from gmbench.models.heads.lgm import LGM
-from gmbench.models.heads.lgm_at import LGMAT
-from gmbench.models.heads.pgd_at import PGDAT
 from gmbench.models.heads.softmax import Softmax
 from gmbench.models.heads.trades import TRADES
 
-NAMES = ["lgm_at", "pgd_at", "trades"]
 X = torch.tensor([[0.2, 0.9], [0.7, 0.4], [0.5, 0.5]], dtype=torch.float64).view(3, 1, 1, 2)
 Y = torch.tensor([0, 1, 1])
 TO_OTHER = torch.tensor([1.0, -1.0], dtype=torch.float64)
@@ -164,10 +161,11 @@ def test_parameters_get_no_gradient_from_the_adversary(make_net: Callable[[], An
         ({"warm_up": -0.5}, r"expected warm_up to be in \[0, 1\], got -0.5"),
     ],
 )
-@pytest.mark.parametrize("name", NAMES)
-def test_options_out_of_range_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        HEADS.build(name, features=2, classes=2, **options)
+        Hardening(**({"eps": 0.3} | options))
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        HEADS.build("trades", features=2, classes=2, **options)
 
 
 def test_weight_of_trades_is_not_negative() -> None:
@@ -175,69 +173,45 @@ def test_weight_of_trades_is_not_negative() -> None:
         TRADES(2, 2, weight=-1.0)
 
 
-@pytest.mark.parametrize(("build", "base"), [(PGDAT, Softmax), (LGMAT, LGM)])
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+@pytest.mark.parametrize("build", [Softmax, LGM])
 @pytest.mark.parametrize("progress", [0.0, 0.15, 0.3, 1.0])
-def test_training_sees_the_worst_images_alone(
-    make_net: Callable[[], Any],
-    build: Callable[..., AdversarialHead],
-    base: Callable[..., Head],
-    progress: float,
+def test_a_hardened_training_sees_the_worst_images(
+    make_net: Callable[[], Any], build: Callable[..., Head], objective: Any, progress: float
 ) -> None:
-    head, plain, net = linear(build(2, 2, eps=0.2, step=2.0, warm_up=0.3)), linear(base(2, 2)), make_net()
-    x_adv = corners(X, Y, 0.2 * min(1, progress / 0.3))
-    loss = head.training_loss(net, X, Y, progress, generator())
-    assert len(net.seen) == 2
-    torch.testing.assert_close(net.seen[-1], x_adv, rtol=0, atol=1e-15)
-    torch.testing.assert_close(loss, plain.loss(x_adv.flatten(1), Y, progress), rtol=1e-13, atol=0)
-    torch.testing.assert_close(head(X.flatten(1)), plain(X.flatten(1)), rtol=0, atol=0)
-    loss.backward()
-    for gradient in (net.scale.grad, *(value.grad for value in head.parameters())):
-        assert gradient is not None
-        assert gradient.abs().max() > 0
+    head, net = linear(build(2, 2)), make_net()
+    adversary = Hardening(eps=0.2, step=2.0, warm_up=0.3, objective=objective)
+    x_adv = adversary.attack(lambda images: head(net(images)), X, Y, progress, generator())
+    assert len(net.seen) == 1
+    torch.testing.assert_close(x_adv, corners(X, Y, 0.2 * min(1, progress / 0.3)), rtol=0, atol=1e-15)
+    assert not x_adv.requires_grad
+    assert all(value.grad is None for value in head.parameters())
 
 
-def test_pgd_at_climbs_cross_entropy() -> None:
-    head, features = linear(PGDAT(2, 2)), X.flatten(1)
-    assert isinstance(head, PGDAT)
-    logits = (features @ WEIGHTS.T + BIAS).tolist()
+def test_ce_is_cross_entropy() -> None:
+    logits = X.flatten(1) @ WEIGHTS.T + BIAS
     expected = [
         math.log(sum(math.exp(value) for value in row)) - row[label]
-        for row, label in zip(logits, Y.tolist(), strict=True)
+        for row, label in zip(logits.tolist(), Y.tolist(), strict=True)
     ]
-    assert head.objective(features, Y).tolist() == pytest.approx(expected, rel=1e-12)
+    assert OBJECTIVES["ce"](logits, Y).tolist() == pytest.approx(expected, rel=1e-12)
 
 
-def test_lgm_at_climbs_the_margin_which_does_not_vanish() -> None:
-    head = LGMAT(2, 3).double()
+def test_margin_does_not_vanish_on_squared_distances() -> None:
+    head = LGM(2, 3).double()
     with torch.no_grad():
         head.means.copy_(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
     # squared distances 1.25, 3.25, .25 and 5, 1, 4
     features = torch.tensor([[0.5, 1.0], [2.0, 1.0]], dtype=torch.float64)
-    assert head.objective(features, torch.tensor([0, 1])).tolist() == pytest.approx(
+    margin = OBJECTIVES["margin"]
+    assert margin(head(features), torch.tensor([0, 1])).tolist() == pytest.approx(
         [(1.25 - 0.25) / 2, (1 - 4) / 2]
     )
     # beside class 1, where cross-entropy is 0
-    far = torch.tensor([[1e3, -1e3]], dtype=torch.float64, requires_grad=True)
-    [gradient] = torch.autograd.grad(head.objective(far, torch.tensor([1])).sum(), far)
+    far, one = torch.tensor([[1e3, -1e3]], dtype=torch.float64, requires_grad=True), torch.tensor([1])
+    [gradient] = torch.autograd.grad(margin(head(far), one).sum(), far)
     assert gradient.tolist() == [[-2.0, 0.0]]
-    assert (
-        torch.autograd.grad(functional.cross_entropy(head(far), torch.tensor([1])), far)[0].abs().max() == 0
-    )
-
-
-def test_lgm_at_passes_every_option_on() -> None:
-    options = {
-        "alpha": 0.7,
-        "alpha_start": 0.2,
-        "alpha_factor": 3.0,
-        "alpha_every": 0.2,
-        "weight": 0.4,
-        "centre_lr": 0.6,
-    }
-    head, plain = linear(LGMAT(2, 2, **options)), linear(LGM(2, 2, **options))
-    for progress in (0.0, 0.3, 1.0):
-        assert head.loss(X.flatten(1), Y, progress).equal(plain.loss(X.flatten(1), Y, progress))
-    assert head.learning_rates() == plain.learning_rates() == {"means": 0.6}
+    assert torch.autograd.grad(OBJECTIVES["ce"](head(far), one).sum(), far)[0].abs().max() == 0
 
 
 def test_trades_without_weight_is_cross_entropy(make_net: Callable[[], Any]) -> None:
@@ -279,10 +253,9 @@ def test_trades_by_hand(make_net: Callable[[], Any], seed: int) -> None:
     assert loss == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_gradient_of_the_training_loss(name: str) -> None:
+def test_gradient_of_the_training_loss_of_trades() -> None:
     # A step of 2 eps ends on a corner that a small change of the weights does not move.
-    head = linear(HEADS.build(name, features=2, classes=2, step=2.0, eps=0.1))
+    head = linear(TRADES(2, 2, step=2.0, eps=0.1))
 
     class Loss(nn.Module):
         def __init__(self) -> None:
@@ -308,12 +281,11 @@ def test_gradient_of_the_training_loss(name: str) -> None:
     torch.autograd.gradcheck(loss, [value.requires_grad_() for value in inputs])
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("y", [[0, 2], [1, 1], [2]], ids=["one missing", "two missing", "batch of one"])
-def test_numbers_stay_finite_for_huge_logits(name: str, y: list[int]) -> None:
+def test_numbers_of_trades_stay_finite_for_huge_logits(y: list[int]) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head = HEADS.build(name, features=2, classes=3)
+        head = TRADES(2, 3)
     scale = torch.tensor([1e5, -1e5], requires_grad=True)
     x = torch.tensor([[0.9, 0.8], [0.7, 1.0]])[: len(y)]
     assert head(x * scale).abs().max() > 1e4

@@ -302,7 +302,7 @@ def test_the_page_has_every_setting_of_every_recipe() -> None:
         settings = tomllib.loads(section[1].removeprefix("toml"))
         recipe = type(card.recipe)(name=card.recipe.name, source=card.recipe.source, **settings)
         assert recipe.model_dump(exclude={"loss"}) == card.recipe.model_dump(exclude={"loss"})
-        options = inspect.signature(HEADS[card.loss]).parameters.values()
+        options = inspect.signature(HEADS[card.recipe.loss["name"]]).parameters.values()
         assert (
             recipe.loss
             == {one.name: one.default for one in options if one.default is not one.empty} | card.recipe.loss
