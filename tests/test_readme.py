@@ -48,6 +48,7 @@ def test_four_losses_have_three_seeds_on_mnist_and_all_are_accurate() -> None:
     assert min(card.test_accuracy for card in digits) >= 0.97
 
 
+@pytest.mark.stored
 @pytest.mark.parametrize("suite", PUBLISHED)
 def test_results_are_those_of_the_committed_models(suite: str) -> None:
     board = pd.read_csv(ROOT / "results" / suite / "leaderboard.csv")
@@ -58,6 +59,7 @@ def test_results_are_those_of_the_committed_models(suite: str) -> None:
         assert most["clean_accuracy"] == pytest.approx(told, abs=3 * chance)
 
 
+@pytest.mark.stored
 @pytest.mark.parametrize("suite", PUBLISHED)
 def test_the_committed_weights_give_the_published_margins(suite: str) -> None:
     """On twenty clean images: an accuracy hardly tells one training from another, a margin does."""

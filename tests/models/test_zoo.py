@@ -36,6 +36,7 @@ def test_loads_and_agrees_with_its_recipe(name: str) -> None:
     assert (ZOO / f"{name}.safetensors").stat().st_size < 4 * MEGABYTE
 
 
+@pytest.mark.stored
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("digits-")])
 def test_digits_accuracy_is_that_of_the_card(name: str) -> None:
     classifier, card = load_checkpoint(name)

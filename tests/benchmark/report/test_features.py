@@ -198,6 +198,7 @@ def test_spread_is_over_test_images_that_are_right(plan, gathered):
     assert gathered["softmax-2d"].spread == pytest.approx(np.mean(terms), rel=1e-4)
 
 
+@pytest.mark.stored
 def test_images_that_are_wrong_have_no_part_in_the_spread(plan, store):
     swapped = ImageSet.of(
         "pixels", "test", plan.data["test"].x, 2 - plan.data["test"].y, plan.data["test"].ids, 3

@@ -57,6 +57,7 @@ def rewrite(folder: Path, name: str = LGM, **changes: object) -> Card:
 # The zoo as it is
 
 
+@pytest.mark.stored
 @pytest.mark.parametrize("name", DIGITS)
 def test_digits_cards_are_what_is_measured(name: str) -> None:
     assert verify(name).holds
@@ -98,6 +99,7 @@ def test_the_list_has_every_checkpoint_and_no_unknown_recipe() -> None:
 # Verdicts and measurements
 
 
+@pytest.mark.stored
 @pytest.mark.parametrize(
     ("recorded", "holds", "told"),
     [
@@ -155,6 +157,7 @@ def test_distances_are_to_the_means_of_the_training_features() -> None:
     )
 
 
+@pytest.mark.stored
 def test_measuring_adds_to_a_card_and_changes_nothing_else(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +354,7 @@ def test_the_list_is_one_line_each(gmbench: Callable[..., int], capsys: pytest.C
     ]
 
 
+@pytest.mark.stored
 def test_verify_and_measure_by_command(
     gmbench: Callable[..., int], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
