@@ -1,28 +1,86 @@
 """gmbench: does a classifier with a likelihood-based defense really hold?
 
-What a user needs to enter the benchmark with a defense of their own: compose a `Classifier`, perhaps write a
-`Detector`, return a `Defense` from ``build()`` and run ``gmbench run SUITE --defense FILE.py``.
+In a notebook, ``import gmbench as gm``:
+
+    model = gm.load("digits-lgm-s0")                      # or gm.wrap(module, mean=..., std=..., name="mine")
+    x, y = gm.load_data("digits", "test", samples=200)
+    run = gm.attack(model, x, y, gm.PGD(steps=40), eps=0.3)
+    found = gm.detect(run, "likelihood")
+    board = gm.evaluate(model, suite="digits-v1")         # what ``gmbench run`` does
+    gm.compare(board, "lgm", "softmax")
+
+On the command line: compose a `Classifier`, perhaps write a `Detector`, return a `Defense` from ``build()``
+and run ``gmbench run SUITE --defense FILE.py``.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .attacks import ATTACKS, Attack, ThreatModel, Victim
+from .attacks.cw import CW
+from .attacks.fgsm import FGSM
+from .attacks.likelihood_fgsm import LikelihoodFGSM
+from .attacks.mi_fgsm import MIFGSM
+from .attacks.pgd import PGD
+from .attacks.square import Square
+from .attacks.uniform_noise import UniformNoise
 from .benchmark.engine.defense import Defense
 from .detectors import DETECTORS, Detector
 from .models import HEADS, NETS, Classifier, Head, Outputs, load_checkpoint
+
+if TYPE_CHECKING:
+    from .benchmark.api.attacking import AttackRun, attack
+    from .benchmark.api.detecting import Detection, detect
+    from .benchmark.api.evaluation import Board, compare, evaluate
+    from .benchmark.api.model import Model, load, load_data, wrap
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ATTACKS",
+    "CW",
     "DETECTORS",
+    "FGSM",
     "HEADS",
+    "MIFGSM",
     "NETS",
+    "PGD",
     "Attack",
+    "AttackRun",
+    "Board",
     "Classifier",
     "Defense",
+    "Detection",
     "Detector",
     "Head",
+    "LikelihoodFGSM",
+    "Model",
     "Outputs",
+    "Square",
     "ThreatModel",
+    "UniformNoise",
     "Victim",
+    "attack",
+    "compare",
+    "detect",
+    "evaluate",
+    "load",
     "load_checkpoint",
+    "load_data",
+    "wrap",
 ]
+
+_LATER = {
+    "attacking": ("AttackRun", "attack"),
+    "detecting": ("Detection", "detect"),
+    "evaluation": ("Board", "compare", "evaluate"),
+    "model": ("Model", "load", "load_data", "wrap"),
+}
+"""What is imported when it is first asked for, by its module: pandas and matplotlib take their time."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f".benchmark.api.{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

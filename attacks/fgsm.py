@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..models.about import About
-from ..models.registry import check_known
 from .core.attack import ATTACKS, Attack
-from .core.losses import LOSSES, objective
+from .core.losses import OwnLoss, check_loss, objective
 from .core.norms import NORMS
 from .core.randomness import SampleRandom
 from .core.threat import ThreatModel
@@ -26,15 +25,15 @@ class FGSM(Attack):
     """One step of length eps.
 
     Args:
-        loss: What to ascend, a name of `LOSSES`.
+        loss: What to ascend, a name of `LOSSES` or an `OwnLoss`.
     """
 
     about = About(title="FGSM", citation="Goodfellow et al. 2015", paper="arXiv 1412.6572")
 
-    loss: str = "ce"
+    loss: str | OwnLoss = "ce"
 
     def __post_init__(self) -> None:
-        check_known("loss", self.loss, LOSSES)
+        check_loss(self.loss)
 
     def passes(self) -> tuple[int, int]:
         return 1, 1

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from ..models.about import About
 from ..models.classifier import Outputs
-from ..models.registry import check_known
 from .core.attack import ATTACKS, Attack, targets_of
-from .core.losses import LOSSES, objective
+from .core.losses import OwnLoss, check_loss, objective
 from .core.norms import NORMS, Norm, column
 from .core.randomness import SampleRandom
 from .core.threat import ThreatModel
@@ -31,7 +30,7 @@ class PGD(Attack):
     """Ascend a loss by steepest steps inside the ball.
 
     Args:
-        loss: What to ascend, a name of `LOSSES`.
+        loss: What to ascend, a name of `LOSSES` or, untargeted, an `OwnLoss`.
         steps: Gradients per run, > 0.
         step: Length of a step in units of eps, > 0; None is `reach` / steps.
         restarts: Runs from different starts (per target), > 0.
@@ -46,7 +45,7 @@ class PGD(Attack):
 
     reach: ClassVar[float] = 2.5
 
-    loss: str = "margin"
+    loss: str | OwnLoss = "margin"
     steps: int = 40
     step: float | None = None
     restarts: int = 1
@@ -54,7 +53,7 @@ class PGD(Attack):
     targets: int = 0
 
     def __post_init__(self) -> None:
-        check_known("loss", self.loss, LOSSES)
+        check_loss(self.loss, self.targets)
         for name in ("steps", "restarts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} to be at least 1, got {getattr(self, name)}")

@@ -1,7 +1,6 @@
-"""The judge, in five rooms: data, engine, analysis, report, cli.
+"""The judge, in six rooms: data, engine, analysis, report, api, cli.
 
 `data` gives images, `engine` attacks and scores them, `analysis` says what the samples mean, `report` writes
-and
-draws that, `cli` is the command line. Nothing climbs: data, engine <- analysis <- report <- cli. ``suites``
-holds what is run, a TOML file each. Begin with `engine`.
+and draws that, `api` is what a notebook calls, `cli` the command line over it. Nothing climbs: data, engine
+<- analysis <- report <- api <- cli. ``suites`` holds what is run, a TOML file each. Begin with `engine`.
 """

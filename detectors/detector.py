@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from ..models.about import About
@@ -121,7 +120,7 @@ class Detector(ABC):
             NotFittedError: None was.
         """
         if self.classifier_ is None:
-            raise NotFittedError(f"expected {self!r} to know its classifier; call bind(classifier) first")
+            raise _not_fitted(f"expected {self!r} to know its classifier; call bind(classifier) first")
         return self.classifier_
 
     def configuration(self) -> dict[str, Any]:
@@ -131,7 +130,7 @@ class Detector(ABC):
     def check_fitted(self, outputs: Outputs) -> None:
         """Raise unless the detector was fitted to outputs like these."""
         if self.fitted_on_ is None:
-            raise NotFittedError(
+            raise _not_fitted(
                 f"expected {self!r} to be fitted; call fit(outputs, y) with the training split first"
             )
         got = (outputs.features.shape[1], outputs.logits.shape[1])
@@ -153,3 +152,10 @@ def why_not(name: str) -> str:
     if getattr(factory, "layers", ()):
         return "the classifier names no such layers"
     return "it gives no score there"
+
+
+def _not_fitted(message: str) -> Exception:
+    from sklearn.exceptions import NotFittedError  # slow to import, and seldom needed
+
+    error: Exception = NotFittedError(message)
+    return error

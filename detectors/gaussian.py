@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
 from ..models.about import About
@@ -101,6 +100,8 @@ def _whitening(centred: Tensor, where: str) -> tuple[Tensor, Tensor]:
         centred: Features less their class's mean.
         where: Whose features they are; for the error message.
     """
+    from sklearn.covariance import LedoitWolf  # slow to import, and seldom needed
+
     covariance = (
         LedoitWolf(assume_centered=True, store_precision=False).fit(centred.cpu().numpy()).covariance_
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import gmbench
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "attacks", "detectors", "benchmark")
 MODULES = sorted(
@@ -80,6 +82,20 @@ def test_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     }
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == expected | {"gmbench/__init__.py"}
+
+
+def test_import_waits_for_nothing_that_torch_does_not_bring(tmp_path: Path) -> None:
+    script = "import gmbench, sys; print([name for name in sys.argv[1:] if name in sys.modules])"
+    heavy = ("sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "rich", "typer")
+    done = python(tmp_path, "-c", script, *heavy)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in gmbench.__all__ if getattr(gmbench, name, None) is None] == []
+    assert sorted(set(gmbench.__all__)) == sorted(gmbench.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'atack'"):
+        gmbench.atack  # noqa: B018
 
 
 def test_constraints_pin_every_named_dependency() -> None:

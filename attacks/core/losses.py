@@ -17,7 +17,17 @@ from ...models.classifier import Outputs
 from ...models.registry import check_known
 from .victim import Objective
 
-__all__ = ["LOSSES", "best_other", "ce", "dlr", "likelihood", "margin", "objective"]
+__all__ = [
+    "LOSSES",
+    "OwnLoss",
+    "best_other",
+    "ce",
+    "check_loss",
+    "dlr",
+    "likelihood",
+    "margin",
+    "objective",
+]
 
 
 def ce(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
@@ -84,15 +94,45 @@ LOSSES: dict[str, LossFunction] = {"ce": ce, "margin": margin, "dlr": dlr, "like
 """Every loss by name."""
 
 
-def objective(loss: str, y: Tensor, target: Tensor | None = None) -> Objective:
+OwnLoss = Callable[[Tensor, Tensor], Tensor]
+"""A loss of a user's own: logits (B, K) and true classes (B,) to a value per image (B,)."""
+
+
+def check_loss(loss: str | OwnLoss, targets: int = 0) -> None:
+    """Raise unless an attack can ascend ``loss``.
+
+    Raises:
+        ValueError: No such name, or a loss of one's own is to be targeted, though it is not told the target.
+    """
+    if not callable(loss):
+        check_known("loss", loss, LOSSES)
+    elif targets:
+        raise ValueError(
+            f"expected targets to be 0 with a loss of your own, which is told no target, got {targets}"
+        )
+
+
+def objective(loss: str | OwnLoss, y: Tensor, target: Tensor | None = None) -> Objective:
     """Fix a loss's labels.
 
     Raises:
         ValueError: No such loss.
     """
-    check_known("loss", loss, LOSSES)
+    check_loss(loss)
+    if callable(loss):
+        return lambda outputs: _one_each(loss(outputs.logits, y), y)
     function = LOSSES[loss]
     return lambda outputs: function(outputs, y, target)
+
+
+def _one_each(values: Tensor, y: Tensor) -> Tensor:
+    if not isinstance(values, Tensor) or values.shape != y.shape:
+        got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(
+            f"expected a loss of your own to give one value per image, {tuple(y.shape)}, got {got}; with "
+            'torch\'s losses say reduction="none"'
+        )
+    return values
 
 
 def class_log_likelihood(outputs: Outputs) -> Tensor:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -21,15 +21,13 @@ from ...models.losses import about_loss, known_losses
 from ...models.recipe import recipes
 from ...models.registry import Registry
 from ...models.training import Diverged
-from ..analysis.results_diff import EQUAL
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
-from ..engine.plan import Plan, make_plan, pick_device
-from ..engine.run import Summary, estimate_seconds, run_plan
+from ..engine.plan import Plan, pick_device, plan_suite
+from ..engine.run import Summary, estimate_seconds
 from ..engine.store import Store, StoreError
-from ..engine.suite import Suite, load_suite, narrow, suites
-from ..report.publish import is_published, publish
-from ..report.settle import settling
+from ..engine.suite import load_suite, suites
+from ..report.publish import publish, run_suite
 from .console import Bar, console, fail
 from .diff import diff
 from .zoo import DataRoot, Device, train_showing, zoo
@@ -127,18 +125,26 @@ def run(
     with fewer models or attacks takes its cells from a full one. A narrowed run, or one with your own
     defense, writes to a folder of its own and leaves the published results alone.
     """
-    plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
+    plan, folder = plan_suite(
+        suite,
+        models=models or (),
+        attacks=attacks or (),
+        detectors=detectors or (),
+        samples=samples,
+        defenses=defense or (),
+        device=device,
+        root=data_root,
+    )
     place = Store(store_root(store))
     if dry_run:
         _show_plan(plan, place)
         return
-    with place.lock():
-        try:
-            with Bar() as bar:
-                summary = run_plan(plan, place, bar)
-        except KeyboardInterrupt:
-            _interrupted(plan, place)
-        _publish(plan, place, results / folder, summary)
+    try:
+        with Bar() as bar:
+            summary, compared = run_suite(plan, place, results / folder, bar)
+    except KeyboardInterrupt:
+        _interrupted(plan, place)
+    _tell(summary, compared, place, results / folder)
 
 
 @app.command()
@@ -162,7 +168,16 @@ def report(
     ] = True,
 ) -> None:
     """Write a suite's tables and figures again from the store; attacks nothing."""
-    plan, folder = _plan(suite, models, attacks, detectors, samples, defense, device, data_root)
+    plan, folder = plan_suite(
+        suite,
+        models=models or (),
+        attacks=attacks or (),
+        detectors=detectors or (),
+        samples=samples,
+        defenses=defense or (),
+        device=device,
+        root=data_root,
+    )
     place = Store(store_root(store))
     missing = sum(not place.has(cell.description) for cell in plan.cells())
     if missing:
@@ -287,27 +302,6 @@ def main() -> None:
     sys.exit(code or 0)
 
 
-def _plan(
-    suite: str,
-    models: Sequence[str] | None,
-    attacks: Sequence[str] | None,
-    detectors: Sequence[str] | None,
-    samples: int | None,
-    defenses: Sequence[str] | None,
-    device: str,
-    root: Path | None,
-) -> tuple[Plan, str]:
-    """Make the plan and name its results folder."""
-    whole = load_suite(suite)
-    chosen: Suite = narrow(whole, models or (), attacks or (), detectors or (), samples)
-    plan = make_plan(chosen, defenses=defenses or (), root=root, device=pick_device(device))
-    narrowed = (
-        "-narrowed" if narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples) else ""
-    )
-    own = "".join(f"+{job.entrant.name}" for job in plan.jobs[len(chosen.models) :])
-    return plan, f"{whole.name}{own}{narrowed}"
-
-
 def _show_plan(plan: Plan, store: Store) -> None:
     table = Table(title=f"{plan.suite.name} on {plan.device}: what would be run")
     for column in ("model", "attack", "threat model", "images", "in the store"):
@@ -329,29 +323,22 @@ def _show_plan(plan: Plan, store: Store) -> None:
     )
 
 
-def _publish(plan: Plan, store: Store, folder: Path, summary: Summary) -> None:
+def _tell(summary: Summary, compared: str, store: Store, folder: Path) -> None:
     for failure in summary.failures:
         fail(f"{failure.what}: {failure.why}")
     console.print(
         f"{summary.made} cells computed, {summary.found} from the store at {store.root}, "
         f"{len(summary.failures)} failures"
     )
-    if not any(store.has(cell.description) for cell in plan.cells()):
-        raise typer.Exit(1)
-    whole, told = folder.name == plan.suite.name, f"against what was there: {EQUAL}"
-    if summary.failures or not is_published(plan, store, folder):
-        console.print("writing tables and figures ...")
-        with settling(folder, keep=whole) as draft:
-            publish(plan, store, draft.built)
-        told = str(draft)
-    console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
-    if whole:
-        console.print(told)
+    if summary.made + summary.found:
+        console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
+    if compared:
+        console.print(compared)
     if summary.failures:
         raise typer.Exit(1)
 
 
-def _interrupted(plan: Plan, store: Store) -> None:
+def _interrupted(plan: Plan, store: Store) -> NoReturn:
     cells = list(plan.cells())
     done = sum(store.has(cell.description) for cell in cells)
     console.print(

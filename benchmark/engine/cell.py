@@ -21,7 +21,7 @@ from .judge import Cheat, judge, predictions
 from .machine import describe_machine
 from .store import Entry
 
-__all__ = ["NUMERICS", "Cell", "run_cell"]
+__all__ = ["NUMERICS", "Cell", "propose", "run_cell"]
 
 NUMERICS = 1
 """Raise it when a change of the code changes what an attack or the judge computes.
@@ -77,6 +77,12 @@ class Cell:
             if item.name not in ("model", "label", "threat", "options")
         }
         options = plain_fields(ATTACKS.build(self.attack, **self.options)) if self.attack else {}
+        for name, value in options.items():
+            if callable(value):
+                raise TypeError(
+                    f"expected {name} of attack '{self.attack}' to be a name in a suite, got a function: the "
+                    "store could not tell it from another; gmbench.attack takes it"
+                )
         return {
             **plain,
             "options": options,
@@ -130,7 +136,7 @@ def run_cell(
                     if surrogate is not None and cell.threat.uses_surrogate
                     else entrant.classifier
                 )
-                x_adv, costs = _attack(attack, target, x, y, cell.threat, random)
+                x_adv, costs = propose(attack, target, x, y, cell.threat, random)
             table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
             proposals.append(x_adv.cpu())
         tables.append(table.assign(id=ids.numpy()))
@@ -149,10 +155,17 @@ def run_cell(
     )
 
 
-def _attack(
+def propose(
     attack: Attack, target: Classifier, x: Tensor, y: Tensor, threat: ThreatModel, random: SampleRandom
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Let the attack propose; it gets copies, and must leave the model as it was."""
+    """Let the attack propose; it gets copies, and must leave the model as it was.
+
+    Returns:
+        Images (B, *S), and what each cost: forward and backward passes, gradients of 0.
+
+    Raises:
+        Cheat: The attack changed the model.
+    """
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ...detectors import Detector
-from ...models import Classifier, load_checkpoint
+from ...models.checkpoint import load_checkpoint
+from ...models.classifier import Classifier
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
 from ...models.python_file import first_line, running
 from ...models.recipe import Recipe
@@ -75,13 +76,13 @@ class Entrant:
     of_suite: bool = False
 
 
-def entrant_by_name(name: str, shape: tuple[int, int, int]) -> Entrant:
+def entrant_by_name(name: str, shape: tuple[int, int, int] | None) -> Entrant:
     """Load a defense by what a command line calls it; this may run its code, `entrant_of_suite` does not.
 
     Args:
         name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in
             the zoo or path.
-        shape: Of the suite's images, (C, H, W).
+        shape: Of the images that it will get, (C, H, W); None where that is not known.
 
     Raises:
         CheckpointError: The checkpoint is missing or damaged.
@@ -112,9 +113,9 @@ def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
     return replace(entrant_by_name(name, shape), of_suite=True)
 
 
-def _entrant_from_others(name: str, shape: tuple[int, int, int]) -> Entrant:
+def _entrant_from_others(name: str, shape: tuple[int, int, int] | None) -> Entrant:
     model = load_foreign(name, shape=shape)
-    if model.shape not in (None, shape):
+    if shape is not None and model.shape not in (None, shape):
         raise DefenseError(f"expected '{name}' to be for images of shape {shape}, got one for {model.shape}")
     told = re.sub(r"[^:@]*/", "", name)  # no folders of the user's machine in published tables
     told = re.sub(r"[^\w.]+", "-", told)  # figures are named after models

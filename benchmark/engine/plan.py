@@ -13,9 +13,9 @@ from ..data.image_set import SPLITS, ImageSet
 from .cell import Cell
 from .defense import Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
 from .scoring import detectors_for
-from .suite import Suite, plan_cells
+from .suite import Suite, load_suite, narrow, plan_cells
 
-__all__ = ["Job", "Plan", "make_plan", "pick_device"]
+__all__ = ["Job", "Plan", "make_plan", "pick_device", "plan_suite"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,17 @@ def pick_device(name: str) -> str:
 
 
 def make_plan(
-    suite: Suite, *, defenses: Sequence[str | Path] = (), root: Path | None = None, device: str = "cpu"
+    suite: Suite,
+    *,
+    defenses: Sequence[str | Path | Entrant] = (),
+    root: Path | None = None,
+    device: str = "cpu",
 ) -> Plan:
     """Load data and models, check them, and list the jobs; computes no attack.
 
     Args:
         suite: What to run.
-        defenses: The user's own, see `entrant_by_name`.
+        defenses: The user's own, loaded or by name, see `entrant_by_name`.
         root: Where the data are.
         device: Where to compute.
 
@@ -95,7 +99,7 @@ def make_plan(
     channels, height, width = data["test"].x.shape[1:]
     shape = (channels, height, width)
     entrants = [entrant_of_suite(name, shape) for name in suite.models]
-    entrants += [entrant_by_name(str(name), shape) for name in defenses]
+    entrants += [one if isinstance(one, Entrant) else entrant_by_name(str(one), shape) for one in defenses]
     check_names(entrants)
     surrogate = entrant_of_suite(suite.surrogate, shape) if suite.surrogate else None
     few = data["test"].images(slice(0, 4)).to(device)
@@ -111,3 +115,31 @@ def make_plan(
         for entrant in entrants
     )
     return Plan(suite, device, surrogate, MappingProxyType(data), jobs)
+
+
+def plan_suite(
+    suite: str,
+    *,
+    models: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    detectors: Sequence[str] = (),
+    samples: int | None = None,
+    defenses: Sequence[str | Entrant] = (),
+    device: str = "auto",
+    root: Path | None = None,
+) -> tuple[Plan, str]:
+    """Plan a suite, perhaps narrowed (see `narrow`), with defenses beside its models (see `make_plan`).
+
+    Returns:
+        The plan, and the name of its results folder.
+    """
+    whole = load_suite(suite)
+    chosen = narrow(whole, models, attacks, detectors, samples)
+    # the suite's own checkpoints, which alone have a recipe, are there already
+    beside = [
+        one for one in defenses if not (isinstance(one, Entrant) and one.recipe and one.name in chosen.models)
+    ]
+    plan = make_plan(chosen, defenses=beside, root=root, device=pick_device(device))
+    narrowed = narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples)
+    own = "".join(f"+{job.entrant.name}" for job in plan.jobs[len(chosen.models) :])
+    return plan, f"{whole.name}{own}{'-narrowed' if narrowed else ''}"

@@ -20,9 +20,19 @@ from .defense import Entrant
 from .passes import look, look_at_all
 from .store import Entry, Store, key_of
 
-__all__ = ["detectors_for", "score_cells", "score_description"]
+__all__ = [
+    "BATCH",
+    "detectors_for",
+    "fit",
+    "layers_for",
+    "score",
+    "score_cells",
+    "score_description",
+    "seen_by",
+]
 
 BATCH = 1000
+"""Images that are scored at once."""
 
 
 def detectors_for(
@@ -35,9 +45,11 @@ def detectors_for(
     for detector in detectors.values():
         if detector.needs_model:
             detector.bind(entrant.classifier)
-    layers = _layers(detectors.values(), entrant.classifier)
+    layers = layers_for(detectors.values(), entrant.classifier)
     few = look(entrant.classifier, images.images(slice(0, 2)), device, layers)
-    return {name: detector for name, detector in detectors.items() if detector.applies(_seen(detector, few))}
+    return {
+        name: detector for name, detector in detectors.items() if detector.applies(seen_by(detector, few))
+    }
 
 
 def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
@@ -95,17 +107,14 @@ def score_cells(
     failed: dict[str, str] = {}
     if not wanted:
         return failed
-    layers = _layers((detectors[name] for name in wanted), entrant.classifier)
+    layers = layers_for((detectors[name] for name in wanted), entrant.classifier)
     with_images = any(detectors[name].needs_model for name in wanted)
     train_outputs = look_at_all(
         entrant.classifier, train, BATCH, device, report, layers=layers, with_images=with_images
     )
     for name in sorted(wanted):
         try:
-            seen = _seen(detectors[name], train_outputs)
-            if not detectors[name].needs_model:
-                seen = replace(seen, x=seen.x.new_empty(len(seen.x), 0))
-            detectors[name].fit(seen, train.y.to(device))
+            fit(detectors[name], train_outputs, train.y.to(device))
         except Exception as error:  # noqa: BLE001 - a user's detector may raise anything; the others go on
             failed[name] = f"{type(error).__name__}: {error}"
     for cell, unscored in missing:
@@ -117,7 +126,7 @@ def score_cells(
         report(len(images))
         for name in names:
             try:
-                scores = torch.cat([_score(detectors[name], part) for part in parts])
+                scores = torch.cat([score(detectors[name], part) for part in parts])
             except Exception as error:  # noqa: BLE001 - likewise
                 failed[name] = f"{type(error).__name__}: {error}"
                 continue
@@ -127,7 +136,7 @@ def score_cells(
     return failed
 
 
-def _layers(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:
+def layers_for(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:
     """Name the layers that one pass must carry for all of these detectors, of those that there are."""
     wanted = [detector.layers for detector in detectors if detector.layers]
     if not wanted:
@@ -137,7 +146,7 @@ def _layers(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str,
     return tuple(name for name in offered if name in asked)
 
 
-def _seen(detector: Detector, outputs: Outputs) -> Outputs:
+def seen_by(detector: Detector, outputs: Outputs) -> Outputs:
     """Keep the layers that a detector declares: no score depends on what other detectors ask for."""
     if detector.layers == "all":
         return outputs
@@ -146,9 +155,25 @@ def _seen(detector: Detector, outputs: Outputs) -> Outputs:
     )
 
 
+def fit(detector: Detector, outputs: Outputs, y: Tensor) -> None:
+    """Fit a detector to what it declares of the training split and its classes, (N,).
+
+    It is given the images only if it needs the model.
+    """
+    seen = seen_by(detector, outputs)
+    if not detector.needs_model:
+        seen = replace(seen, x=seen.x.new_empty(len(seen.x), 0))
+    detector.fit(seen, y)
+
+
 @torch.no_grad()
-def _score(detector: Detector, outputs: Outputs) -> Tensor:
-    scores = detector.score(_seen(detector, outputs))
+def score(detector: Detector, outputs: Outputs) -> Tensor:
+    """Let a fitted detector score a batch, -> (B,) float32 on the CPU, higher for the more suspicious.
+
+    Raises:
+        ValueError: It does not give one number per image.
+    """
+    scores = detector.score(seen_by(detector, outputs))
     if scores.shape != (len(outputs.logits),):
         raise ValueError(f"expected scores of shape {(len(outputs.logits),)}, got {tuple(scores.shape)}")
     if scores.isnan().any():

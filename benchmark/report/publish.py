@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ...models.checkpoint import CheckpointError, read_card
 from ...models.files import write_file
 from ...models.measurements import wilson_interval
 from ..analysis.attack_series import middle_eps
-from ..analysis.checks import run_checks
 from ..analysis.claims.comparison import Accuracy
-from ..analysis.eer_table import eer_table
-from ..analysis.leaderboard import leaderboard
+from ..analysis.frames import Frames, frames_of
 from ..analysis.model_samples import models_of
+from ..analysis.results_diff import EQUAL
 from ..engine.cell import Cell
 from ..engine.plan import Job, Plan
+from ..engine.run import Listener, Silent, Summary, run_plan
 from ..engine.samples_table import samples_frame
 from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
 from .features import gather
 from .figures.examples import Examples
 from .results_folder import MANIFEST, is_intact
+from .settle import settling
 from .writer import write_report
 
-__all__ = ["REPORT", "is_published", "publish"]
+__all__ = ["REPORT", "is_published", "publish", "run_suite"]
 
 REPORT = 11
 """Raise it when a change of the code changes a table or a figure.
@@ -42,6 +42,38 @@ Results are then written again though no cell is new.
 
 SHEET_IMAGES = 3
 SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the changes can be seen
+
+
+def run_suite(
+    plan: Plan, store: Store, folder: Path | None, listener: Listener | None = None
+) -> tuple[Summary, str]:
+    """Compute what the store lacks and write the report, unless it stands there already or no cell is there.
+
+    Args:
+        plan: What to run.
+        store: Held while this runs.
+        folder: Of the report; None writes none.
+        listener: Told how it goes.
+
+    Returns:
+        What was done; and how the report of a whole suite compares with what was there, "" for all else.
+
+    Raises:
+        StoreError: The store cannot be written to, or another run holds it.
+        FileExistsError: The folder holds something that is no report.
+    """
+    listener = listener or Silent()
+    with store.lock():
+        summary = run_plan(plan, store, listener)
+        if folder is None or not any(store.has(cell.description) for cell in plan.cells()):
+            return summary, ""
+        whole, told = folder.name == plan.suite.name, f"against what was there: {EQUAL}"
+        if summary.failures or not is_published(plan, store, folder):
+            listener.doing("writing tables and figures")
+            with settling(folder, keep=whole) as draft:
+                publish(plan, store, draft.built)
+            told = str(draft)
+        return summary, told if whole else ""
 
 
 def is_published(plan: Plan, store: Store, folder: Path) -> bool:
@@ -56,10 +88,8 @@ def is_published(plan: Plan, store: Store, folder: Path) -> bool:
     return bool(inputs == _inputs(plan, store, features=True)) and is_intact(folder)
 
 
-def publish(
-    plan: Plan, store: Store, folder: Path, *, resamples: int = 500, features: bool = True
-) -> pd.DataFrame:
-    """Write the report of what the store holds of a plan, and return the leaderboard.
+def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500, features: bool = True) -> Frames:
+    """Write the report of what the store holds of a plan, and return its frames.
 
     Args:
         plan: What was run; its cells that failed are left out.
@@ -69,20 +99,17 @@ def publish(
         features: Whether to draw the feature space, too: for that alone every model looks at some thousand
             images again.
     """
-    samples = samples_frame(plan, store)
-    eer = eer_table(samples, resamples=resamples)
-    checks = run_checks(samples, eer)
-    board = leaderboard(samples, eer, checks)
+    frames = frames_of(samples_frame(plan, store), resamples=resamples)
     write_report(
         folder,
         title=plan.suite.name,
-        samples=samples,
-        eer=eer,
-        leaderboard=board,
-        checks=checks,
+        samples=frames.samples,
+        eer=frames.eer,
+        leaderboard=frames.leaderboard,
+        checks=frames.checks,
         examples=list(_examples(plan, store)),
         facts=_facts(plan, store),
-        features=gather(plan, store, middle_eps(models_of(samples))) if features else (),
+        features=gather(plan, store, middle_eps(models_of(frames.samples))) if features else (),
         accuracies=_accuracies(plan),
     )
     files = {
@@ -97,7 +124,7 @@ def publish(
         "files": digests,
     }
     write_file(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-    return board
+    return frames
 
 
 def _inputs(plan: Plan, store: Store, *, features: bool) -> str:

@@ -38,7 +38,16 @@ from ..registry import check_known
 from .layers import Layers, find_layers
 from .packed import LOADERS, ForeignError, Packed, Shape
 
-__all__ = ["HUBS", "Foreign", "ForeignError", "is_foreign", "load_foreign", "needs_trust"]
+__all__ = [
+    "HUBS",
+    "Foreign",
+    "ForeignError",
+    "behead",
+    "is_foreign",
+    "load_foreign",
+    "needs_trust",
+    "probe",
+]
 
 SUFFIXES = {".pt2": "pt2", ".ts": "torchscript"}
 """What a path's suffix says where its prefix is left out."""
@@ -139,8 +148,8 @@ def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = Non
     check_known("kind of model", kind, LOADERS, ForeignError)
     packed = LOADERS[kind](rest, models_root(cache))
     packed.model.eval()
-    x, logits = _probe(name, packed, shape)
-    net, head = (packed.model, nn.Identity()) if packed.opaque else _behead(packed.model, x, logits)
+    x, logits = probe(name, packed, shape)
+    net, head = (packed.model, nn.Identity()) if packed.opaque else behead(packed.model, x, logits)
     return Foreign(packed, net, head, logits.shape[1], x.shape[1:]).eval()
 
 
@@ -157,10 +166,13 @@ def _split(name: str) -> tuple[str, str]:
 
 
 @torch.no_grad()
-def _probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tensor]:
+def probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tensor]:
     """Run the model on two images of the first shape that it takes.
 
     Returns them, normalised, and its logits (2, K).
+
+    Raises:
+        ForeignError: It takes none of the likely shapes, or gives no logits.
     """
     wanted = packed.shape or shape
     failure = "it has no weights that tell its input"
@@ -170,6 +182,8 @@ def _probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tens
         )
         try:
             logits = packed.model(x)
+        except ForeignError:
+            raise
         # Another's model may raise anything where a shape does not fit
         except Exception as error:  # noqa: BLE001
             failure = f"on images of shape {tried}: {first_line(error)}"
@@ -196,7 +210,7 @@ def _likely_shapes(model: nn.Module) -> Iterator[Shape]:
 
 
 @torch.no_grad()
-def _behead(model: nn.Module, x: Tensor, logits: Tensor) -> tuple[nn.Module, nn.Module]:
+def behead(model: nn.Module, x: Tensor, logits: Tensor) -> tuple[nn.Module, nn.Module]:
     """Take out the linear layer that gives the logits.
 
     Returns the rest and the layer, or the model and the identity.

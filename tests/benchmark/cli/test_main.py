@@ -190,10 +190,10 @@ def test_published_results_that_were_touched_are_written_again(
     readme = Path(str(finished[4])) / "small-v1" / "README.md"
     text = readme.read_text()
     assert gmbench("run", *finished) == 0
-    assert "writing" not in capsys.readouterr().out  # nothing new, nothing written
+    assert "writing" not in capsys.readouterr().err  # nothing new, nothing written
     readme.write_text(text.replace("0", "9"))
     assert gmbench("run", *finished) == 0
-    assert "writing" in capsys.readouterr().out
+    assert "writing" in capsys.readouterr().err
     assert readme.read_text() == text
 
 
@@ -381,8 +381,8 @@ def test_a_transfer_attack_runs_once_for_all_victims(
         return original(attack, target, x, *others)  # type: ignore[arg-type]
 
     attacked: list[Classifier] = []
-    original = cell._attack
-    monkeypatch.setattr(cell, "_attack", counting)
+    original = cell.propose
+    monkeypatch.setattr(cell, "propose", counting)
     assert gmbench("run", suite, *places) == 0
     # the surrogate, and FGSM and PGD at two eps on each model
     assert sorted(map(attacked.count, set(attacked))) == [1, 4, 4]

@@ -1,0 +1,174 @@
+"""An attack on a model, from a notebook: proposed by the attack, judged by the suite's judge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
+from ...models.registry import check_known
+from ..engine.cell import propose
+from ..engine.judge import judge
+from ..engine.plan import pick_device
+from .model import Images, Model, as_images, as_model
+from .progress import Bar
+from .shown import table_of
+
+__all__ = ["AttackRun", "attack"]
+
+
+@dataclass(frozen=True, eq=False)
+class AttackRun:
+    """What an attack did to a model.
+
+    Args:
+        model: Who was attacked.
+        attack: With all its settings.
+        threat: What it was allowed.
+        x: The clean images, (N, *S).
+        y: Their classes, (N,).
+        x_adv: What it proposed, (N, *S), in the ball and in [0, 1].
+        table: One row an image: ``y``, ``clean_predicted``, ``predicted``, ``margin`` (largest wrong logit
+            minus the true one), ``success``, ``success_8bit``, ``size`` of the perturbation, and the passes
+            that it cost.
+    """
+
+    model: Model
+    attack: Attack
+    threat: ThreatModel
+    x: Tensor = field(repr=False)
+    y: Tensor = field(repr=False)
+    x_adv: Tensor = field(repr=False)
+    table: pd.DataFrame = field(repr=False)
+
+    @property
+    def success(self) -> Tensor:
+        """Whether each image was right and is wrong now, (N,)."""
+        return torch.tensor(self.table["success"].to_numpy(bool))
+
+    @property
+    def success_rate(self) -> float:
+        """The share of successes among the images that were right; NaN where none was."""
+        right = self._right()
+        return float(self.table["success"][right].mean()) if right.any() else float("nan")
+
+    @property
+    def clean_accuracy(self) -> float:
+        """The share of images that are right before the attack."""
+        return float(self._right().mean())
+
+    @property
+    def robust_accuracy(self) -> float:
+        """The share of images that are right before and after."""
+        return float((self._right() & ~self.table["success"]).mean())
+
+    def _right(self) -> "pd.Series[bool]":
+        return self.table["clean_predicted"] == self.table["y"]
+
+    def _repr_html_(self) -> str:
+        undone = int((self.table["success"] & ~self.table["success_8bit"]).sum())
+        return table_of(
+            {
+                "model": self.model.name,
+                "attack": self.attack,
+                "threat model": self.threat,
+                "images": len(self.x),
+                "clean accuracy": f"{self.clean_accuracy:.1%}",
+                "robust accuracy": f"{self.robust_accuracy:.1%}",
+                "successes": f"{int(self.success.sum())}, of which rounding to 8 bits undoes {undone}",
+            }
+        )
+
+
+def attack(
+    model: object,
+    x: Images,
+    y: Images,
+    attack: Attack | str,
+    *,
+    eps: float,
+    norm: str = "Linf",
+    access: str | None = None,
+    awareness: str = "oblivious",
+    surrogate: object | None = None,
+    options: Mapping[str, Any] | None = None,
+    ids: Images | None = None,
+    seed: int = 0,
+    batch: int = 250,
+    device: str = "auto",
+    progress: bool = True,
+) -> AttackRun:
+    """Attack a model and judge what comes out.
+
+    An image's result does not depend on the others, or on the batch: its random numbers are its own.
+
+    Args:
+        model: A `Model`, a name, a `Defense`, a `Classifier`, or a module that gives logits for images in
+            [0, 1].
+        x: Images in [0, 1], (N, C, H, W), a tensor or an array.
+        y: Their true classes, (N,).
+        attack: Such as ``gm.PGD(steps=40)``, or a name of ``gmbench list``. A ``loss`` of your own is a
+            function of logits (B, K) and classes (B,) that gives one value per image, to be raised.
+        eps: Largest norm of the perturbation, in input units; ``inf`` where the attack looks for the
+            smallest.
+        norm: "Linf", "L2".
+        access: "white-box", "transfer", "query" or "decision"; None for the weakest that the attack needs.
+        awareness: "oblivious" or "adaptive", for the record.
+        surrogate: The model whose gradients a transfer attack uses.
+        options: The attack's fields, where it is given by name.
+        ids: Of the images, (N,); each has the random numbers of its id. None for 0, 1, ...
+        seed: Of the random numbers.
+        batch: Images in a pass.
+        device: "auto", "cpu" or "cuda".
+        progress: Whether to draw a bar.
+
+    Raises:
+        Cheat: The attack broke its threat model.
+        ValueError: A setting is out of range, or the images and classes do not fit the model.
+    """
+    victim, place = as_model(model), pick_device(device)
+    built, name = _built(attack, options)
+    check_known(f"norm of attack '{name}'", norm, built.norms)
+    threat = ThreatModel(norm, eps, access or built.access, awareness)
+    if (threat.access == "transfer") != (surrogate is not None):
+        raise ValueError(
+            f"expected a surrogate with access 'transfer' and with no other, got access '{threat.access}' "
+            f"and {'no surrogate' if surrogate is None else 'a surrogate'}"
+        )
+    images, labels = as_images(x, y)
+    numbers = torch.arange(len(images)) if ids is None else torch.as_tensor(ids)
+    if numbers.shape != labels.shape:
+        raise ValueError(f"expected one id for each of {len(labels)} images, got {tuple(numbers.shape)}")
+    classifier = victim.classifier.to(place)
+    target = classifier if surrogate is None else as_model(surrogate).classifier.to(place)
+    proposals, tables = [], []
+    with Bar(show=progress) as bar:
+        bar.begin(len(images))
+        bar.doing(f"{victim.name} / {name}")
+        for part in torch.arange(len(images)).split(batch):
+            clean, true = images[part].to(place), labels[part].to(place)
+            random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
+            x_adv, costs = propose(built, target, clean, true, threat, random)
+            tables.append(judge(classifier, clean, x_adv, true, threat).assign(**costs))
+            proposals.append(x_adv.cpu())
+            bar.advance(len(part))
+    table = pd.concat(tables, ignore_index=True).rename(columns={"label": "y"})
+    table.insert(0, "id", numbers.numpy())
+    return AttackRun(victim, built, threat, images, labels, torch.cat(proposals), table)
+
+
+def _built(attack: Attack | str, options: Mapping[str, Any] | None) -> tuple[Attack, str]:
+    """Give the attack and its name in the registry, or its class's where it has none."""
+    if isinstance(attack, str):
+        return ATTACKS.build(attack, **(options or {})), attack
+    if not isinstance(attack, Attack):
+        raise TypeError(
+            f"expected an attack, such as gm.PGD(steps=40), or a name, got {type(attack).__name__}"
+        )
+    if options:
+        raise ValueError("expected options with an attack's name alone, got them beside an attack")
+    names = [name for name in ATTACKS if ATTACKS[name] is type(attack)]
+    return attack, names[0] if names else type(attack).__name__

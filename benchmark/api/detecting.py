@@ -1,0 +1,177 @@
+"""A detector on what an attack left behind, from a notebook; fitted and calibrated as in a suite."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...detectors import DETECTORS, Detector
+from ...detectors.detector import OWN
+from ...models.classifier import Outputs
+from ..analysis import metrics
+from ..engine.passes import look
+from ..engine.scoring import BATCH, fit, layers_for, score, seen_by
+from .attacking import AttackRun
+from .model import Images, as_images, load_data
+from .shown import table_of
+
+__all__ = ["Detection", "detect"]
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What a detector makes of clean and attacked images; scores are higher for the more suspicious.
+
+    Args:
+        run: The attack.
+        detector: Fitted.
+        clean: Its scores of the clean images, (N,).
+        adversarial: Of the attacked ones, (N,).
+        validation: Of the clean validation images, which set the thresholds and nothing else.
+        successful: Whether the successful adversarial images alone are the positives; else all are.
+    """
+
+    run: AttackRun
+    detector: Detector
+    clean: Scores = field(repr=False)
+    adversarial: Scores = field(repr=False)
+    validation: Scores = field(repr=False)
+    successful: bool = False
+
+    @property
+    def positives(self) -> Scores:
+        """The scores of the images that are to be detected, (M,)."""
+        return self.adversarial[self.run.success.numpy()] if self.successful else self.adversarial
+
+    @property
+    def eer(self) -> float:
+        """The equal error rate: 0 is perfect, .5 chance; NaN where there are no positives."""
+        return metrics.eer(self.clean, self.positives)
+
+    @property
+    def auroc(self) -> float:
+        """The chance that an attacked image scores higher than a clean one; NaN where there are none."""
+        return metrics.auroc(self.clean, self.positives)
+
+    def threshold(self, fpr: float = 0.05) -> float:
+        """Find the smallest threshold that rejects at most ``fpr`` of the validation images."""
+        return metrics.threshold_at_fpr(self.validation, fpr)
+
+    def tpr(self, fpr: float = 0.05) -> float:
+        """Compute the share of the positives that is rejected at that threshold."""
+        return metrics.tpr(self.positives, self.threshold(fpr))
+
+    def fpr(self, fpr: float = 0.05) -> float:
+        """Compute the share of the clean test images that is rejected at that threshold."""
+        return metrics.tpr(self.clean, self.threshold(fpr))
+
+    def plot(self) -> Figure:
+        """Draw the ROC curve beside histograms of the scores."""
+        with matplotlib.style.context("default"):
+            figure = Figure(figsize=(8, 3.2), layout="constrained")
+            curve, scores = figure.subplots(1, 2)
+            if len(self.positives):
+                points = metrics.roc(self.clean, self.positives)
+                curve.plot(points.fpr, points.tpr, drawstyle="steps-post")
+            curve.plot([0, 1], [1, 0], color="#777777", linewidth=0.8)
+            curve.set(xlabel="clean images rejected", ylabel="attacked images rejected", aspect="equal")
+            curve.set_title(f"EER {self.eer:.1%}, AUROC {self.auroc:.3f}")
+            finite = [values[np.isfinite(values)] for values in (self.clean, self.positives)]
+            bins = np.histogram_bin_edges(np.concatenate(finite), 40)
+            for values, name in zip(finite, ("clean", "attacked"), strict=True):
+                scores.hist(values, bins.tolist(), histtype="step", label=name)
+            scores.axvline(self.threshold(), color="#777777", linewidth=0.8)
+            scores.set(xlabel=f"score of {type(self.detector).__name__}", ylabel="images")
+            scores.legend()
+        return figure
+
+    def _repr_html_(self) -> str:
+        kind = "successful" if self.successful else "attacked"
+        return table_of(
+            {
+                "model": self.run.model.name,
+                "attack": f"{self.run.attack}, {self.run.threat}",
+                "detector": self.detector,
+                "positives": f"{len(self.positives)} {kind} images",
+                "EER": f"{self.eer:.1%}",
+                "AUROC": f"{self.auroc:.3f}",
+                "TPR at 5 % FPR": f"{self.tpr():.1%} (of the clean test images {self.fpr():.1%})",
+            }
+        )
+
+
+def detect(
+    run: AttackRun,
+    detector: Detector | str,
+    *,
+    train: tuple[Images, Images] | None = None,
+    validation: tuple[Images, Images] | None = None,
+    successful: bool = False,
+    root: Path | None = None,
+) -> Detection:
+    """Fit a detector on clean training images and let it score the clean and the attacked ones.
+
+    Args:
+        run: What `attack` gave.
+        detector: A name of ``gmbench list``, "own" for the one that the model brings, or a `Detector`, which
+            is fitted.
+        train: Clean images and classes to fit it on; without them the training split of the model's data.
+        validation: Clean images and classes that set thresholds; without them the validation split.
+        successful: Whether only the attack's successes are to be detected.
+        root: Folder of the data sets.
+
+    Raises:
+        UnknownName: No such detector.
+        ValueError: It does not apply to the model, or nobody said what the model was trained on.
+    """
+    built = _built(detector, run)
+    classifier = run.model.classifier
+    if built.needs_model:
+        built.bind(classifier)
+    layers, device = layers_for([built], classifier), next(classifier.buffers()).device
+
+    def outputs(images: Tensor) -> Outputs:
+        return Outputs.cat([look(classifier, part, device, layers) for part in images.split(BATCH)])
+
+    def scores(images: Tensor) -> Scores:
+        parts = [score(built, look(classifier, part, device, layers)) for part in images.split(BATCH)]
+        return torch.cat(parts).double().numpy()
+
+    if not built.applies(seen_by(built, outputs(run.x[:2]))):
+        raise ValueError(
+            f"expected a detector that applies to '{run.model.name}', got {built!r}: it asks for what the "
+            "model does not say, such as a mixture's likelihood"
+        )
+    images, classes = _split(run, "train", train, root)
+    fit(built, outputs(images), classes.to(device))
+    held_out, _ = _split(run, "validation", validation, root)
+    return Detection(run, built, scores(run.x), scores(run.x_adv), scores(held_out), successful)
+
+
+def _built(detector: Detector | str, run: AttackRun) -> Detector:
+    if detector == OWN and run.model.entrant.detector is not None:
+        return run.model.entrant.detector
+    if isinstance(detector, str):
+        return DETECTORS.build(detector)
+    if not isinstance(detector, Detector):
+        raise TypeError(f"expected a detector or its name, got {type(detector).__name__}")
+    return detector
+
+
+def _split(run: AttackRun, name: str, given: Any, root: Path | None) -> tuple[Tensor, Tensor]:
+    if given is not None:
+        return as_images(*given)
+    if not run.model.data:
+        raise ValueError(
+            f"expected to know what '{run.model.name}' was trained on: give {name}=(x, y), or wrap it with "
+            'data="digits" or another name'
+        )
+    return load_data(run.model.data, name, root=root)

@@ -1,0 +1,139 @@
+"""A whole suite from a notebook, and comparisons on what it found: what ``gmbench run`` does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from ...models.files import store_root
+from ..analysis.frames import Frames, frames_of
+from ..analysis.paired import paired_differences
+from ..engine.plan import Plan, plan_suite
+from ..engine.run import Summary
+from ..engine.samples_table import samples_frame
+from ..engine.store import Store
+from ..report.publish import run_suite
+from .model import as_model
+from .progress import Bar
+from .shown import frame_of
+
+__all__ = ["Board", "compare", "evaluate"]
+
+SHOWN = ("model", "detector", "robust_accuracy", "joint_robust_accuracy", "eer_all", "verdict")
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """What a suite found; its tables are computed when they are first asked for.
+
+    Args:
+        plan: What was run.
+        store: Where its cells are.
+        summary: What was computed, what came from the store, what failed.
+        folder: Of the written report, or None.
+    """
+
+    plan: Plan = field(repr=False)
+    store: Store = field(repr=False)
+    summary: Summary
+    folder: Path | None = None
+
+    @cached_property
+    def frames(self) -> Frames:
+        """All tables, see `Frames`."""
+        return frames_of(samples_frame(self.plan, self.store))
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """A row per model, threat model and detector, best first."""
+        return self.frames.leaderboard
+
+    @property
+    def eer(self) -> pd.DataFrame:
+        """A row per model, attack, threat model, detector and population."""
+        return self.frames.eer
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """A row per model, attack and image."""
+        return self.frames.samples
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """A row per model and check."""
+        return self.frames.checks
+
+    def _repr_html_(self) -> str:
+        told = self.leaderboard[["norm", "eps", "access", "awareness", *SHOWN]]
+        failed = "".join(
+            f"<p>failed: {frame_of(pd.DataFrame([vars(one)]))}</p>" for one in self.summary.failures
+        )
+        return failed + frame_of(told)
+
+
+def evaluate(
+    model: object,
+    suite: str = "digits-v1",
+    *,
+    models: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    detectors: Sequence[str] = (),
+    samples: int | None = None,
+    results: Path | str | None = None,
+    store: Path | None = None,
+    root: Path | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> Board:
+    """Run a suite on a model, beside the suite's own; what the store holds is not computed again.
+
+    Args:
+        model: See `attack`, or a list of such.
+        suite: A suite's name, or a TOML file.
+        models: Only these of the suite's models, by name or pattern.
+        attacks: Only these attacks, by label or pattern.
+        detectors: Only these detectors.
+        samples: Only the first so many test images.
+        results: Folder to write the report into, a subfolder per suite, as ``gmbench run`` does; None writes
+            none.
+        store: Folder of finished cells.
+        root: Folder of the data sets.
+        device: "auto", "cpu" or "cuda".
+        progress: Whether to draw a bar.
+
+    Raises:
+        DefenseError: The model cannot be judged.
+        ValueError: The suite does not exist or cannot be narrowed so, or every cell failed.
+    """
+    given = [as_model(one).entrant for one in (model if isinstance(model, list | tuple) else [model])]
+    plan, name = plan_suite(
+        suite,
+        models=models,
+        attacks=attacks,
+        detectors=detectors,
+        samples=samples,
+        defenses=given,
+        device=device,
+        root=root,
+    )
+    place, folder = Store(store_root(store)), None if results is None else Path(results) / name
+    with Bar(show=progress) as bar:
+        summary, _ = run_suite(plan, place, folder, bar)
+    board = Board(plan, place, summary, folder)
+    if not board.summary.made + board.summary.found:
+        first = board.summary.failures[0]
+        raise ValueError(f"expected a cell of {suite} to finish, got {first.what}: {first.why}")
+    return board
+
+
+def compare(board: Board, a: str, b: str) -> pd.DataFrame:
+    """Compare robust accuracies, paired on the same images and attacks; see `paired_differences`.
+
+    Args:
+        board: What `evaluate` gave.
+        a: A model's or a loss's name.
+        b: Another's; the difference is a - b.
+    """
+    return paired_differences(board.samples, a, b)
