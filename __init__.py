@@ -27,6 +27,7 @@ from .attacks.uniform_noise import UniformNoise
 from .benchmark.engine.defense import Defense
 from .detectors import DETECTORS, Detector
 from .models import HEADS, NETS, Classifier, Head, Outputs, load_checkpoint
+from .models.plugins import load_plugin
 
 if TYPE_CHECKING:
     from .benchmark.api.attacking import AttackRun, attack
@@ -67,6 +68,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_data",
+    "load_plugin",
     "wrap",
 ]
 

@@ -19,7 +19,7 @@ from ..models.registry import Registry
 
 __all__ = ["DETECTORS", "OWN", "Detector", "why_not"]
 
-DETECTORS: Registry["Detector"] = Registry("detector")
+DETECTORS: Registry["Detector"] = Registry("detector", group="gmbench.detectors")
 """Every detector by name; a factory takes the detector's configuration, all of which has defaults."""
 
 OWN = "own"

@@ -13,7 +13,7 @@ from .registry import Registry
 
 __all__ = ["NETS"]
 
-NETS: Registry[nn.Module] = Registry("net")
+NETS: Registry[nn.Module] = Registry("net", group="gmbench.nets")
 """Every network by name; a factory takes ``features`` (D)."""
 
 

@@ -9,12 +9,15 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["Registry", "UnknownName", "check_known", "import_modules"]
+__all__ = ["PluginWarning", "Registry", "UnknownName", "check_known", "import_modules"]
 
 MANY = 20
 """Names, more than which an error does not list."""
@@ -30,28 +33,38 @@ class UnknownName(KeyError):
         return str(self.args[0])
 
 
+class PluginWarning(UserWarning):
+    """An installed plug-in that does not load, in one line."""
+
+
 class Registry(Mapping[str, Callable[..., T]], Generic[T]):
     """Maps names to factories and builds from a name and plain options.
 
     Args:
         kind: What the names stand for, in the singular ("attack"); used in error messages.
         given: Options that the caller always gives, so that no error offers them to a user.
+        group: Of the entry points by which installed packages add to it; "" for none. They are loaded when it
+            is first looked into; one that fails is a `PluginWarning` and stops no other.
     """
 
-    def __init__(self, kind: str, given: Iterable[str] = ()) -> None:
+    def __init__(self, kind: str, given: Iterable[str] = (), group: str = "") -> None:
         self.kind = kind
+        self._group = group
         self.given = frozenset(given)
         self._factories: dict[str, Callable[..., T]] = {}
 
     def register(self, name: str) -> Callable[[F], F]:
         """Decorate a class or function to make it known under ``name``.
 
+        The same definition run again, as in a notebook, takes the place of the first.
+
         Raises:
             ValueError: The name is taken.
         """
 
         def add(factory: F) -> F:
-            if name in self._factories:
+            taken = self._factories.get(name)
+            if taken is not None and _definition(taken) != _definition(factory):
                 raise ValueError(f"expected a new {self.kind} name, got '{name}', which is taken")
             self._factories[name] = factory
             return factory
@@ -83,14 +96,37 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
         return factory(**options)
 
     def __getitem__(self, name: str) -> Callable[..., T]:
+        self._look_outside()
         check_known(self.kind, name, self._factories, UnknownName)
         return self._factories[name]
 
     def __iter__(self) -> Iterator[str]:
+        self._look_outside()
         return iter(sorted(self._factories))
 
     def __len__(self) -> int:
+        self._look_outside()
         return len(self._factories)
+
+    def _look_outside(self) -> None:
+        """Load what installed packages add, once."""
+        group, self._group = self._group, ""
+        if not group:
+            return
+        for point in entry_points(group=group):
+            try:
+                loaded = point.load()
+                # a class or function that no decorator named goes by the entry point's name
+                if not isinstance(loaded, ModuleType) and loaded not in self._factories.values():
+                    self.register(point.name)(loaded)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - another's code may raise anything
+                why = next(iter(str(error).splitlines()), "")
+                package = point.dist.name if point.dist else "?"
+                warnings.warn(
+                    f"plug-in {point.value} of package {package} left out: {type(error).__name__}: {why}",
+                    PluginWarning,
+                    stacklevel=3,
+                )
 
 
 def _check_type(what: str, value: object, kind: Any) -> None:
@@ -117,6 +153,10 @@ def check_known(kind: str, name: str, known: Iterable[str], error: type[Exceptio
     )
     hint = f"did you mean '{near[0]}'?" if near else others
     raise error(f"no {kind} named '{name}'; {hint}")
+
+
+def _definition(factory: Callable[..., Any]) -> tuple[str, str]:
+    return factory.__module__, factory.__qualname__
 
 
 def import_modules(package: str, path: Iterable[str]) -> None:

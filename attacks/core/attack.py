@@ -15,7 +15,7 @@ from .victim import Victim
 
 __all__ = ["ATTACKS", "Attack", "likeliest_targets", "targets_of"]
 
-ATTACKS: Registry["Attack"] = Registry("attack")
+ATTACKS: Registry["Attack"] = Registry("attack", group="gmbench.attacks")
 """Every attack by name; a factory takes the attack's fields, all of which have defaults."""
 
 

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from ..api.progress import Bar as ShownBar
 
-__all__ = ["Bar", "console", "fail"]
+__all__ = ["Bar", "console", "fail", "warn"]
 
 # No markup: messages hold brackets of their own, "gmbench[torchattacks]".
 console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -16,6 +16,11 @@ errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 def fail(message: object) -> None:
     """Print one line on standard error."""
     errors.print(Text.assemble(("error: ", "red"), " ".join(str(message).split())))
+
+
+def warn(message: object) -> None:
+    """Print one line on standard error that stops nothing."""
+    errors.print(Text.assemble(("warning: ", "yellow"), " ".join(str(message).split())))
 
 
 class Bar(ShownBar):

@@ -5,7 +5,9 @@
 
 import json
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,8 +20,9 @@ from ...models import HEADS, NETS, CheckpointError, checkpoints, load_recipe, re
 from ...models.about import about_of
 from ...models.files import store_root
 from ...models.losses import about_loss, known_losses
+from ...models.plugins import load_plugin
 from ...models.recipe import recipes
-from ...models.registry import Registry
+from ...models.registry import PluginWarning, Registry
 from ...models.training import Diverged
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
@@ -28,7 +31,7 @@ from ..engine.run import Summary, estimate_seconds
 from ..engine.store import Store, StoreError
 from ..engine.suite import load_suite, suites
 from ..report.publish import publish, run_suite
-from .console import Bar, console, fail
+from .console import Bar, console, fail, warn
 from .diff import diff
 from .zoo import DataRoot, Device, train_showing, zoo
 
@@ -47,10 +50,7 @@ WRONG_INPUT = (
 )
 
 app = typer.Typer(
-    help="Does a classifier with a likelihood-based defense really hold?\n\nStart with: gmbench run "
-    "digits-v1",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -101,6 +101,34 @@ Defenses = Annotated[
 ]
 
 
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        help="FILE.py that registers attacks, detectors, losses, nets or data sets (it is run). Repeat it "
+        "for more.",
+    ),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"gmbench {metadata.version('gmbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Does a classifier with a likelihood-based defense really hold?
+
+    Start with: gmbench run digits-v1
+    """
+
+
 @app.command()
 def run(
     suite: Annotated[
@@ -111,6 +139,7 @@ def run(
     detectors: Detectors = None,
     samples: Samples = None,
     defense: Defenses = None,
+    plugin: Plugins = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")
     ] = False,
@@ -125,6 +154,7 @@ def run(
     with fewer models or attacks takes its cells from a full one. A narrowed run, or one with your own
     defense, writes to a folder of its own and leaves the published results alone.
     """
+    _load(plugin)
     plan, folder = plan_suite(
         suite,
         models=models or (),
@@ -155,6 +185,7 @@ def report(
     detectors: Detectors = None,
     samples: Samples = None,
     defense: Defenses = None,
+    plugin: Plugins = None,
     device: Device = "auto",
     data_root: DataRoot = None,
     store: StoreRoot = None,
@@ -168,6 +199,7 @@ def report(
     ] = True,
 ) -> None:
     """Write a suite's tables and figures again from the store; attacks nothing."""
+    _load(plugin)
     plan, folder = plan_suite(
         suite,
         models=models or (),
@@ -198,6 +230,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and its card.")] = Path(
         "checkpoints"
     ),
+    plugin: Plugins = None,
     device: Device = "auto",
     data_root: DataRoot = None,
 ) -> None:
@@ -205,6 +238,7 @@ def train(
 
     A stopped training goes on after its last epoch.
     """
+    _load(plugin)
     card = train_showing(load_recipe(recipe), seed, out, data_root, pick_device(device))
     console.print(
         f"{out / card.name}.safetensors: test accuracy {card.test_accuracy:.2%}, validation "
@@ -213,8 +247,9 @@ def train(
 
 
 @app.command("list")
-def list_names() -> None:
+def list_names(plugin: Plugins = None) -> None:
     """List suites, models, attacks, detectors, data sets, recipes, losses and nets."""
+    _load(plugin)
     tables: dict[str, Sequence[tuple[str, ...]]] = {
         "suites": [(name, load_suite(name).about) for name in suites()],
         "models": [(name, _card_line(name)) for name in checkpoints()],
@@ -279,6 +314,25 @@ def show(
 
 def main() -> None:
     """Run the command line; every expected error is one line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PluginWarning)
+        warnings.showwarning = _tell_plugin(warnings.showwarning)
+        sys.exit(_run())
+
+
+def _tell_plugin(other: Callable[..., None]) -> Callable[..., None]:
+    """Make what shows warnings tell a plug-in's in one line, and leave all else to ``other``."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            warn(message)
+        else:
+            other(message, category, *where, **more)
+
+    return show
+
+
+def _run() -> int:
     try:
         code = app(standalone_mode=False)
     except typer.Exit as error:
@@ -299,7 +353,12 @@ def main() -> None:
             raise
         fail(error.format_message() if hasattr(error, "format_message") else error)
         code = 2
-    sys.exit(code or 0)
+    return code or 0
+
+
+def _load(plugins: Sequence[Path] | None) -> None:
+    for plugin in plugins or ():
+        load_plugin(plugin)
 
 
 def _show_plan(plan: Plan, store: Store) -> None:

@@ -106,7 +106,7 @@ class Source(Protocol):
         ...
 
 
-DATASETS: Registry[Source] = Registry("data set")
+DATASETS: Registry[Source] = Registry("data set", group="gmbench.data")
 """Every data set that has a name of its own; a factory takes nothing."""
 
 

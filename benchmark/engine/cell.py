@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
 from ...models.classifier import Classifier
+from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .defense import Entrant
 from .judge import Cheat, judge, predictions
@@ -83,8 +84,11 @@ class Cell:
                     f"expected {name} of attack '{self.attack}' to be a name in a suite, got a function: the "
                     "store could not tell it from another; gmbench.attack takes it"
                 )
+        code = code_of(ATTACKS[self.attack]) if self.attack else None
         return {
             **plain,
+            # a plug-in's attack is another one after an edit; ours are told by NUMERICS
+            **({"code": code} if code else {}),
             "options": options,
             "threat": plain_fields(self.threat) if self.threat else None,
             "numerics": NUMERICS,

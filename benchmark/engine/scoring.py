@@ -14,6 +14,7 @@ from torch import Tensor
 from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
 from ...models.classifier import Classifier, Outputs
+from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant
@@ -54,7 +55,9 @@ def detectors_for(
 
 def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
     """Describe one detector's scores of one cell, for the store."""
+    code = code_of(detector)
     return {
+        **({"code": code} if code else {}),  # likewise in a cell
         "cell": key_of(cell.description),
         "detector": name,
         "kind": type(detector).__name__,

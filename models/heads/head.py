@@ -14,7 +14,7 @@ from ..registry import Registry
 
 __all__ = ["HEADS", "Head"]
 
-HEADS: Registry["Head"] = Registry("loss", given=("features", "classes"))
+HEADS: Registry["Head"] = Registry("loss", given=("features", "classes"), group="gmbench.losses")
 """Every head by the name of its loss.
 
 A factory takes ``features`` (D), ``classes`` (K) and the paper's options.
