@@ -19,7 +19,7 @@ from ..engine.passes import look
 from ..engine.scoring import BATCH, fit, layers_for, score, seen_by
 from .attacking import AttackRun
 from .model import Images, as_images, load_data
-from .shown import table_of
+from .shown import ShownFigure, table_of
 
 __all__ = ["Detection", "detect"]
 
@@ -76,7 +76,7 @@ class Detection:
     def plot(self) -> Figure:
         """Draw the ROC curve beside histograms of the scores."""
         with matplotlib.style.context("default"):
-            figure = Figure(figsize=(8, 3.2), layout="constrained")
+            figure = ShownFigure(figsize=(8, 3.2), layout="constrained")
             curve, scores = figure.subplots(1, 2)
             if len(self.positives):
                 points = metrics.roc(self.clean, self.positives)

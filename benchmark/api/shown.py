@@ -1,11 +1,22 @@
-"""How results show themselves in a notebook: small tables in HTML, every text escaped."""
+"""How results show themselves in a notebook: small tables in HTML, every text escaped, and figures."""
 
 from collections.abc import Mapping
 from html import escape
+from io import BytesIO
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-__all__ = ["frame_of", "table_of"]
+__all__ = ["ShownFigure", "frame_of", "table_of"]
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows, though no pyplot was imported, which keeps every figure in memory."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
 
 
 def table_of(facts: Mapping[str, object]) -> str:

@@ -422,7 +422,7 @@ def _loss_line(loss: str) -> str:
 
 
 def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().splitlines()[0]
+    return next(iter((thing.__doc__ or "").strip().splitlines()), "")
 
 
 if __name__ == "__main__":
