@@ -10,10 +10,9 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -40,19 +39,24 @@ class Name(NamedTuple):
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module, by its path from the root, with one change; ``code`` is all of it."""
+    """A module with one change; ``code`` is all of it."""
 
-    module: str
+    name: Name
     code: str
 
-    @cached_property
-    def name(self) -> Name:
-        before, after = (ROOT / self.module).read_text().splitlines(), self.code.splitlines()
-        changed = [line for line in difflib.ndiff(before, after) if line[0] in "-+"]
-        return Name(
-            self.module,
-            *(" ".join(" ".join(line[2:].split()) for line in changed if line[0] == sign) for sign in "-+"),
+    @property
+    def module(self) -> str:
+        """The module's path from the root."""
+        return self.name.module
+
+    @classmethod
+    def of(cls, module: str, before: str, after: str) -> Self:
+        """Name the change between two versions of a module."""
+        changed = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
+        was, becomes = (
+            " ".join(" ".join(line[2:].split()) for line in changed if line[0] == sign) for sign in "-+"
         )
+        return cls(Name(module, was, becomes), after)
 
 
 class Change(NamedTuple):
@@ -92,7 +96,7 @@ def _first(module: str, changes: list[Change], count: int) -> list[Mutant]:
             break
         mutated = mutate_code(code, get_operator(change.operator)(), change.occurrence)
         if mutated != code and _compiles(mutated):
-            mutants.append(Mutant(module, mutated))
+            mutants.append(Mutant.of(module, code, mutated))
     return mutants
 
 

@@ -103,6 +103,13 @@ def test_what_an_attacker_has() -> None:
     assert [ThreatModel("L2", 1, awareness=one).knows_detector for one in AWARENESS] == [False, True]
 
 
+def test_words_read_from_a_file_mean_the_same() -> None:
+    transfer, adaptive, white = ("".join(list(word)) for word in ("transfer", "adaptive", "white-box"))
+    assert ThreatModel("L2", 1, transfer, adaptive).uses_surrogate
+    assert ThreatModel("L2", 1, transfer, adaptive).knows_detector
+    assert ThreatModel("L2", 1, white).has_gradients
+
+
 def test_is_read_from_the_row_of_a_frame() -> None:
     threats = [ThreatModel("Linf", 0.25, "query"), ThreatModel("L2", math.inf, awareness="adaptive")]
     frame = pd.DataFrame([dataclasses.asdict(threat) for threat in threats])

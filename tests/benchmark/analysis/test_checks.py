@@ -3,12 +3,14 @@
 And is silent where it cannot tell.
 """
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from gmbench.benchmark.analysis.attack_strength import exceeds
-from gmbench.benchmark.analysis.checks import CHECKS, run_checks
+from gmbench.benchmark.analysis.checks import CHECKS, Evidence, Verdict, run_checks
 from gmbench.benchmark.analysis.eer_table import eer_table
 from gmbench.benchmark.analysis.leaderboard import leaderboard
 
@@ -75,6 +77,25 @@ def test_every_check_says_what_it_means_and_who_asks_for_it():
         assert check.meaning.endswith("."), name
         assert check.source, name
         assert ":" not in name, "a colon stands before the detector"
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (CHECKS["larger-eps"], "meaning"),
+        (Verdict(True, "all is well"), "passed"),
+        (Evidence(None, pd.DataFrame()), "eer"),
+    ],
+)
+def test_what_was_found_is_not_changed_later(value, field):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, field, None)
+
+
+def test_evidence_is_compared_as_an_object():
+    """Whether two frames are equal is no yes or no."""
+    frame = pd.DataFrame({"eer": [0.1, 0.2]})
+    assert Evidence(None, frame) != Evidence(None, frame)
 
 
 # What each check is silent on
@@ -263,6 +284,14 @@ def test_the_sign_is_judged_on_successes_where_there_are_any(judge):
     assert not passed(judge({white("pgd", 0.1): failures_above}, CLEAN_SCORES), "detector-sign:a")
     assert not passed(judge({white("pgd", 0.1): scored(0, -2)}, CLEAN_SCORES), "detector-sign:a")
     assert passed(judge({white("pgd", 0.1): scored(0, 2)}, CLEAN_SCORES), "detector-sign:a")
+
+
+def test_the_sign_of_a_single_adversarial_is_judged_too(judge):
+    """Of nine in ten attacks on a good defense no more than one image falls."""
+    scores = {"predicted": falling(1), "score_a": [-9.0] + [0.0] * (N - 1)}
+    checks = judge({white("pgd", 0.1): scores}, CLEAN_SCORES)
+    assert not passed(checks, "detector-sign:a")
+    assert "(AUROC 0.00)" in checks.loc["detector-sign:a", "detail"]
 
 
 def test_chance_is_not_a_wrong_sign(judge):

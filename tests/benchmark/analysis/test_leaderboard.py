@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from gmbench.benchmark.analysis.eer_table import eer_table
-from gmbench.benchmark.analysis.leaderboard import leaderboard
+from gmbench.benchmark.analysis.leaderboard import failed_checks, leaderboard
 from gmbench.benchmark.analysis.model_samples import detectors_of
 
 PGD = ("pgd", "Linf", 0.1, "white-box", "oblivious")
@@ -111,6 +111,26 @@ def test_where_no_image_met_every_attack_there_is_no_accuracy(by_hand):
     assert board.loc[("Linf", 0.1, "query", "oblivious"), "robust_accuracy"] == 0
 
 
+def test_a_tie_goes_by_name(by_hand):
+    """And so not by the order in which models were computed."""
+    scores = {"score_z": [0.0, 0.0], "score_y": [0.0, 0.0]}
+    validation = {"score_z": range(20), "score_y": range(20)}
+    attack = {PGD: {"predicted": [1, 0], **scores}}
+    both = pd.concat(
+        by_hand({"predicted": [0, 0], **scores}, attack, validation, model) for model in ("second", "first")
+    )
+    board = board_of(both)
+    assert board["joint_robust_accuracy"].tolist() == [0.5] * 4
+    assert board[["model", "detector"]].to_numpy().tolist() == [
+        [model, detector] for model in ("first", "second") for detector in ("y", "z")
+    ]
+
+
+def test_failed_checks_are_all_but_ok_each_once():
+    rows = pd.DataFrame({"verdict": ["ok", "zero-gradients; larger-eps", "larger-eps", "not checked"]})
+    assert failed_checks(rows) == ["zero-gradients", "larger-eps", "not checked"]
+
+
 def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
     # (clean prediction and score, under one attack, under another, lost?); a score above 19 is rejected.
     cases = [
@@ -123,6 +143,10 @@ def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
         ((1, 20), (1, 20), (0, 1), False),  # wrong but rejected when clean, too
         ((1, 20), (1, 3), (1, 20), True),
     ]
+    for *case, lost in cases:
+        alone, first, second = ({"predicted": [p], "score_a": [float(s)]} for p, s in case)
+        board = board_of(by_hand(alone, {PGD: first, ("fgsm", *PGD[1:]): second}, VALIDATION))
+        assert board.loc[PGD[1:], "joint_robust_accuracy"] == (not lost), case
     clean, first, second = (
         {"predicted": [p for p, _ in part], "score_a": [s for _, s in part]}
         for part in list(zip(*cases, strict=True))[:3]

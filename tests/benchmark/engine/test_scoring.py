@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gmbench.attacks import ThreatModel
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import Cell, run_cell
@@ -153,6 +154,9 @@ def test_one_pass_serves_all_that_need_no_more(
         assert passes == [60, 60, 60, 20, 20]
     finally:
         hook.remove()
+    alone = Everything()
+    score_cells(entrant, cells, {"alone": alone}, Store(tmp_path), splits["train"], splits)
+    assert alone.seen_ == everything.seen_
     # each sees what it declares, whatever else is in the suite
     assert layered.seen_ == (["stage2"], 0)
     assert everything.seen_ == (["stage1", "stage2"], 0)
@@ -180,6 +184,44 @@ def test_what_is_scored_is_not_scored_again(
     for _ in range(2):
         score_cells(entrant, cells, {"spy": spy}, Store(tmp_path), splits["train"], splits)
     assert len(spy.seen) == 1
+
+
+def test_a_cell_that_is_scored_ends_nothing(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    for found in (cells[:1], cells):
+        score_cells(entrant, found, {"spy": Spy()}, Store(tmp_path), splits["train"], splits)
+    assert all(
+        Store(tmp_path).sound(score_description(cell, "spy", Spy(), splits["train"])) for cell in cells
+    )
+
+
+def test_attacked_images_are_those_that_were_judged(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    threat = ThreatModel("Linf", 0.1, access="decision")
+    noisy = replace(cells[1], label="noise", attack="uniform-noise", threat=threat)
+    entry = run_cell(noisy, entrant, None, splits["test"])
+    Store(tmp_path).write(entry)
+    assert score_cells(entrant, [noisy], {"spy": Spy()}, Store(tmp_path), splits["train"], splits) == {}
+    scored = Store(tmp_path).read(score_description(noisy, "spy", Spy(), splits["train"]))
+    assert scored is not None
+    assert entry.images is not None
+    expected = entrant.classifier.features(entry.images).sum(1)
+    torch.testing.assert_close(
+        torch.tensor(scored.table["score"].to_numpy()), expected.detach(), rtol=1e-4, atol=1e-4
+    )
+    assert scored.table["id"].tolist() == splits["test"].ids[:20].tolist()
+
+
+def test_a_cell_without_its_images_is_told(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    threat = ThreatModel("Linf", 0.1, access="decision")
+    noisy = replace(cells[1], label="noise", attack="uniform-noise", threat=threat)
+    Store(tmp_path).write(replace(run_cell(noisy, entrant, None, splits["test"]), images=None))
+    with pytest.raises(ValueError, match="to have images"):
+        score_cells(entrant, [noisy], {"spy": Spy()}, Store(tmp_path), splits["train"], splits)
 
 
 @pytest.mark.parametrize(
