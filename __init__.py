@@ -26,7 +26,7 @@ from .attacks.square import Square
 from .attacks.uniform_noise import UniformNoise
 from .benchmark.engine.defense import Defense
 from .detectors import DETECTORS, Detector
-from .models import HEADS, NETS, Classifier, Head, Outputs, load_checkpoint
+from .models import HEADS, NETS, About, Classifier, Head, Outputs, load_checkpoint
 from .models.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ __all__ = [
     "MIFGSM",
     "NETS",
     "PGD",
+    "About",
     "Attack",
     "AttackRun",
     "Board",

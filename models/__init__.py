@@ -4,6 +4,7 @@ Imports no other package of ours. Begin with `classifier` (what everything else 
 (the losses); `foreign` has other people's models.
 """
 
+from .about import About
 from .checkpoint import Card, CheckpointError, checkpoints, load_checkpoint, read_card, save_checkpoint
 from .classifier import Classifier, Outputs
 from .heads import HEADS, Head
@@ -14,6 +15,7 @@ from .registry import Registry
 __all__ = [
     "HEADS",
     "NETS",
+    "About",
     "Card",
     "CheckpointError",
     "Classifier",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from .about import Variant
 from .classifier import Classifier
-from .files import RECIPES, Name
+from .files import RECIPES, Name, check_name
 from .heads.adversarial import Hardening
 from .heads.head import HEADS, Head
 from .nets import NETS
@@ -140,6 +140,8 @@ def build_classifier(recipe: Recipe, classes: int) -> Classifier:
 
 def _check_adversary(recipe: Recipe, head: Head) -> None:
     """See that a recipe says what it is, and that no loss meets two adversaries."""
+    if recipe.about:
+        check_name("the name of [about]", recipe.about.name)
     if recipe.about and recipe.about.name in HEADS:
         raise ValueError(
             f"expected [about] to have a name that no loss has, got '{recipe.about.name}'; tables would pool "

@@ -1,7 +1,7 @@
 """What a detector may ask for beside features and logits: features of other layers, or the model itself."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from gmbench.detectors import DETECTORS, Detector
+from gmbench.detectors.detector import OWN, why_not
 from gmbench.models import HEADS, NETS, Classifier, Outputs
 
 
@@ -132,3 +133,24 @@ def test_every_detector_declares_what_it_needs(name: str) -> None:
     kind = type(DETECTORS.build(name))
     assert kind.layers == "all" or all(isinstance(layer, str) for layer in kind.layers)
     assert isinstance(kind.needs_model, bool)
+    assert isinstance(kind.needs_likelihood, bool)
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize(
+    ("needs", "why"),
+    [
+        ({"needs_likelihood": True}, "the classifier states no likelihood"),
+        ({"layers": ("stem",)}, "the classifier names no such layers"),
+        ({"layers": "all"}, "the classifier names no such layers"),
+        ({}, "it gives no score there"),
+    ],
+)
+def test_what_a_detector_needs_says_why_it_does_not_apply(needs: dict[str, Any], why: str) -> None:
+    DETECTORS.register("needy")(type("Needy", (Detector,), needs))
+    assert why_not("needy") == why
+
+
+def test_why_a_defenses_own_or_a_strange_detector_does_not_apply() -> None:
+    assert why_not(OWN) == "the defense brings no detector of its own"
+    assert why_not("never heard of") == "it gives no score there"

@@ -223,6 +223,7 @@ def test_any_loss_can_have_an_adversary_and_says_what_it_then_is(file: Path) -> 
             "expected 'adversary.objective' to be valid: input should be 'ce' or 'margin'",
         ),
         ('citation = "Nobody 2026"', "", "expected a recipe with [adversary] to have a table [about] with "),
+        ("own_at", "../own", "expected the name of [about] to be "),
         ("own_at", "lgm", "expected [about] to have a name that no loss has, got 'lgm'"),
         ('title = "Own-AT"', 'titel = "Own-AT"', "no key named 'about.titel'"),
         (

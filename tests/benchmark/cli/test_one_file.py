@@ -15,8 +15,7 @@ from gmbench.models.python_file import running
 LOSS = '''
 """Scaled softmax."""
 
-from gmbench.models.about import About
-from gmbench.models.heads.head import HEADS
+from gmbench import HEADS, About
 from gmbench.models.heads.softmax import Softmax
 
 
@@ -35,9 +34,8 @@ ATTACK = '''
 
 from dataclasses import dataclass
 
-from gmbench.attacks import ATTACKS, Attack
+from gmbench import ATTACKS, About, Attack
 from gmbench.attacks.core.norms import NORMS
-from gmbench.models.about import About
 
 
 @ATTACKS.register("darken")
@@ -62,8 +60,7 @@ DETECTOR = '''
 
 from dataclasses import dataclass
 
-from gmbench.detectors import DETECTORS, Detector
-from gmbench.models.about import About
+from gmbench import DETECTORS, About, Detector
 
 
 @DETECTORS.register("slope")
