@@ -21,8 +21,9 @@ from torch import Tensor
 from .classifier import Classifier
 from .files import Name, write_file
 from .measurements import Measurements
-from .recipe import Recipe, build_classifier, explain
+from .recipe import Recipe, build_classifier
 from .registry import UnknownName, check_known
+from .validation import explain
 
 __all__ = [
     "ZOO",

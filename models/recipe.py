@@ -3,12 +3,11 @@
 ``models/recipes/NAME.toml`` holds ours; a path to any other TOML file works as well.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError
 
 from .about import Variant
 from .classifier import Classifier
@@ -17,16 +16,16 @@ from .heads.adversarial import Hardening
 from .heads.head import HEADS, Head
 from .nets import NETS
 from .registry import check_known
+from .validation import Several, Written, explain, read_toml
 
-__all__ = ["RECIPES", "Recipe", "build_classifier", "explain", "load_recipe", "recipes"]
+__all__ = ["RECIPES", "Recipe", "build_classifier", "load_recipe", "recipes"]
 
 Positive = Annotated[float, Field(gt=0)]
-_MISSPELT = ("extra_forbidden", "unexpected_keyword_argument")
-_AS_TUPLE = BeforeValidator(lambda value: value if isinstance(value, (list, tuple)) else (value,))
+_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, (list, tuple)) else (value,))
 _AS_WRITTEN = PlainSerializer(lambda values: values[0] if len(values) == 1 else values)
 
 
-class Recipe(BaseModel):
+class Recipe(Written):
     """What to train and how.
 
     Args:
@@ -55,8 +54,6 @@ class Recipe(BaseModel):
             theirs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: Name
     source: str
     data: str
@@ -70,7 +67,7 @@ class Recipe(BaseModel):
     epochs: int = Field(gt=0)
     batch: int = Field(gt=0)
     lr: float = Field(gt=0)
-    drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    drops: Several[Annotated[float, Field(gt=0, lt=1)]] = ()
     drop: float = Field(0.1, gt=0, le=1)
     weight_decay: float = Field(ge=0)
     clip: float | None = Field(None, gt=0)
@@ -101,14 +98,9 @@ def load_recipe(name: str) -> Recipe:
     if path.suffix != ".toml":
         check_known("recipe", name, recipes(), ValueError)
         path = RECIPES / f"{name}.toml"
+    table = read_toml(path, "recipe")
     try:
-        recipe = Recipe(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ValueError(f"no recipe file at {path}") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is no valid TOML: {error}") from None
+        recipe = Recipe(**table)
     except ValidationError as error:
         raise ValueError(f"{path.name}: {explain(error, Recipe)}") from None
     try:
@@ -156,27 +148,3 @@ def _check_adversary(recipe: Recipe, head: Head) -> None:
             "expected a recipe with [adversary] to have a table [about] with name, title and citation: "
             "neither is its loss's own"
         )
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Put pydantic's first complaint on one line, with the nearest right key for a misspelt one.
-
-    A misspelt key comes first, for it explains a missing one.
-    """
-    first = min(error.errors(), key=lambda complaint: complaint["type"] not in _MISSPELT)
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] in _MISSPELT and len(first["loc"]) > 1:
-        return f"no key named '{where}'"
-    if first["type"] in _MISSPELT:
-        try:
-            check_known("key", where, model.model_fields)
-        except ValueError as hint:
-            return str(hint)
-    if first["type"] == "missing":
-        return f"expected a key '{where}'"
-    if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("expected"):
-        return str(first["ctx"]["error"])  # one of ours, which says all
-    message = first["msg"][0].lower() + first["msg"][1:]
-    if not where:  # the whole text is wrong, and too long to show
-        return message
-    return f"expected '{where}' to be valid: {message}, got {first.get('input')!r}"

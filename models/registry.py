@@ -7,20 +7,37 @@ takes to have it listed.
 
 import difflib
 import importlib
-import inspect
 import pkgutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
+from inspect import isclass, signature
 from types import ModuleType
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["PluginWarning", "Registry", "UnknownName", "check_known", "import_modules"]
+__all__ = [
+    "PluginWarning",
+    "Registry",
+    "UnknownName",
+    "check_known",
+    "check_options",
+    "import_modules",
+    "shown",
+]
 
 MANY = 20
 """Names, more than which an error does not list."""
+
+ALIKE = 0.65
+"""How alike a name must be to be offered for another.
+
+"pgd" for "pdg" is .67; "torchattacks-cw" for "autoattack", which helps nobody, is .64.
+"""
+
+LONG = 60
+"""Characters of a wrong value, more than which an error does not show."""
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,20 +96,7 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
             ValueError: No such option, one is missing, or its value has the wrong type.
         """
         factory = self[name]
-        parameters = inspect.signature(factory).parameters
-        for option in options:
-            if option not in parameters:
-                check_known(
-                    f"option of {self.kind} '{name}'", option, set(parameters) - self.given, ValueError
-                )
-        required = {
-            key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD
-        }
-        if missing := sorted(required - set(options)):
-            raise ValueError(f"expected {self.kind} '{name}' to be given {', '.join(missing)}")
-        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-        for option, value in options.items():
-            _check_type(f"option '{option}' of {self.kind} '{name}'", value, hints.get(option, Any))
+        check_options(f"{self.kind} '{name}'", factory, options, self.given)
         return factory(**options)
 
     def __getitem__(self, name: str) -> Callable[..., T]:
@@ -129,15 +133,37 @@ class Registry(Mapping[str, Callable[..., T]], Generic[T]):
                 )
 
 
-def _check_type(what: str, value: object, kind: Any) -> None:
-    """Raise unless ``value`` has the type that the factory asks for.
+def check_options(
+    what: str, factory: Callable[..., Any], options: Mapping[str, Any], given: Collection[str] = ()
+) -> None:
+    """Raise unless ``factory(**options)`` is what its signature asks for.
 
-    An integer does for a float, a string does for neither.
+    Args:
+        what: The factory for a message, "attack 'pgd'".
+        factory: A class or function with annotated parameters.
+        options: As they are written; an integer does for a float, a string does for neither.
+        given: Parameters that no user gives, so that no error offers them.
+
+    Raises:
+        ValueError: No such option, one is missing, or its value has the wrong type.
     """
-    try:
-        TypeAdapter(kind).validate_python(value, strict=True)
-    except ValidationError:
-        raise ValueError(f"expected {what} to be {getattr(kind, '__name__', kind)}, got {value!r}") from None
+    parameters = signature(factory).parameters
+    for option in options:
+        if option not in parameters:
+            check_known(f"option of {what}", option, set(parameters) - set(given))
+    required = {key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    if missing := sorted(required - set(options)):
+        raise ValueError(f"expected {what} to be given {', '.join(missing)}")
+    hints = get_type_hints(factory.__init__ if isclass(factory) else factory)
+    for option, value in options.items():
+        kind = hints.get(option, Any)
+        try:
+            TypeAdapter(kind).validate_python(value, strict=True)
+        except ValidationError:
+            wanted = getattr(kind, "__name__", kind)
+            raise ValueError(
+                f"expected option '{option}' of {what} to be {wanted}, got {shown(value)}"
+            ) from None
 
 
 def check_known(kind: str, name: str, known: Iterable[str], error: type[Exception] = ValueError) -> None:
@@ -145,14 +171,21 @@ def check_known(kind: str, name: str, known: Iterable[str], error: type[Exceptio
     names = sorted(known)
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    lower = {other.lower(): other for other in names}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=ALIKE)
     others = (
         f"known: {', '.join(names) or 'none'}"
         if len(names) <= MANY
         else f"there are {len(names)}, gmbench list shows them"
     )
-    hint = f"did you mean '{near[0]}'?" if near else others
+    hint = f"did you mean '{lower[near[0]]}'?" if near else others
     raise error(f"no {kind} named '{name}'; {hint}")
+
+
+def shown(value: object) -> str:
+    """Show a wrong value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
 
 
 def _definition(factory: Callable[..., Any]) -> tuple[str, str]:

@@ -49,6 +49,8 @@ EER_COLUMNS = (
     ),
 )
 
+_TEXT = ("model", "loss", "attack", "norm", "access", "awareness", "detector", "population")
+
 Row = dict[str, Any]
 
 
@@ -63,7 +65,9 @@ def eer_table(samples: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
         resamples: Of the bootstrap behind every interval.
     """
     rows = [row for model in models_of(samples) for row in _model_rows(model, resamples)]
-    return pd.DataFrame(rows, columns=list(EER_COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(EER_COLUMNS))
+    # without a row there is nothing to tell numbers by
+    return frame if rows else frame.astype({name: float for name in EER_COLUMNS if name not in _TEXT})
 
 
 def _model_rows(model: ModelSamples, resamples: int) -> list[Row]:

@@ -20,6 +20,7 @@ __all__ = [
     "SPLITS",
     "DataError",
     "ImageSet",
+    "beside",
     "fetch_data",
     "load_data",
 ]
@@ -55,6 +56,12 @@ def load_data(name: str, split: str, root: Path | None = None) -> ImageSet:
     """
     check_known("split", split, SPLITS)
     return _source(name).load(split, data_root(root))
+
+
+def beside(name: str, folder: Path) -> str:
+    """Give the name of a data set that a file in ``folder`` names: its relative paths begin there."""
+    kind, colon, path = name.partition(":")
+    return f"{kind}:{folder / Path(path).expanduser()}" if colon and path else name
 
 
 def fetch_data(name: str, root: Path | None = None) -> Path:

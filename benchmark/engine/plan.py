@@ -13,7 +13,7 @@ from ..data.image_set import SPLITS, ImageSet
 from .cell import Cell
 from .defense import Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
 from .scoring import detectors_for
-from .suite import Suite, load_suite, narrow, plan_cells
+from .suite import Suite, SuiteError, check_sizes, load_suite, narrow, plan_cells
 
 __all__ = ["Job", "Plan", "make_plan", "pick_device", "plan_suite"]
 
@@ -94,10 +94,14 @@ def make_plan(
         DefenseError: A user's defense cannot be judged, the suite names code, or unlike models would be
             pooled as seeds of one loss.
         ForeignError: Another's model cannot be had, read or used.
+        SuiteError: There is no model, or an eps is larger than any difference of two images.
     """
-    data = {split: load_data(suite.data, split, root) for split in SPLITS}
+    if not suite.models and not defenses:
+        raise SuiteError(f"expected {suite.name} to name a model, or --defense to bring one, got none")
+    data = {split: load_data(suite.images, split, root) for split in SPLITS}
     channels, height, width = data["test"].x.shape[1:]
     shape = (channels, height, width)
+    check_sizes(suite, shape)
     entrants = [entrant_of_suite(name, shape) for name in suite.models]
     entrants += [one if isinstance(one, Entrant) else entrant_by_name(str(one), shape) for one in defenses]
     check_names(entrants)

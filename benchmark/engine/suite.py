@@ -7,7 +7,6 @@ a version: when its numbers change, so does the name.
 """
 
 import math
-import tomllib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
@@ -15,18 +14,31 @@ from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+import torch
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
 from ...attacks import ATTACKS, ThreatModel
+from ...attacks.core.norms import NORMS
 from ...detectors import DETECTORS
 from ...models.files import Name, is_name
-from ...models.recipe import explain
 from ...models.registry import check_known
+from ...models.validation import Several, Written, check_once, explain, read_toml
+from ..data.datasets import beside
 from ..data.image_set import ImageSet
 from .cell import Cell
 from .defense import Entrant
 
-__all__ = ["SUITES", "AttackPlan", "Suite", "SuiteError", "load_suite", "narrow", "plan_cells", "suites"]
+__all__ = [
+    "SUITES",
+    "AttackPlan",
+    "Suite",
+    "SuiteError",
+    "check_sizes",
+    "load_suite",
+    "narrow",
+    "plan_cells",
+    "suites",
+]
 
 SUITES = Path(__file__).parents[1] / "suites"
 
@@ -35,7 +47,9 @@ def _size(value: Any) -> Any:
     try:
         return float(Fraction(value)) if isinstance(value, str) else value
     except (ValueError, ZeroDivisionError):
-        raise ValueError('no number and no fraction such as "8/255"') from None
+        raise ValueError(
+            f'expected eps to be a number or a fraction such as "8/255", got {value!r}'
+        ) from None
 
 
 Size = Annotated[float, BeforeValidator(_size)]
@@ -45,7 +59,7 @@ class SuiteError(ValueError):
     """A suite that cannot be run as it is written; one line that says why."""
 
 
-class AttackPlan(BaseModel):
+class AttackPlan(Written):
     """One attack of a suite, under one or several sizes of perturbation.
 
     Args:
@@ -62,16 +76,14 @@ class AttackPlan(BaseModel):
         samples: First so many images only; None for all of the suite's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     label: Name
     attack: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     norm: str = "Linf"
-    eps: tuple[Size, ...] = Field(min_length=1)
+    eps: Several[Size] = Field(min_length=1)
     access: str = "white-box"
     awareness: str = "oblivious"
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    seeds: Several[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
     samples: int | None = Field(None, gt=0)
 
     def threats(self) -> list[ThreatModel]:
@@ -87,13 +99,13 @@ class AttackPlan(BaseModel):
         return self.seeds is None or not entrant.of_suite or entrant.seed in self.seeds
 
 
-class Suite(BaseModel):
+class Suite(Written):
     """What a benchmark runs.
 
     Args:
         name: With a version, "mnist-v1".
         about: What it is for, in a sentence or two.
-        data: Name of the data set.
+        data: Name of the data set; see `images`.
         samples: First so many images of the test split.
         seed: Of the attacks' random numbers.
         batch: Images per pass; see `Cell`.
@@ -103,18 +115,23 @@ class Suite(BaseModel):
         attacks: In the order of the tables.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: Name
     about: str = ""
     data: str
     samples: int = Field(gt=0)
     seed: int = 0
     batch: int = Field(250, gt=0)
-    models: tuple[str, ...]
+    models: Several[str]
     surrogate: str | None = None
-    detectors: tuple[str, ...] = Field(min_length=1)
+    detectors: Several[str] = Field(min_length=1)
     attacks: tuple[AttackPlan, ...] = Field(min_length=1)
+
+    _folder: Path = PrivateAttr(Path())
+
+    @property
+    def images(self) -> str:
+        """The data set as `load_data` takes it: a path in a suite is relative to the suite's file."""
+        return beside(self.data, self._folder)
 
 
 def suites() -> list[str]:
@@ -134,20 +151,17 @@ def load_suite(name: str) -> Suite:
         check_known("suite", name, suites(), SuiteError)
         path = SUITES / f"{name}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        plans = [_plan(entry, place) for entry, place in zip(table.pop("attacks", []), count(1))]
-        suite = Suite(**table, attacks=tuple(plans))
+        table = read_toml(path, "suite")
+    except ValueError as error:
+        raise SuiteError(str(error)) from None
+    try:
+        suite = Suite(**{**table, "attacks": _plans(table.get("attacks", []))})
         _check(suite)
-    except FileNotFoundError:
-        raise SuiteError(f"no suite file at {path}") from None
-    except OSError as error:
-        raise SuiteError(f"{path} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"{path.name} is no valid TOML: {error}") from None
     except ValidationError as error:
         raise SuiteError(f"{path.name}: {explain(error, Suite)}") from None
     except (ValueError, KeyError, ImportError) as error:
         raise SuiteError(f"{path.name}: {error}") from None
+    suite._folder = path.parent
     return suite
 
 
@@ -235,6 +249,12 @@ def plan_cells(
     return cells
 
 
+def _plans(entries: object) -> tuple[AttackPlan, ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("expected attacks to be tables, each under a line [[attacks]]")
+    return tuple(_plan(entry, place) for entry, place in zip(entries, count(1), strict=False))
+
+
 def _plan(entry: dict[str, Any], place: int) -> AttackPlan:
     try:
         return AttackPlan(**entry)
@@ -244,6 +264,23 @@ def _plan(entry: dict[str, Any], place: int) -> AttackPlan:
         raise ValueError(f"attack {called}: {explain(error, AttackPlan)}") from None
 
 
+def check_sizes(suite: Suite, shape: tuple[int, ...]) -> None:
+    """See that no eps is larger than what any two images of the data differ by.
+
+    Raises:
+        SuiteError: One is.
+    """
+    for plan in suite.attacks:
+        most = float(NORMS[plan.norm].size(torch.ones(1, *shape)))
+        for eps in plan.eps:
+            if most < eps < math.inf:
+                raise SuiteError(
+                    f"expected eps of attack '{plan.label}' to be at most {most:.4g} in {plan.norm}, the "
+                    f"distance of a black image of shape {shape} from a white one, got {eps:g}; pixels lie "
+                    "in [0, 1]: is it in units of 1/255?"
+                )
+
+
 def _check(suite: Suite) -> None:
     """Find now what would otherwise fail in the middle of a run."""
     labels = [plan.label for plan in suite.attacks]
@@ -251,10 +288,18 @@ def _check(suite: Suite) -> None:
         raise ValueError(
             f"expected every attack's label to be its own, and none 'clean', got {', '.join(sorted(twice))}"
         )
+    check_once("model", suite.models)
+    check_once("detector", suite.detectors)
+    if patterns := [name for name in suite.models if set(name) & set("*?[")]:
+        raise ValueError(
+            f"expected models of a suite to be names, not patterns, got '{patterns[0]}'; a run takes "
+            "patterns: --models"
+        )
     for name in suite.detectors:
         DETECTORS.build(name)
     for plan in suite.attacks:
         attack = ATTACKS.build(plan.attack, **plan.options)
+        check_once(f"eps of attack '{plan.label}'", (float(f"{eps:.6g}") for eps in plan.eps))
         for threat in plan.threats():
             check_known(f"norm of attack '{plan.attack}'", threat.norm, attack.norms)
             if math.isinf(threat.eps) and not attack.minimises:

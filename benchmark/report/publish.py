@@ -209,6 +209,8 @@ def _examples(plan: Plan, store: Store) -> Iterator[Examples]:
                 continue
             table = entry.table
             rows = np.flatnonzero(table["clean_predicted"] == table["label"])[:SHEET_IMAGES]
+            if not len(rows):
+                continue
             yield Examples(
                 label=cell.label,
                 eps=cell.threat.eps if cell.threat else 0.0,

@@ -78,6 +78,7 @@ def readme(
         facts: {what: value}, a table at the end.
     """
     own = ", ".join(f"{loss_name(loss)}: `{detector}`" for loss, detector in evidence.detectors.items())
+    own = own or "none applies"
     summary = summary_markdown(evidence.eer, evidence.leaderboard, evidence.detectors)
     parts = [
         f"# {title}",

@@ -169,7 +169,7 @@ def _figures(
         "figures/accuracy-by-attack",
         accuracy_by_attack_figure(models),
     )
-    for population in POPULATIONS:
+    for population in POPULATIONS if len(eer) else ():
         figure = heatmap_figure(eer, middle_eps(models), population)
         yield (
             "Detectors",

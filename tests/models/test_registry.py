@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gmbench.models.registry import Registry, UnknownName, check_known, import_modules
+from gmbench.models.registry import Registry, UnknownName, check_known, check_options, import_modules
 
 
 @pytest.fixture
@@ -95,6 +95,35 @@ def test_check_known_raises_the_error_it_is_given() -> None:
     check_known("split", "test", ["train", "test"])
     with pytest.raises(LookupError, match=r"^no split named 'tset'; did you mean 'test'\?$"):
         check_known("split", "tset", iter(["train", "test"]), LookupError)
+
+
+def build(side: float, colour: str = "red", *, corners: int | None = None) -> None:
+    """Something with options."""
+
+
+def test_options_are_checked_against_a_signature() -> None:
+    check_options("shape 'x'", build, {"side": 2, "corners": None})
+    for options, message in (
+        ({"side": "2"}, "expected option 'side' of shape 'x' to be float, got '2'"),
+        ({"side": 2, "corners": 1.5}, r"expected option 'corners' of shape 'x' to be int \| None, got 1.5"),
+        ({"side": True}, "expected option 'side' of shape 'x' to be float, got True"),
+        ({"side": 1, "color": "red"}, "no option of shape 'x' named 'color'; did you mean 'colour'?"),
+        ({}, "expected shape 'x' to be given side"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}".replace("?", r"\?")):
+            check_options("shape 'x'", build, options)
+
+
+def test_near_names_are_offered_and_far_ones_listed() -> None:
+    attacks = ["cw", "fgsm", "pgd", "torchattacks-cw"]
+    for name, hint in (
+        ("pdg", "did you mean 'pgd'?"),
+        ("FGSM", "did you mean 'fgsm'?"),
+        ("autoattack", "known: cw, fgsm, pgd, torchattacks-cw"),
+    ):
+        with pytest.raises(ValueError, match=r"^no attack named") as caught:
+            check_known("attack", name, attacks)
+        assert str(caught.value) == f"no attack named '{name}'; {hint}"
 
 
 @pytest.fixture

@@ -151,13 +151,13 @@ def spearman(x: Array, y: Array, times: Array) -> Array:
 
     (N,), (N,), (..., N) -> (...).
 
-    NaN where all of x or all of y are alike.
+    NaN where all of x or all of y are alike, or where there is nothing.
     """
     ranked = (_ranks(x, times), _ranks(y, times))
-    across, up = (
-        ranks - (times * ranks).sum(-1, keepdims=True) / times.sum(-1, keepdims=True) for ranks in ranked
-    )
     with np.errstate(invalid="ignore"):
+        across, up = (
+            ranks - (times * ranks).sum(-1, keepdims=True) / times.sum(-1, keepdims=True) for ranks in ranked
+        )
         return np.asarray(
             (times * across * up).sum(-1) / np.sqrt((times * across**2).sum(-1) * (times * up**2).sum(-1))
         )
