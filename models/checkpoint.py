@@ -8,15 +8,11 @@ restricted unpickler runs no code.
 """
 
 import hashlib
-import pickle
-from io import BytesIO
 from pathlib import Path
 
-import safetensors
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.torch import save
 
 from .classifier import Classifier
 from .files import Name, write_file
@@ -24,6 +20,7 @@ from .measurements import Measurements
 from .recipe import Recipe, build_classifier
 from .registry import UnknownName, check_known
 from .validation import explain
+from .weights import PICKLED, fit_weights, read_weights
 
 __all__ = [
     "ZOO",
@@ -37,9 +34,6 @@ __all__ = [
 ]
 
 ZOO = Path(__file__).parent / "zoo"
-
-PICKLED = (".pt", ".pth")
-"""Suffixes of weights that torch.save wrote."""
 
 
 class CheckpointError(ValueError):
@@ -167,27 +161,18 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
             "the file is damaged; restore or retrain it"
         )
     try:
+        state = read_weights(path.name, weights)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+    try:
         with torch.random.fork_rng(devices=[]):
             classifier = build_classifier(card.recipe, card.classes)
-        classifier.load_state_dict(_unpickle(weights, path.name) if pickled else load(weights))
-    except CheckpointError:
-        raise
-    except (UnknownName, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        fit_weights(classifier, state)
+    except (UnknownName, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}"
         ) from None
     return classifier.eval(), card
-
-
-def _unpickle(weights: bytes, name: str) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = torch.load(BytesIO(weights), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):
-        raise CheckpointError(
-            f"{name} is pickled with more than tensors, which could run code, and is refused; save its "
-            "state_dict() as safetensors"
-        ) from None
-    return state
 
 
 def _card_path(name: str | Path, folder: Path) -> Path:

@@ -103,9 +103,12 @@ class Classifier(nn.Module):
         self.head = head
 
     def features(self, x: Tensor) -> Tensor:
-        """Compute the features, (B, *S) -> (B, D), always in float32 or wider."""
-        features = cast(Tensor, self.net(self.normalise(x)))
-        return features if features.dtype == torch.float64 else features.float()
+        """Compute the features, (B, *S) -> (B, D), always in float32 or wider.
+
+        Raises:
+            TypeError: The network gives no tensor.
+        """
+        return _wide("net", self.net(self.normalise(x)))
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -128,11 +131,21 @@ class Classifier(nn.Module):
             features = self.features(x)
         mixture = getattr(self.head, "log_likelihood", None)
         likelihood = None if mixture is None else mixture(features)
-        return Outputs(x, features, self.head(features), likelihood, values)
+        return Outputs(x, features, _wide("head", self.head(features)), likelihood, values)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, (B, *S) -> (B, K)."""
-        return cast(Tensor, self.head(self.features(x)))
+        return _wide("head", self.head(self.features(x)))
+
+
+def _wide(part: str, value: object) -> Tensor:
+    """Give what a part computed in float32 or wider."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"expected the {part} of a Classifier to give a tensor, got {type(value).__name__}; return its "
+            "logits or features alone, or wrap the whole model: gmbench.wrap"
+        )
+    return value if value.dtype == torch.float64 else value.float()
 
 
 @contextmanager

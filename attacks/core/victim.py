@@ -8,7 +8,7 @@ were.
 import random as python_random
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ PIECE = 50_000
 
 Their activations stay in its cache.
 """
+
+STRIDES = "view size is not compatible with input tensor's size and stride"
+"""How torch refuses to flatten channels-last features by a view."""
+
+T = TypeVar("T")
 
 Objective = Callable[[Outputs], Tensor]
 """What an attack ascends: Outputs of B images -> (B,)."""
@@ -51,6 +56,7 @@ class Victim:
     def __init__(self, classifier: Classifier, samples: int, access: str = "white-box") -> None:
         self.classifier = classifier
         self.access = access
+        self._layout = torch.channels_last
         self.forwards, self.backwards, self.zeros = (
             torch.zeros(samples, dtype=torch.int64) for _ in range(3)
         )
@@ -67,7 +73,7 @@ class Victim:
         """
         self._count(self.forwards, x, rows)
         with torch.no_grad():
-            return self._granted(self._pass(_channels_last(x)))
+            return self._granted(self._either_way(lambda: self._pass(self._laid_out(x))))
 
     def gradient(
         self, x: Tensor, objective: Objective, rows: Tensor | None = None
@@ -86,14 +92,10 @@ class Victim:
             raise AccessError(f"expected access to be white-box for gradients, got {self.access}")
         self._count(self.forwards, x, rows)
         self._count(self.backwards, x, rows)
-        x = _channels_last(x.detach()).requires_grad_()
-        with torch.enable_grad():
-            outputs = self._pass(x)
-            value = objective(outputs)
-            (gradient,) = torch.autograd.grad(value.sum(), x)
+        value, gradient, outputs = self._either_way(lambda: self._differentiate(x, objective))
         vanished = (gradient.flatten(1).abs().amax(1) == 0).cpu()
         self.zeros[slice(None) if rows is None else rows.cpu()] += vanished
-        return value.detach(), gradient, outputs.detach()
+        return value, gradient, outputs
 
     def module(self) -> nn.Module:
         """Show the classifier as a plain module for another library's attack.
@@ -101,6 +103,32 @@ class Victim:
         Its passes are spread evenly over the B images.
         """
         return _Counting(self)
+
+    def _differentiate(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Outputs]:
+        x = self._laid_out(x.detach()).requires_grad_()
+        with torch.enable_grad():
+            outputs = self._pass(x)
+            value = objective(outputs)
+            (gradient,) = torch.autograd.grad(value.sum(), x)
+        return value.detach(), gradient, outputs.detach()
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """Copy images so that convolutions run channels-last from the first on: faster, the same bits.
+
+        A copy, because images of one channel count as channels-last already and would keep the strides that
+        tell convolutions otherwise.
+        """
+        return x.clone(memory_format=self._layout if x.ndim == 4 else torch.preserve_format)
+
+    def _either_way(self, run: Callable[[], T]) -> T:
+        """Run; where a network flattens features by ``x.view(len(x), -1)``, again without channels-last."""
+        try:
+            return run()
+        except RuntimeError as error:
+            if self._layout == torch.contiguous_format or STRIDES not in str(error):
+                raise
+        self._layout = torch.contiguous_format
+        return run()
 
     def _pass(self, x: Tensor) -> Outputs:
         """Run the classifier; on a CPU in even pieces: an eighth faster on MNIST, the same bits."""
@@ -153,15 +181,6 @@ class Victim:
         python_random.setstate(self._random[2])
         if self._cuda_random:
             torch.cuda.set_rng_state_all(self._cuda_random)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    """Copy images so that convolutions run channels-last from the first on: faster, the same bits.
-
-    A copy, because images of one channel count as channels-last already and would keep the strides that tell
-    convolutions otherwise.
-    """
-    return x.clone(memory_format=torch.channels_last if x.ndim == 4 else torch.preserve_format)
 
 
 class _Counting(nn.Module):

@@ -95,7 +95,7 @@ Defenses = Annotated[
         "--defense",
         help="FILE.py whose build() returns a gmbench.Defense (it is run), or another's model: "
         "torchvision:NAME, timm:NAME, "
-        "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS.safetensors. Repeat it for "
+        "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS. Repeat it for "
         "more.",
     ),
 ]
@@ -165,6 +165,7 @@ def run(
         device=device,
         root=data_root,
     )
+    _say_notes(plan)
     place = Store(store_root(store))
     if dry_run:
         _show_plan(plan, place)
@@ -359,6 +360,13 @@ def _run() -> int:
 def _load(plugins: Sequence[Path] | None) -> None:
     for plugin in plugins or ():
         load_plugin(plugin)
+
+
+def _say_notes(plan: Plan) -> None:
+    """Say what was done to models of others that their users should know."""
+    for job in plan.jobs:
+        if note := getattr(job.entrant.classifier, "note", ""):
+            console.print(f"{job.entrant.name}: {note}")
 
 
 def _show_plan(plan: Plan, store: Store) -> None:

@@ -5,7 +5,7 @@ Where it comes from and what it must be.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...detectors import Detector
 from ...models.checkpoint import load_checkpoint
-from ...models.classifier import Classifier
+from ...models.classifier import Classifier, Outputs
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
 from ...models.python_file import first_line, running
 from ...models.recipe import Recipe
@@ -228,12 +228,7 @@ def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int)
         )
     if x.min() < 0 or x.max() > 1:
         raise DefenseError(f"expected images to lie in [0, 1], got [{x.min():.3g}, {x.max():.3g}]")
-    try:
-        outputs = classifier.outputs(x)
-    except RuntimeError as error:
-        raise DefenseError(
-            f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {str(error).splitlines()[0]}"
-        ) from error
+    outputs = _tried(name, classifier, x)
     logits = outputs.logits
     if logits.shape != (len(x), classes):
         raise DefenseError(
@@ -246,21 +241,47 @@ def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int)
         )
     if not logits.isfinite().all():
         raise DefenseError(f"expected the logits of '{name}' to be finite, got NaN or infinity")
-    if not torch.equal(logits, classifier.outputs(x).logits):
+    if not torch.equal(logits, _tried(name, classifier, x).logits):
         raise DefenseError(
             f"expected '{name}' to give the same logits twice, got different ones: randomised defenses need "
             "another protocol"
         )
-    if not torch.allclose(logits[:1], classifier.outputs(x[:1]).logits, rtol=1e-3, atol=1e-3):
+    if not torch.allclose(logits[:1], _tried(name, classifier, x[:1]).logits, rtol=1e-3, atol=1e-3):
         raise DefenseError(
             f"expected a logit of '{name}' to depend on its own image alone, got other logits in another "
             "batch"
         )
 
 
+def _tried(name: str, classifier: Classifier, x: Tensor) -> Outputs:
+    try:
+        return classifier.outputs(x)
+    # a user's network may raise anything, an AssertionError for a wrong height, say
+    except Exception as error:
+        raise DefenseError(
+            f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}"
+        ) from error
+
+
 def _fingerprint(defense: Defense, path: Path) -> str:
     digest = hashlib.sha256(path.read_bytes())
     for name, value in defense.classifier.state_dict().items():
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        for content in _contents(value):
+            digest.update(content)
     return digest.hexdigest()
+
+
+def _contents(value: object) -> Iterator[bytes]:
+    """Give the bytes of a part of a state_dict: a tensor of any type, or what a quantised layer packs."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _contents(part)
+    elif isinstance(value, Tensor):
+        value = value.detach().cpu()
+        if value.is_quantized:
+            yield repr((value.qscheme(), value[:0])).encode()
+            value = value.int_repr()
+        yield value.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    else:
+        yield repr(value).encode()

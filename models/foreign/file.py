@@ -24,14 +24,13 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..classifier import Classifier
 from ..python_file import first_line, running
+from ..weights import PICKLED, fit_weights, read_weights
 from .packed import LOADERS, ForeignError, Packed, Shape, digest, only_tensors
 
 __all__ = ["load_pt2", "load_python", "load_torchscript"]
@@ -39,7 +38,11 @@ __all__ = ["load_pt2", "load_python", "load_torchscript"]
 NOT_TENSORS = re.compile(r"/(aotinductor/|custom_obj|opaque_obj)")
 """What an archive holds beside tensors and a graph: compiled libraries and pickled objects."""
 
-SPELLING = re.compile(r"(?P<file>.+\.py):(?P<builder>\w+)@(?P<weights>.+\.safetensors)")
+SUFFIXES = (".safetensors", *PICKLED)
+
+SPELLING = re.compile(
+    rf"(?P<file>.+\.py):(?P<builder>\w+)@(?P<weights>.+({'|'.join(map(re.escape, SUFFIXES))}))"
+)
 
 
 @LOADERS.register("pt2")
@@ -93,18 +96,23 @@ def load_python(name: str, _cache: Path) -> Packed:
     spelling = SPELLING.fullmatch(name)
     if spelling is None:
         raise ForeignError(
-            f"expected a model in a Python file to be FILE.py:CLASS@WEIGHTS.safetensors, got '{name}'"
+            "expected a model in a Python file to be FILE.py:CLASS@WEIGHTS with weights in "
+            f"{', '.join(SUFFIXES)}, got '{name}'"
         )
     file, weights = _existing(spelling["file"]), _existing(spelling["weights"])
     model = _build(file, spelling["builder"])
     content = weights.read_bytes()
     try:
-        model.load_state_dict(safetensors.torch.load(content))
-    except (RuntimeError, safetensors.SafetensorError) as error:
+        state = read_weights(weights.name, content)
+    except ValueError as error:
+        raise ForeignError(str(error)) from None
+    try:
+        note = fit_weights(model, state)
+    except ValueError as error:
         raise ForeignError(
-            f"{weights.name} does not fit {spelling['builder']} of {file.name}: {_last_line(error)}"
+            f"{weights.name} does not fit {spelling['builder']} of {file.name}: {error}"
         ) from None
-    return Packed(model, digest(file.read_bytes(), spelling["builder"], content))
+    return Packed(model, digest(file.read_bytes(), spelling["builder"], content), note=note)
 
 
 class _Exported(nn.Module):
@@ -194,7 +202,3 @@ def _opening(path: Path) -> Iterator[None]:
         ) from error
     finally:
         log.disabled = disabled
-
-
-def _last_line(error: Exception) -> str:
-    return str(error).splitlines()[-1].strip()

@@ -9,7 +9,8 @@ name                                    what
 ``PATH.pt2``                            An archive of `torch.export`; ``pt2:PATH`` says the same.
 ``torchscript:PATH``                    TorchScript; ``PATH.ts`` says the same (``.pt`` alone does not:
                                         `load_checkpoint` reads it).
-``FILE.py:CLASS@WEIGHTS.safetensors``   What ``CLASS()`` of the Python file builds, with those weights.
+``FILE.py:CLASS@WEIGHTS``               What ``CLASS()`` of the Python file builds, with those weights:
+                                        safetensors, or what torch.save wrote (.pt, .pth, .ckpt, .bin).
 ======================================= ======================================================================
 
 The features are the last linear layer's input. The layer is found by running the model and taken out, so that
@@ -77,6 +78,7 @@ class Foreign(Classifier):
         opaque: See `Packed`; it offers no layers, then.
         shape: Of the images that it is made for, (C, H, W); None where nothing tells.
         fingerprint: See `Packed`.
+        note: Likewise.
         features_are_logits: The layer before the logits could not be had.
     """
 
@@ -87,6 +89,7 @@ class Foreign(Classifier):
         self.classes = classes
         self.shape = packed.shape
         self.fingerprint = packed.fingerprint
+        self.note = packed.note
         self.features_are_logits = isinstance(head, nn.Identity)
         self.opaque = packed.opaque
         self.probed = tuple(probed)
@@ -143,7 +146,7 @@ def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = Non
     if not kind:
         raise ForeignError(
             f"expected a model's name to be KIND:NAME with one of {', '.join(LOADERS)}, PATH.pt2, PATH.ts or "
-            f"FILE.py:CLASS@WEIGHTS.safetensors, got '{name}'"
+            f"FILE.py:CLASS@WEIGHTS, got '{name}'"
         )
     check_known("kind of model", kind, LOADERS, ForeignError)
     packed = LOADERS[kind](rest, models_root(cache))
@@ -167,13 +170,15 @@ def _split(name: str) -> tuple[str, str]:
 
 @torch.no_grad()
 def probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tensor]:
-    """Run the model on two images of the first shape that it takes.
+    """Run the model on two images of the first shape that it takes, in float32.
 
     Returns them, normalised, and its logits (2, K).
 
     Raises:
         ForeignError: It takes none of the likely shapes, or gives no logits.
     """
+    if not packed.opaque:  # half precision stores weights; attacks need gradients that do not vanish in it
+        packed.model.float()
     wanted = packed.shape or shape
     failure = "it has no weights that tell its input"
     for tried in [wanted] if wanted else _likely_shapes(packed.model):
@@ -191,6 +196,8 @@ def probe(name: str, packed: Packed, shape: Shape | None) -> tuple[Tensor, Tenso
         if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == 2 and logits.shape[1] > 1:
             return x, logits
         failure = f"expected logits of shape (2, K) for two images of shape {tried}, got {_say_shape(logits)}"
+        if not isinstance(logits, Tensor):
+            failure += "; return its logits alone, or wrap it: gmbench.wrap"
     raise ForeignError(f"'{name}' does not work as a classifier; {failure}")
 
 

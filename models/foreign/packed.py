@@ -31,6 +31,7 @@ class Packed:
         mean: Subtracted from images in [0, 1] before they enter it.
         std: Divides them, likewise.
         opaque: Its layers cannot be taken out.
+        note: What was done to it and its user should know, or nothing.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Packed:
     mean: float | Sequence[float] = 0.0
     std: float | Sequence[float] = 1.0
     opaque: bool = False
+    note: str = ""
 
 
 LOADERS: Registry[Packed] = Registry("kind of model")

@@ -204,7 +204,7 @@ def test_pickled_weights_are_refused_and_not_unpickled(folder: Path, tmp_path: P
     assert "sha256" in refusal("tiny-s7", folder)
     card = read_card("tiny-s7", folder).model_copy(update={"sha256": hashlib.sha256(pickled).hexdigest()})
     (folder / CARD).write_text(card.model_dump_json())  # even where the card vouches for it
-    assert refusal("tiny-s7", folder).startswith(f"{WEIGHTS} does not fit the network of its card: ")
+    assert refusal("tiny-s7", folder).startswith(f"{WEIGHTS} is no file of safetensors: ")
     assert not trace.exists()
 
 

@@ -127,5 +127,5 @@ def test_bad_python_files_are_one_line(tmp_path: Path, text: str, message: str) 
 def test_weights_that_are_no_safetensors(tmp_path: Path) -> None:
     name = write_python(tmp_path, made())
     (tmp_path / "net.safetensors").write_bytes(pickle.dumps(Planted()))
-    with pytest.raises(ForeignError, match=r"net.safetensors does not fit Net of net.py"):
+    with pytest.raises(ForeignError, match=r"^net\.safetensors is no file of safetensors: "):
         load_foreign(name)

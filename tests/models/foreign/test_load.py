@@ -42,8 +42,14 @@ def test_who_needs_trust() -> None:
             ),
         ),
         ("nowhere.pt2", "no model file at nowhere.pt2"),
-        ("net.py:Net", "to be FILE.py:CLASS@WEIGHTS.safetensors, got 'net.py:Net'"),
-        ("python:net.py", "to be FILE.py:CLASS@WEIGHTS.safetensors, got 'net.py'"),
+        (
+            "net.py:Net",
+            "FILE.py:CLASS@WEIGHTS with weights in .safetensors, .pt, .pth, .ckpt, .bin, got 'net.py:Net'",
+        ),
+        (
+            "python:net.py",
+            "FILE.py:CLASS@WEIGHTS with weights in .safetensors, .pt, .pth, .ckpt, .bin, got 'net.py'",
+        ),
     ],
 )
 def test_unknown_names_are_one_line(name: str, message: str) -> None:
