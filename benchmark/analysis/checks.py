@@ -9,7 +9,7 @@ where the cells that it needs were not run. Sources:
 * AA: the flags of AutoAttack, Croce and Hein, arXiv 2003.01690.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
@@ -20,9 +20,12 @@ from ...attacks.core.threat import ThreatModel
 from .attack_strength import Comparisons
 from .model_samples import NOISE, ModelSamples, Outcome, fully_attacked, models_of
 
-__all__ = ["CHECKS", "CHECK_COLUMNS", "Check", "Evidence", "Verdict", "run_checks"]
+__all__ = ["CHECKS", "CHECK_COLUMNS", "COMPLETED", "Check", "Evidence", "Verdict", "run_checks"]
 
 CHECK_COLUMNS = ("model", "check", "passed", "detail")
+
+COMPLETED = "completed"
+"""The check that fails where a cell or a detector of a model failed: what is left is not the whole of it."""
 
 ZEROS = 0.1
 """The largest share of an attack's gradients that may be exactly 0."""
@@ -80,7 +83,9 @@ class Check:
     run: Callable[[Evidence], Iterator[Verdict]]
 
 
-def run_checks(samples: pd.DataFrame, eer: pd.DataFrame) -> pd.DataFrame:
+def run_checks(
+    samples: pd.DataFrame, eer: pd.DataFrame, failures: Sequence[tuple[str, str, str]] = ()
+) -> pd.DataFrame:
     """Compute the `checks` frame, one row per (model, check) that can be told.
 
     A check of detectors has one per detector, "check:detector".
@@ -88,7 +93,12 @@ def run_checks(samples: pd.DataFrame, eer: pd.DataFrame) -> pd.DataFrame:
     Args:
         samples: One row per (model, cell, image).
         eer: `eer_table` of these samples.
+        failures: Cells and detectors that failed, (model, what, why); of each model one failed check, also of
+            one that has no samples for it.
     """
+    failed: dict[str, list[str]] = {}
+    for name, what, why in failures:
+        failed.setdefault(name, []).append(f"{what} failed: {why}")
     detection = {str(name): rows for name, rows in eer.groupby("model", observed=True)}
     rows = [
         (
@@ -101,6 +111,7 @@ def run_checks(samples: pd.DataFrame, eer: pd.DataFrame) -> pd.DataFrame:
         for name, check in CHECKS.items()
         for verdict in check.run(Evidence(model, detection.get(model.name, eer.iloc[:0])))
     ]
+    rows += [(name, COMPLETED, False, "; ".join(told)) for name, told in failed.items()]
     return pd.DataFrame(rows, columns=list(CHECK_COLUMNS)).astype({"passed": bool})
 
 

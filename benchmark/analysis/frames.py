@@ -1,5 +1,6 @@
 """The four frames that everything else is told from: samples, EERs, checks, leaderboard."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -28,13 +29,16 @@ class Frames:
     leaderboard: pd.DataFrame = field(repr=False)
 
 
-def frames_of(samples: pd.DataFrame, *, resamples: int = 500) -> Frames:
+def frames_of(
+    samples: pd.DataFrame, *, resamples: int = 500, failures: Sequence[tuple[str, str, str]] = ()
+) -> Frames:
     """Compute all frames from the samples.
 
     Args:
         samples: One row per (model, cell, image).
         resamples: Of the bootstrap.
+        failures: What failed when they were made, see `run_checks`.
     """
     eer = eer_table(samples, resamples=resamples)
-    checks = run_checks(samples, eer)
+    checks = run_checks(samples, eer, failures)
     return Frames(samples, eer, checks, leaderboard(samples, eer, checks))

@@ -43,7 +43,7 @@ class Board:
     @cached_property
     def frames(self) -> Frames:
         """All tables, see `Frames`."""
-        return frames_of(samples_frame(self.plan, self.store))
+        return frames_of(samples_frame(self.plan, self.store), failures=self.summary.failures)
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -67,9 +67,7 @@ class Board:
 
     def _repr_html_(self) -> str:
         told = self.leaderboard[["norm", "eps", "access", "awareness", *SHOWN]]
-        failed = "".join(
-            f"<p>failed: {frame_of(pd.DataFrame([vars(one)]))}</p>" for one in self.summary.failures
-        )
+        failed = "".join(f"<p>failed: {frame_of(pd.DataFrame([one]))}</p>" for one in self.summary.failures)
         return failed + frame_of(told)
 
 
@@ -124,7 +122,7 @@ def evaluate(
     board = Board(plan, place, summary, folder)
     if not board.summary.made + board.summary.found:
         first = board.summary.failures[0]
-        raise ValueError(f"expected a cell of {suite} to finish, got {first.what}: {first.why}")
+        raise ValueError(f"expected a cell of {suite} to finish, got {first}")
     return board
 
 

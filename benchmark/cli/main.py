@@ -392,7 +392,7 @@ def _show_plan(plan: Plan, store: Store) -> None:
 
 def _tell(summary: Summary, compared: str, store: Store, folder: Path) -> None:
     for failure in summary.failures:
-        fail(f"{failure.what}: {failure.why}")
+        fail(str(failure))
     console.print(
         f"{summary.made} cells computed, {summary.found} from the store at {store.root}, "
         f"{len(summary.failures)} failures"

@@ -18,7 +18,7 @@ from ...models.classifier import Classifier
 from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .defense import Entrant
-from .judge import Cheat, judge, predictions
+from .judge import Cheat, check_logits, judge, predictions
 from .machine import describe_machine
 from .store import Entry
 
@@ -94,8 +94,13 @@ class Cell:
             "numerics": NUMERICS,
         }
 
+    @property
+    def title(self) -> str:
+        """What is done to the model, for people."""
+        return f"{self.label} ({self.threat or self.split})"
+
     def __str__(self) -> str:
-        return f"{self.model} / {self.label}" + (f" ({self.threat})" if self.threat else f" ({self.split})")
+        return f"{self.model} / {self.title}"
 
 
 def run_cell(
@@ -121,6 +126,7 @@ def run_cell(
 
     Raises:
         Cheat: The attack broke its threat model, or changed the model or the images.
+        BrokenLogits: The model's logits name no class.
     """
     start = time.monotonic()
     tables, proposals = [], []
@@ -192,7 +198,9 @@ def _again(proposed: Entry, rows: slice, device: str) -> tuple[Tensor, dict[str,
 
 @torch.no_grad()
 def _clean(classifier: Classifier, x: Tensor, y: Tensor) -> pd.DataFrame:
-    found = predictions(classifier.outputs(x), y)
+    outputs = classifier.outputs(x)
+    check_logits(outputs, "clean images")
+    found = predictions(outputs, y)
     nothing = np.zeros(len(x), bool)
     return pd.DataFrame(
         {

@@ -1,4 +1,7 @@
-"""The judge: attacks propose, this decides what a proposal is worth, and raises on a cheat."""
+"""The judge: attacks propose, this decides what a proposal is worth, and raises on a cheat.
+
+And on logits that name no class: NaN would count as class 0, and keep what is of class 0 robust.
+"""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,7 @@ from ...attacks.core.norms import NORMS
 from ...attacks.core.threat import ThreatModel
 from ...models.classifier import Classifier, Outputs
 
-__all__ = ["Cheat", "check_proposal", "judge"]
+__all__ = ["BrokenLogits", "Cheat", "check_logits", "check_proposal", "judge"]
 
 # relative, plus 1e-6: what float32 rounding adds to a norm, far below the 1/255 of a grey level
 TOLERANCE = 1e-5
@@ -18,6 +21,27 @@ TOLERANCE = 1e-5
 
 class Cheat(RuntimeError):
     """An attack broke its threat model."""
+
+
+class BrokenLogits(RuntimeError):
+    """A model's logits name no class."""
+
+
+def check_logits(outputs: Outputs, images: str) -> None:
+    """Raise unless the largest logit of each image is a finite number; the others may be minus infinity.
+
+    Args:
+        outputs: Of B images.
+        images: What they are, for the message.
+
+    Raises:
+        BrokenLogits: One is NaN or infinite.
+    """
+    broken = int((~outputs.logits.amax(1).isfinite()).sum())
+    if broken:
+        raise BrokenLogits(
+            f"expected logits to be finite, got NaN or infinity on {broken} of {len(outputs.logits)} {images}"
+        )
 
 
 def check_proposal(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> None:
@@ -49,11 +73,19 @@ def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: T
 
     Raises:
         Cheat: A proposal breaks the threat model.
+        BrokenLogits: The classifier's logits name no class.
     """
     check_proposal(x, x_adv, threat)
-    clean = classifier.outputs(x).predicted
+    unattacked = classifier.outputs(x)
     outputs = classifier.outputs(x_adv)
-    rounded = classifier.outputs((x_adv * 255).round() / 255).predicted
+    in_8_bits = classifier.outputs((x_adv * 255).round() / 255)
+    for found, images in (
+        (unattacked, "clean images"),
+        (outputs, "attacked images"),
+        (in_8_bits, "attacked images in 8 bits"),
+    ):
+        check_logits(found, images)
+    clean, rounded = unattacked.predicted, in_8_bits.predicted
     return pd.DataFrame(
         {
             **predictions(outputs, y),

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
 from ...attacks import ATTACKS
+from ...models.python_file import first_line
 from .cell import Cell, run_cell
 from .plan import Job, Plan
 from .scoring import score_cells, score_description
@@ -49,12 +50,15 @@ class Silent:
     def advance(self, work: float) -> None: ...
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A cell or detector that failed, and why."""
+class Failure(NamedTuple):
+    """A cell or detector that failed: of which model, and why, in a line each."""
 
+    model: str
     what: str
     why: str
+
+    def __str__(self) -> str:
+        return f"{self.model} / {self.what}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
                 report=listener.advance,
             )
             failed_detectors += [
-                Failure(f"{job.entrant.name} / detector {name}", why) for name, why in broken.items()
+                Failure(job.entrant.name, f"detector {name}", why) for name, why in broken.items()
             ]
     total = sum(len(job.cells) for job in plan.jobs)
     return Summary(len(missing) - len(failed_cells), total - len(missing), (*failed_cells, *failed_detectors))
@@ -144,7 +148,7 @@ def _make(plan: Plan, job: Job, cell: Cell, store: Store, listener: Listener) ->
         )
     # Another's attack or model may raise anything; the other cells go on
     except Exception as error:  # noqa: BLE001
-        return Failure(str(cell), f"{type(error).__name__}: {error}")
+        return Failure(cell.model, cell.title, f"{type(error).__name__}: {first_line(error)}")
     store.write(entry)
     return None
 

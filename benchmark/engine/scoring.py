@@ -15,6 +15,7 @@ from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
 from ...models.classifier import Classifier, Outputs
 from ...models.plugins import code_of
+from ...models.python_file import first_line
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant
@@ -119,7 +120,7 @@ def score_cells(
         try:
             fit(detectors[name], train_outputs, train.y.to(device))
         except Exception as error:  # noqa: BLE001 - a user's detector may raise anything; the others go on
-            failed[name] = f"{type(error).__name__}: {error}"
+            failed[name] = f"{type(error).__name__}: {first_line(error)}"
     for cell, unscored in missing:
         names = [name for name in unscored if name not in failed]
         if not names:
@@ -131,7 +132,7 @@ def score_cells(
             try:
                 scores = torch.cat([score(detectors[name], part) for part in parts])
             except Exception as error:  # noqa: BLE001 - likewise
-                failed[name] = f"{type(error).__name__}: {error}"
+                failed[name] = f"{type(error).__name__}: {first_line(error)}"
                 continue
             ids = splits[cell.split].ids[: cell.samples]
             table = pd.DataFrame({"id": ids.numpy(), "score": scores.numpy()})

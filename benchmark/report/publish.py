@@ -22,7 +22,7 @@ from ..analysis.model_samples import models_of
 from ..analysis.results_diff import EQUAL
 from ..engine.cell import Cell
 from ..engine.plan import Job, Plan
-from ..engine.run import Listener, Silent, Summary, run_plan
+from ..engine.run import Failure, Listener, Silent, Summary, run_plan
 from ..engine.samples_table import samples_frame
 from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
@@ -71,7 +71,7 @@ def run_suite(
         if summary.failures or not is_published(plan, store, folder):
             listener.doing("writing tables and figures")
             with settling(folder, keep=whole) as draft:
-                publish(plan, store, draft.built)
+                publish(plan, store, draft.built, failures=summary.failures)
             told = str(draft)
         return summary, told if whole else ""
 
@@ -88,7 +88,15 @@ def is_published(plan: Plan, store: Store, folder: Path) -> bool:
     return bool(inputs == _inputs(plan, store, features=True)) and is_intact(folder)
 
 
-def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500, features: bool = True) -> Frames:
+def publish(
+    plan: Plan,
+    store: Store,
+    folder: Path,
+    *,
+    resamples: int = 500,
+    features: bool = True,
+    failures: Sequence[Failure] = (),
+) -> Frames:
     """Write the report of what the store holds of a plan, and return its frames.
 
     Args:
@@ -98,8 +106,9 @@ def publish(plan: Plan, store: Store, folder: Path, *, resamples: int = 500, fea
         resamples: Of the bootstrap.
         features: Whether to draw the feature space, too: for that alone every model looks at some thousand
             images again.
+        failures: What failed when it was run; a failed check of its model.
     """
-    frames = frames_of(samples_frame(plan, store), resamples=resamples)
+    frames = frames_of(samples_frame(plan, store), resamples=resamples, failures=failures)
     write_report(
         folder,
         title=plan.suite.name,

@@ -98,6 +98,26 @@ def test_evidence_is_compared_as_an_object():
     assert Evidence(None, frame) != Evidence(None, frame)
 
 
+def test_what_failed_is_a_failed_check(make_samples):
+    samples = make_samples(losses=("lgm",), seeds=(0, 1), images=60, detectors=("msp", "energy"))
+    eer = eer_table(samples, resamples=20)
+    failures = [
+        ("mnist-lgm-s1", "pgd-ce (Linf 0.3, white-box, oblivious)", "RuntimeError: out of memory"),
+        ("mnist-lgm-s1", "detector own", "ValueError: expected scores to be numbers"),
+        ("mine", "clean (test)", "BrokenLogits: expected logits to be finite"),  # it has no samples at all
+    ]
+    checks = run_checks(samples, eer, failures)
+    failed = checks[~checks["passed"]].set_index("model")
+    assert failed["check"].to_dict() == {"mnist-lgm-s1": "completed", "mine": "completed"}
+    assert failed.loc["mnist-lgm-s1", "detail"] == (
+        "pgd-ce (Linf 0.3, white-box, oblivious) failed: RuntimeError: out of memory; "
+        "detector own failed: ValueError: expected scores to be numbers"
+    )
+    verdicts = leaderboard(samples, eer, checks).groupby("model", observed=True)["verdict"].unique()
+    assert verdicts.map(list).to_dict() == {"mnist-lgm-s0": ["ok"], "mnist-lgm-s1": ["completed"]}
+    assert "completed" not in set(run_checks(samples, eer)["check"])
+
+
 # What each check is silent on
 # ----------------------------------------------------------------------------------------------------
 
@@ -201,6 +221,7 @@ def test_gradients_that_vanish_are_caught_by_name(judge):
         checks.loc["zero-gradients", "detail"]
         == "pgd-ce: 88% of gradients are exactly 0: its robust accuracy means nothing"
     )
+    assert not passed(judge({white("pgd-ce", 0.1): gradients(3)}), "zero-gradients")  # 12 per cent
     checks = judge({white("pgd-ce", 0.1): gradients(2)})
     assert passed(checks, "zero-gradients")
     assert checks.loc["zero-gradients", "detail"] == "at most 8.0% of gradients are exactly 0 (pgd-ce)"

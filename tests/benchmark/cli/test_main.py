@@ -293,6 +293,9 @@ def test_a_failed_cell_stops_no_other(
     board = pd.read_csv(tmp_path / "results" / "small-v1-narrowed" / "leaderboard.csv")
     assert not board["attacks"].str.contains("cheat|nan").any()
     assert board["attacks"].str.contains("pgd").any()
+    assert board["verdict"].str.contains("completed").all()
+    page = (tmp_path / "results" / "small-v1-narrowed" / "README.md").read_text()
+    assert "| digits-lgm-s0 | completed | cheat (Linf 0.1, white-box, oblivious) failed: Cheat: " in page
 
 
 @pytest.mark.parametrize(

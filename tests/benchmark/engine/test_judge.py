@@ -1,14 +1,15 @@
 """The judge catches what an attack may not do, and believes nothing it says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import ThreatModel
-from gmbench.benchmark.engine.judge import Cheat, judge
-from gmbench.models import Classifier
+from gmbench.benchmark.engine.judge import BrokenLogits, Cheat, judge
+from gmbench.models import Classifier, Outputs
 
 THREAT = ThreatModel("Linf", 0.1)
 
@@ -78,6 +79,56 @@ def test_cheats_are_caught(cheat: Callable[[Tensor], Tensor], message: str) -> N
     x, y = images()
     with pytest.raises(Cheat, match=message):
         judge(classifier(), x, cheat(x), y, THREAT)
+
+
+class Breaking(Classifier):
+    """Gives a class's logit as ``value`` where the first pixel lies in ``where``."""
+
+    def __init__(self, value: list[float], where: tuple[float, float]) -> None:
+        inner = classifier()
+        super().__init__(inner.net, inner.head)
+        self.value, self.where = torch.tensor(value), where
+
+    def outputs(self, x: Tensor, *arguments: object, **options: object) -> Outputs:
+        found = super().outputs(x)
+        broken = (x[:, 0, 0, 0] > self.where[0]) & (x[:, 0, 0, 0] < self.where[1])
+        return replace(found, logits=torch.where(broken[:, None], self.value, found.logits))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("value", [[NAN, 0.0], [0.0, NAN], [INF, 0.0], [-INF, -INF]])
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ((0.4, 0.46), "on 2 of 3 clean images"),
+        ((0.495, 0.5), "on 1 of 3 attacked images$"),
+        ((0.5005, 0.505), "on 1 of 3 attacked images in 8 bits"),
+    ],
+)
+def test_logits_that_name_no_class_fail_the_cell(
+    value: list[float], where: tuple[float, float], message: str
+) -> None:
+    x, y = images()
+    x_adv = x.clone()
+    x_adv[0, 0, 0, 0] = 0.5003 if where[0] > 0.5 else 0.499  # 128 / 255 and 127 / 255 when rounded
+    model = Breaking(value, where).eval()
+    with pytest.raises(BrokenLogits, match=f"expected logits to be finite, got NaN or infinity {message}"):
+        judge(model, x, x_adv, y, THREAT)
+
+
+def test_a_class_that_is_ruled_out_is_no_broken_logit() -> None:
+    x, y = images()
+    table = judge(Breaking([0.0, -INF], (0.0, 1.0)).eval(), x, x, y, THREAT)
+    assert table["predicted"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("outside", [1.005, -0.005])
+def test_a_little_outside_of_the_box_is_a_cheat(outside: float) -> None:
+    x = torch.full((3, 1, 2, 2), 0.95 if outside > 1 else 0.05)
+    with pytest.raises(Cheat, match=r"to lie in \[0, 1\]"):
+        judge(classifier(), x, torch.full_like(x, outside), images()[1], THREAT)
 
 
 def test_rounding_is_no_cheat() -> None:
