@@ -250,6 +250,8 @@ def test_detection_is_the_worst_over_attacks_with_enough_successes(by_hand):
         # undetected, but 9 images only
         ("lucky", *PGD[1:]): {"predicted": [1] * 9 + [0] * 11, "score_a": [-1.0] * 9 + [50.0] * 11},
     }
+    ten = {("lucky", *PGD[1:]): {"predicted": [1] * 10 + [0] * 10, "score_a": [-1.0] * 10 + [50.0] * 10}}
+    assert board_of(by_hand(clean, attacks | ten, VALIDATION)).iloc[0]["worst_attack"] == "lucky"
     samples = by_hand(clean, attacks, VALIDATION)
     row = board_of(samples).iloc[0]
     table = eer_table(samples, resamples=20).set_index(["label", "population"])

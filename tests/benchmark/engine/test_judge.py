@@ -69,6 +69,7 @@ def test_a_success_that_dies_in_8_bits_is_told() -> None:
         (lambda x: x * float("nan"), "to be finite, got NaN or infinity in 3 of 3"),
         (lambda x: x / (x != 0.55), "to be finite, got NaN or infinity in 1 of 3"),
         (lambda x: x + 0.5 * (x > 0.54), "norm at most|lie in"),
+        (lambda x: x + 0.1005, "norm at most 0.1, got 0.1005"),  # half a per cent too far
         (lambda x: x - 2, "to lie in \\[0, 1\\]"),
         (lambda x: x[:2], "like the images"),
         (lambda x: x.double(), "like the images"),
