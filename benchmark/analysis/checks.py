@@ -1,8 +1,8 @@
-"""Sanity verdicts: does the evaluation itself look right?
+"""Sanity checks: does the evaluation itself look right?
 
 A robust accuracy is an upper bound, which a broken attack leaves too high; an AUROC says nothing where the
-score has the wrong sign. Each check is one function, from one model's evidence to verdicts; it yields none
-where the cells that it needs were not run. Sources:
+score has the wrong sign. Each check is one function, from one model's samples and EERs to findings; it yields
+none where the cells that it needs were not run. Sources:
 
 * C: Carlini et al., "On evaluating adversarial robustness", arXiv 1902.06705, sections 4 and 5.
 * A: Athalye et al., "Obfuscated gradients give a false sense of security", arXiv 1802.00420, section 3.1.
@@ -20,7 +20,7 @@ from ...attacks.core.threat import ThreatModel
 from .attack_strength import Comparisons
 from .model_samples import NOISE, ModelSamples, Outcome, fully_attacked, models_of
 
-__all__ = ["CHECKS", "CHECK_COLUMNS", "COMPLETED", "Check", "Evidence", "Verdict", "run_checks"]
+__all__ = ["CHECKS", "CHECK_COLUMNS", "COMPLETED", "Check", "Finding", "run_checks"]
 
 CHECK_COLUMNS = ("model", "check", "passed", "detail")
 
@@ -41,7 +41,7 @@ SECOND_ENGINE = "torchattacks-"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Finding:
     """What a check found for one model.
 
     Args:
@@ -55,19 +55,6 @@ class Verdict:
     detector: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a check may look at.
-
-    Args:
-        model: The samples of one model.
-        eer: Its rows of the `eer` frame.
-    """
-
-    model: ModelSamples
-    eer: pd.DataFrame
-
-
 @dataclass(frozen=True)
 class Check:
     """One thing that must hold.
@@ -75,12 +62,12 @@ class Check:
     Args:
         meaning: What, in a sentence.
         source: Who asks for it.
-        run: Yields the verdicts for one model.
+        run: Yields the findings for one model, from its samples and its rows of the `eer` frame.
     """
 
     meaning: str
     source: str
-    run: Callable[[Evidence], Iterator[Verdict]]
+    run: Callable[[ModelSamples, pd.DataFrame], Iterator[Finding]]
 
 
 def run_checks(
@@ -103,68 +90,67 @@ def run_checks(
     rows = [
         (
             model.name,
-            f"{name}:{verdict.detector}" if verdict.detector else name,
-            verdict.passed,
-            verdict.detail,
+            f"{name}:{finding.detector}" if finding.detector else name,
+            finding.passed,
+            finding.detail,
         )
         for model in models_of(samples)
         for name, check in CHECKS.items()
-        for verdict in check.run(Evidence(model, detection.get(model.name, eer.iloc[:0])))
+        for finding in check.run(model, detection.get(model.name, eer.iloc[:0]))
     ]
     rows += [(name, COMPLETED, False, "; ".join(told)) for name, told in failed.items()]
     return pd.DataFrame(rows, columns=list(CHECK_COLUMNS)).astype({"passed": bool})
 
 
-def larger_eps(evidence: Evidence) -> Iterator[Verdict]:
+def larger_eps(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Compare each eps with every larger one.
 
     Over the attacks that the threat model permits and that were run at both.
 
     The worst case over them and not each by itself: a single long step may well overshoot.
     """
-    comparisons = Comparisons(evidence.model)
-    finite = [outcome.threat for outcome in evidence.model.outcomes if np.isfinite(outcome.threat.eps)]
+    comparisons = Comparisons(model)
+    finite = [outcome.threat for outcome in model.outcomes if np.isfinite(outcome.threat.eps)]
     for norm, access, awareness in sorted(
         {(threat.norm, threat.access, threat.awareness) for threat in finite}
     ):
         for small, large in combinations(sorted({threat.eps for threat in finite if threat.norm == norm}), 2):
             weaker, stronger = (
-                _permitted(evidence.model, ThreatModel(norm, eps, access, awareness))
-                for eps in (small, large)
+                _permitted(model, ThreatModel(norm, eps, access, awareness)) for eps in (small, large)
             )
             both = weaker.keys() & stronger.keys()
             names = f"{norm} {large:g} ({access}, {awareness})", f"{norm} {small:g}"
             comparisons.add([stronger[key] for key in both], [weaker[key] for key in both], *names)
-    yield from _verdict(comparisons)
+    yield from _finding(comparisons)
 
 
-def white_box_strongest(evidence: Evidence) -> Iterator[Verdict]:
+def white_box_strongest(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Compare the worst case over the white-box attacks with each black-box attack of the same size."""
-    comparisons = Comparisons(evidence.model)
-    for outcomes in _by_size(evidence.model):
+    comparisons = Comparisons(model)
+    for outcomes in _by_size(model):
         white = [outcome for outcome in outcomes if _has_gradients(outcome)]
         for outcome in outcomes:
             if not outcome.threat.has_gradients and outcome.attack != NOISE:
                 comparisons.add(white, [outcome], f"white-box attacks, {outcome.threat.size}", outcome.label)
-    yield from _verdict(comparisons)
+    yield from _finding(comparisons)
 
 
-def noise_weakest(evidence: Evidence) -> Iterator[Verdict]:
+def noise_weakest(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Compare each attack that has gradients with noise of the same size."""
-    comparisons = Comparisons(evidence.model)
-    for outcomes in _by_size(evidence.model):
+    comparisons = Comparisons(model)
+    for outcomes in _by_size(model):
         noise = [outcome for outcome in outcomes if outcome.attack == NOISE]
         for outcome in outcomes:
             if noise and _has_gradients(outcome):
                 cell = f"{outcome.label}, {outcome.threat.size}"
                 comparisons.add([outcome], noise, cell, " and ".join(other.label for other in noise))
-    yield from _verdict(comparisons)
+    yield from _finding(comparisons)
 
 
-def zero_gradients(evidence: Evidence) -> Iterator[Verdict]:
+def zero_gradients(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Tell each attack's share of gradients that are exactly 0, from the cell where it is largest."""
     shares: dict[str, float] = {}
-    for outcome in evidence.model.outcomes:
+    for outcome in model.outcomes:
         if total := int(outcome.samples["backwards"].sum()):
             shares[outcome.label] = max(
                 shares.get(outcome.label, 0.0), int(outcome.samples["zeros"].sum()) / total
@@ -175,20 +161,20 @@ def zero_gradients(evidence: Evidence) -> Iterator[Verdict]:
         if share > ZEROS
     ]
     if flagged:
-        yield Verdict(False, "; ".join(flagged))
+        yield Finding(False, "; ".join(flagged))
     elif shares:
         label = max(shares, key=lambda key: shares[key])
-        yield Verdict(True, f"at most {shares[label]:.1%} of gradients are exactly 0 ({label})")
+        yield Finding(True, f"at most {shares[label]:.1%} of gradients are exactly 0 ({label})")
 
 
-def eight_bits(evidence: Evidence) -> Iterator[Verdict]:
+def eight_bits(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Tell the share of images whose success 8 bits undo.
 
     Attacks that seek the smallest change stop at the boundary and may lose it.
     """
     told, passed = [], True
     for minimal in (False, True):
-        outcomes = [outcome for outcome in evidence.model.outcomes if np.isinf(outcome.threat.eps) == minimal]
+        outcomes = [outcome for outcome in model.outcomes if np.isinf(outcome.threat.eps) == minimal]
         lost = [
             (float((outcome.success & ~outcome.samples["success_8bit"].to_numpy(bool)).mean()), outcome)
             for outcome in outcomes
@@ -199,10 +185,10 @@ def eight_bits(evidence: Evidence) -> Iterator[Verdict]:
             told.append(f"{share:.1%} of images lose their success to rounding ({cell})")
             passed &= minimal or share < ROUNDED_AWAY
     if told:
-        yield Verdict(passed, "; ".join(told))
+        yield Finding(passed, "; ".join(told))
 
 
-def detector_sign(evidence: Evidence) -> Iterator[Verdict]:
+def detector_sign(_model: ModelSamples, eer: pd.DataFrame) -> Iterator[Finding]:
     """Ask of each detector whether most adversarials come from attacks that it ranks, beyond chance.
 
     Below clean images.
@@ -210,7 +196,6 @@ def detector_sign(evidence: Evidence) -> Iterator[Verdict]:
     Over the attacks that do not know the detector, noise left out: over their successes or, where there are
     none at all, all their images.
     """
-    eer = evidence.eer
     oblivious = [not ThreatModel.of_row(row).knows_detector for row in eer.itertuples(index=False)]
     blind = eer[np.array(oblivious, bool) & (eer["attack"] != NOISE) & (eer["adversarials"] > 0)]
     for detector, rows in blind.groupby("detector", observed=True):
@@ -222,40 +207,38 @@ def detector_sign(evidence: Evidence) -> Iterator[Verdict]:
             ranks = (
                 f"score_{detector} ranks oblivious adversarials as less suspicious than clean images ({told})"
             )
-            yield Verdict(
+            yield Finding(
                 False, f"{ranks}: wrong sign, or fooled; higher must mean more suspicious", str(detector)
             )
         else:
-            yield Verdict(True, f"{told} on average over oblivious attacks", str(detector))
+            yield Finding(True, f"{told} on average over oblivious attacks", str(detector))
 
 
-def huge_eps(evidence: Evidence) -> Iterator[Verdict]:
+def huge_eps(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Ask whether white-box attacks leave nothing at the largest Linf eps, if that is `HUGE`."""
     white = [
-        outcome
-        for outcome in evidence.model.outcomes
-        if _has_gradients(outcome) and outcome.threat.norm == "Linf"
+        outcome for outcome in model.outcomes if _has_gradients(outcome) and outcome.threat.norm == "Linf"
     ]
     largest = max((outcome.threat.eps for outcome in white if np.isfinite(outcome.threat.eps)), default=0.0)
     if largest >= HUGE:
         outcomes = [outcome for outcome in white if outcome.threat.eps == largest]
-        met = fully_attacked(evidence.model, outcomes)
+        met = fully_attacked(model, outcomes)
         if met.any():
-            left = float(evidence.model.robust(outcomes)[met].mean())
+            left = float(model.robust(outcomes)[met].mean())
             told = f"{left:.1%} of images withstand the white-box attacks at Linf {largest:g}"
-            yield Verdict(left == 0, told)
+            yield Finding(left == 0, told)
 
 
-def second_engine(evidence: Evidence) -> Iterator[Verdict]:
+def second_engine(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:
     """Compare ours of a name, all its variants together, with torchattacks' under the same threat model."""
-    comparisons = Comparisons(evidence.model)
-    for theirs in evidence.model.outcomes:
+    comparisons = Comparisons(model)
+    for theirs in model.outcomes:
         if theirs.attack.startswith(SECOND_ENGINE):
             name = theirs.attack.removeprefix(SECOND_ENGINE)
-            same = (outcome for outcome in evidence.model.outcomes if outcome.threat == theirs.threat)
+            same = (outcome for outcome in model.outcomes if outcome.threat == theirs.threat)
             ours = [outcome for outcome in same if outcome.attack == name]
             comparisons.add(ours, [theirs], f"{name}, {theirs.threat.size}", theirs.label)
-    yield from _verdict(comparisons)
+    yield from _finding(comparisons)
 
 
 CHECKS = {
@@ -283,9 +266,9 @@ CHECKS = {
 """Every check by name, in the order in which they are told."""
 
 
-def _verdict(comparisons: Comparisons) -> Iterator[Verdict]:
+def _finding(comparisons: Comparisons) -> Iterator[Finding]:
     if comparisons.worst is not None:
-        yield Verdict(*comparisons.worst)
+        yield Finding(*comparisons.worst)
 
 
 def _permitted(model: ModelSamples, threat: ThreatModel) -> dict[tuple[str, str, str], Outcome]:

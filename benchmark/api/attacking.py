@@ -133,7 +133,7 @@ def attack(
     built, name = _built(attack, options)
     check_known(f"norm of attack '{name}'", norm, built.norms)
     threat = ThreatModel(norm, eps, access or built.access, awareness)
-    if (threat.access == "transfer") != (surrogate is not None):
+    if threat.uses_surrogate != (surrogate is not None):
         raise ValueError(
             f"expected a surrogate with access 'transfer' and with no other, got access '{threat.access}' "
             f"and {'no surrogate' if surrogate is None else 'a surrogate'}"

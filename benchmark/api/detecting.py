@@ -15,7 +15,7 @@ from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
 from ...models.classifier import Outputs
 from ..analysis import metrics
-from ..engine.passes import look
+from ..engine.passes import outputs_of
 from ..engine.scoring import BATCH, fit, layers_for, score, seen_by
 from .attacking import AttackRun
 from .model import Images, as_images, load_data
@@ -139,10 +139,10 @@ def detect(
     layers, device = layers_for([built], classifier), next(classifier.buffers()).device
 
     def outputs(images: Tensor) -> Outputs:
-        return Outputs.cat([look(classifier, part, device, layers) for part in images.split(BATCH)])
+        return Outputs.cat([outputs_of(classifier, part, device, layers) for part in images.split(BATCH)])
 
     def scores(images: Tensor) -> Scores:
-        parts = [score(built, look(classifier, part, device, layers)) for part in images.split(BATCH)]
+        parts = [score(built, outputs_of(classifier, part, device, layers)) for part in images.split(BATCH)]
         return torch.cat(parts).double().numpy()
 
     if not built.applies(seen_by(built, outputs(run.x[:2]))):

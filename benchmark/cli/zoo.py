@@ -70,20 +70,22 @@ def verify_all(
 ) -> None:
     """Recompute every test accuracy from the weights; exit code 1 if one is not that of its card."""
     chosen, place = matching(names or (), folder), pick_device(device)
-    verdicts = []
+    verifications = []
     with Bar() as bar:
         bar.begin(len(chosen))
         for name in chosen:
             bar.doing(name)
-            verdicts.append(verify(name, folder, data_root, place))
+            verifications.append(verify(name, folder, data_root, place))
             bar.advance(1)
-    for verdict in verdicts:
-        if verdict.holds:
-            console.print(str(verdict))
+    for verification in verifications:
+        if verification.holds:
+            console.print(str(verification))
         else:
-            fail(verdict)
-    wrong = sum(not verdict.holds for verdict in verdicts)
-    console.print(f"{len(verdicts) - wrong} of {len(verdicts)} checkpoints are what their cards say")
+            fail(verification)
+    wrong = sum(not verification.holds for verification in verifications)
+    console.print(
+        f"{len(verifications) - wrong} of {len(verifications)} checkpoints are what their cards say"
+    )
     if wrong:
         raise typer.Exit(1)
 

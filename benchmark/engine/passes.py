@@ -1,4 +1,4 @@
-"""A look of a model at images: features, logits and likelihood, without gradients.
+"""The outputs of a model for images: features, logits and likelihood, without gradients.
 
 Whatever attacks nothing gets its outputs here.
 """
@@ -12,11 +12,11 @@ from torch import Tensor
 from ...models.classifier import Classifier, Outputs
 from ..data.image_set import ImageSet
 
-__all__ = ["look", "look_at_all"]
+__all__ = ["outputs_of", "outputs_of_all"]
 
 
 @torch.no_grad()
-def look(
+def outputs_of(
     classifier: Classifier, x: Tensor, device: str | torch.device, layers: Sequence[str] = ()
 ) -> Outputs:
     """Compute the outputs of one batch of images, (B, *S), on ``device`` and without a graph.
@@ -27,7 +27,7 @@ def look(
     return (classifier.outputs(x, layers) if layers else classifier.outputs(x)).detach()
 
 
-def look_at_all(
+def outputs_of_all(
     classifier: Classifier,
     images: ImageSet,
     batch: int,
@@ -51,7 +51,7 @@ def look_at_all(
     """
     parts = []
     for first in range(0, len(images), batch):
-        part = look(classifier, images.images(slice(first, first + batch)), device, layers)
+        part = outputs_of(classifier, images.images(slice(first, first + batch)), device, layers)
         parts.append(part if with_images else replace(part, x=part.x.new_empty(len(part.x), 0)))
         report(len(part.x))
     return Outputs.cat(parts)

@@ -19,7 +19,7 @@ from ...models.python_file import first_line
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant
-from .passes import look, look_at_all
+from .passes import outputs_of, outputs_of_all
 from .store import Entry, Store, key_of
 
 __all__ = [
@@ -48,7 +48,7 @@ def detectors_for(
         if detector.needs_model:
             detector.bind(entrant.classifier)
     layers = layers_for(detectors.values(), entrant.classifier)
-    few = look(entrant.classifier, images.images(slice(0, 2)), device, layers)
+    few = outputs_of(entrant.classifier, images.images(slice(0, 2)), device, layers)
     return {
         name: detector for name, detector in detectors.items() if detector.applies(seen_by(detector, few))
     }
@@ -113,7 +113,7 @@ def score_cells(
         return failed
     layers = layers_for((detectors[name] for name in wanted), entrant.classifier)
     with_images = any(detectors[name].needs_model for name in wanted)
-    train_outputs = look_at_all(
+    train_outputs = outputs_of_all(
         entrant.classifier, train, BATCH, device, report, layers=layers, with_images=with_images
     )
     for name in sorted(wanted):
@@ -126,7 +126,7 @@ def score_cells(
         if not names:
             continue
         images = _cell_images(cell, store, splits)
-        parts = [look(entrant.classifier, part, device, layers) for part in images.split(BATCH)]
+        parts = [outputs_of(entrant.classifier, part, device, layers) for part in images.split(BATCH)]
         report(len(images))
         for name in names:
             try:

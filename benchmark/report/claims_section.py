@@ -1,6 +1,6 @@
-"""The section "The papers' claims": every claim with its verdict, see `claims`."""
+"""The section "The papers' claims": every claim with its judgement, see `claims`."""
 
-from ..analysis.claims.comparison import Evidence
+from ..analysis.claims.comparison import SuiteResults
 from ..analysis.claims.every import CLAIMS
 from .tables import markdown
 
@@ -27,16 +27,16 @@ What is told of several eps holds if it does at some and fails at none, and the 
 number that the interval contains and the mean does not reach is not decided."""
 
 
-def claims_markdown(evidence: Evidence) -> str:
+def claims_markdown(results: SuiteResults) -> str:
     """Write the section; empty where the suite says nothing of any claim."""
     lines = [
         {
             "paper": claim.paper,
             "claim": claim.claim,
-            "measured here": verdict.measured,
-            "verdict": f"**{verdict.held}**",
+            "measured here": judgement.measured,
+            "verdict": f"**{judgement.held}**",
         }
         for claim in CLAIMS
-        if (verdict := claim.judge(evidence)) is not None
+        if (judgement := claim.judge(results)) is not None
     ]
     return "\n\n".join(["## The papers' claims", _RULES, markdown(lines)]) if lines else ""

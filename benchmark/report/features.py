@@ -20,7 +20,7 @@ from ..analysis.features.symmetry import symmetry
 from ..analysis.wording import eps_text
 from ..engine.cell import Cell
 from ..engine.defense import Entrant
-from ..engine.passes import look, look_at_all
+from ..engine.passes import outputs_of, outputs_of_all
 from ..engine.plan import Job, Plan
 from ..engine.store import Store
 
@@ -59,8 +59,8 @@ def gather(plan: Plan, store: Store, middles: Mapping[str, float]) -> list[Model
 
 def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> ModelFeatures:
     train, test = plan.data["train"].head(TRAIN_IMAGES), plan.data["test"].head(plan.suite.samples)
-    features = look_at_all(entrant.classifier, train, BATCH, plan.device).features.cpu()
-    logits = look_at_all(entrant.classifier, test, BATCH, plan.device).logits.cpu()
+    features = outputs_of_all(entrant.classifier, train, BATCH, plan.device).features.cpu()
+    logits = outputs_of_all(entrant.classifier, test, BATCH, plan.device).logits.cpu()
     spread = _spread(logits, test.y)
     if not features.isfinite().all() or len(train.y.unique()) < train.classes:
         return ModelFeatures(entrant.name, entrant.loss, None, spread, None)
@@ -99,7 +99,7 @@ def _shown_cells(plan: Plan, middles: Mapping[str, float]) -> dict[str, Cell]:
 
 
 def _has_a_plane(job: Job, few: Tensor, device: str) -> bool:
-    return look(job.entrant.classifier, few, device).features.shape[1] == 2
+    return outputs_of(job.entrant.classifier, few, device).features.shape[1] == 2
 
 
 def _is_plain(cell: Cell, middles: Mapping[str, float]) -> bool:
@@ -133,7 +133,7 @@ def _plane(
         table = entry.table[:ATTACKED_IMAGES]
         rows = np.flatnonzero(table["clean_predicted"] == table["label"])
         if len(rows):
-            adversarial = look(entrant.classifier, entry.images[rows], device).features.cpu().numpy()
+            adversarial = outputs_of(entrant.classifier, entry.images[rows], device).features.cpu().numpy()
             true, predicted = (table[name].to_numpy()[rows] for name in ("label", "predicted"))
             attack = f"{shown.label}, {eps_text(shown.threat.eps)}"
     landscape = _landscape(entrant.classifier, window(features.numpy(), adversarial), device)

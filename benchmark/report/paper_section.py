@@ -16,7 +16,7 @@ from ..analysis.claims.published import (
     paper_table,
 )
 from ..analysis.eer_table import POPULATIONS
-from ..analysis.share import Share
+from ..analysis.over_trainings import OverTrainings
 from ..analysis.wording import eps_number, number
 from .tables import markdown
 
@@ -84,7 +84,7 @@ def _comparison(eer: pd.DataFrame, columns: list[Published]) -> list[dict[str, s
         for eps in sorted({float(eps) for rows in own.values() for eps in rows["eps"]}):
             cells = {title: rows[rows["eps"] == eps] for title, rows in own.items()}
             texts = {
-                title: Share.of(rows, "eer").text() if len(rows) else "not run"
+                title: OverTrainings.of(rows, "eer").text() if len(rows) else "not run"
                 for title, rows in cells.items()
             }
             lines.append({"adversarials": population, "eps": eps_number(eps), **texts})

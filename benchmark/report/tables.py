@@ -1,9 +1,9 @@
 """The tables for people: Markdown for the report, LaTeX for a paper.
 
 Percentages with one decimal; a number is the mean over the training seeds. [low, high] is, of what is
-compared with the papers, a `Share`, from the lowest to the highest end of the seeds' intervals; of all else
-the range over the seeds. Never NaN: "n/a" where a detector does not apply, "few" where too few images are
-there to measure it on, and a line below the title that says so.
+compared with the papers, `OverTrainings`, from the lowest to the highest end of the seeds' intervals; of all
+else the range over the seeds. Never NaN: "n/a" where a detector does not apply, "few" where too few images
+are there to measure it on, and a line below the title that says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from ..analysis.attack_series import (
 from ..analysis.eer_table import POPULATIONS
 from ..analysis.leaderboard import failed_checks
 from ..analysis.metrics import FEWEST
-from ..analysis.share import Share
+from ..analysis.over_trainings import OverTrainings
 from ..analysis.wording import FEW, eps_number, eps_text, mean_range, number
 
 __all__ = ["eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown"]
@@ -249,7 +249,7 @@ def _shares(rows: pd.DataFrame) -> dict[str, str]:
         missing = _MISSING.get(column, FEW)
         has_ends = f"{column}_low" in rows
         line[f"{title} (%)"] = (
-            Share.of(rows, column).text(missing=missing)
+            OverTrainings.of(rows, column).text(missing=missing)
             if has_ends
             else mean_range(rows[column], missing=missing)
         )

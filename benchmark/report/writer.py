@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ...models.files import put_folder
 from ...models.losses import loss_name
 from ..analysis.attack_series import middle_eps, series_of, slug, verification_detectors
-from ..analysis.claims.comparison import Accuracy, Evidence
+from ..analysis.claims.comparison import Accuracy, SuiteResults
 from ..analysis.eer_table import EER_COLUMNS, POPULATIONS
 from ..analysis.features.space import ModelFeatures
 from ..analysis.features.spread import FEWEST_MODELS, shared_robustness
@@ -79,17 +79,17 @@ def write_report(
             (building / part).mkdir(parents=True)
         models = models_of(samples)
         detectors = verification_detectors(models)
-        evidence = Evidence(
+        results = SuiteResults(
             eer, leaderboard, detectors, accuracies, features, shared_robustness(models) if features else None
         )
         shown = [
             Shown(section, caption, save(figure, building / name).relative_to(building).as_posix())
             for section, caption, name, figure in chain(
-                _figures(models, evidence, examples), _feature_figures(evidence)
+                _figures(models, results, examples), _feature_figures(results)
             )
         ]
         _write_tables(building, samples, eer, leaderboard)
-        text = readme(title, evidence=evidence, checks=checks, figures=shown, facts=facts)
+        text = readme(title, results=results, checks=checks, figures=shown, facts=facts)
         (building / "README.md").write_text(text, encoding="utf-8")
         put_folder(building, folder)
     finally:
@@ -134,10 +134,10 @@ def _ordered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _figures(
-    models: Sequence[ModelSamples], evidence: Evidence, examples: Sequence[Examples]
+    models: Sequence[ModelSamples], results: SuiteResults, examples: Sequence[Examples]
 ) -> Iterator[tuple[str, str, str, Figure]]:
     """Draw one figure after the other, -> section of the README, caption, path without suffix, figure."""
-    eer, detectors = evidence.eer, evidence.detectors
+    eer, detectors = results.eer, results.detectors
     for series in series_of(eer):
         yield "ROC curves", series.title, f"roc/{series.slug}", roc_figure(models, series, detectors)
     for loss in detectors:
@@ -161,7 +161,7 @@ def _figures(
             "Accuracy",
             "Worst case of each threat model",
             "figures/accuracy",
-            accuracy_figure(evidence.leaderboard, detectors),
+            accuracy_figure(results.leaderboard, detectors),
         )
     yield (
         "Accuracy",
@@ -183,12 +183,12 @@ def _figures(
         yield "Examples", f"Example images {model}".strip(), name, examples_figure(own)
 
 
-def _feature_figures(evidence: Evidence) -> Iterator[tuple[str, str, str, Figure]]:
+def _feature_figures(results: SuiteResults) -> Iterator[tuple[str, str, str, Figure]]:
     """Draw the feature space, as `_figures` does.
 
     As far as the models of the suite have something to show.
     """
-    features, spreads = evidence.features, evidence.spreads
+    features, spreads = results.features, results.spreads
     if planes := [model.plane for model in features if model.plane]:
         yield (
             "Feature space",
@@ -203,7 +203,7 @@ def _feature_figures(evidence: Evidence) -> Iterator[tuple[str, str, str, Figure
             "figures/means",
             means_figure(symmetries),
         )
-    if evidence.robustness and len(spreads) >= FEWEST_MODELS:
+    if results.robustness and len(spreads) >= FEWEST_MODELS:
         caption = "Spread of the non-true softmax values against robust accuracy"
-        figure = spread_figure(spreads, {model.name: model.loss for model in features}, evidence.robustness)
+        figure = spread_figure(spreads, {model.name: model.loss for model in features}, results.robustness)
         yield "Feature space", caption, "figures/spread", figure

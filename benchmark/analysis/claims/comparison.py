@@ -21,7 +21,7 @@ from ..attack_series import JOINT, NORM, attacks_of, fullest_eps, number_of, own
 from ..features.space import ModelFeatures
 from ..features.spread import Robustness
 from ..leaderboard import UNCHECKED, failed_checks
-from ..share import Share
+from ..over_trainings import OverTrainings
 from ..wording import eps_text, number
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "HOLDS",
     "OPEN",
     "Accuracy",
-    "Evidence",
     "Held",
-    "Verdict",
+    "Judgement",
+    "SuiteResults",
     "accuracy_of",
     "decided",
     "more_accurate",
@@ -70,8 +70,8 @@ class Accuracy:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a suite found.
+class SuiteResults:
+    """What a suite found: all that a claim is judged by.
 
     Args:
         eer: The table of EERs.
@@ -101,7 +101,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What was found of a claim.
 
     Args:
@@ -122,33 +122,33 @@ class _Side(NamedTuple):
     ``ceiling`` is the most that an attack can leave, ``failed`` the sanity checks they failed.
     """
 
-    share: Share
+    share: OverTrainings
     trainings: int
     ceiling: float
     failed: tuple[str, ...]
 
 
-def accuracy_of(evidence: Evidence, loss: str) -> Share | None:
+def accuracy_of(results: SuiteResults, loss: str) -> OverTrainings | None:
     """Put the test accuracies of a loss together, or None where no checkpoint has one."""
-    own = [one for one in evidence.accuracies if one.loss == loss]
+    own = [one for one in results.accuracies if one.loss == loss]
     rows = pd.DataFrame(
         {"accuracy": one.accuracy, "accuracy_low": one.low, "accuracy_high": one.high} for one in own
     )
-    return Share.of(rows, "accuracy") if own else None
+    return OverTrainings.of(rows, "accuracy") if own else None
 
 
-def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
+def more_accurate(results: SuiteResults, loss: str, other: str) -> Judgement | None:
     """Judge whether a loss has the higher test accuracy, by more than two trainings of one loss differ.
 
     None where one of them has none.
 
     The higher one decides nothing where it was trained for more epochs.
     """
-    mine, theirs = accuracy_of(evidence, loss), accuracy_of(evidence, other)
+    mine, theirs = accuracy_of(results, loss), accuracy_of(results, other)
     if mine is None or theirs is None:
         return None
-    count = {name: sum(one.loss == name for one in evidence.accuracies) for name in (loss, other)}
-    epochs = _epochs(evidence, loss, other)
+    count = {name: sum(one.loss == name for one in results.accuracies) for name in (loss, other)}
+    epochs = _epochs(results, loss, other)
     texts = [
         f"{loss_name(name)} {share.text(2)} % ({_trainings(count[name], epochs.get(name))})"
         for name, share in ((loss, mine), (other, theirs))
@@ -157,20 +157,20 @@ def more_accurate(evidence: Evidence, loss: str, other: str) -> Verdict | None:
     side = int(mine.low > theirs.high) - int(mine.high < theirs.low)
     if not side:
         most = number(theirs.high - mine.low, digits=2)
-        return Verdict(
+        return Judgement(
             f"{measured}: the intervals overlap; {loss_name(loss)} is at most {most} points lower", OPEN
         )
     trainings = defaultdict(list)
-    for one in evidence.accuracies:
+    for one in results.accuracies:
         trainings[one.loss].append(one.accuracy)
     between = _largest_range(trainings.values())
     if between is not None and abs(mine.mean - theirs.mean) <= between:
-        return Verdict(
+        return Judgement(
             f"{measured}: the trainings of one loss differ by up to {number(between, digits=2)} points", OPEN
         )
     if longer := _trained_longer(epochs, loss, other, side):
-        return Verdict(f"{measured}: {longer}", OPEN)
-    return Verdict(measured, decided([side]))
+        return Judgement(f"{measured}: {longer}", OPEN)
+    return Judgement(measured, decided([side]))
 
 
 def decided(sides: Collection[int]) -> Held:
@@ -179,14 +179,14 @@ def decided(sides: Collection[int]) -> Held:
 
 
 def more_robust(
-    evidence: Evidence,
+    results: SuiteResults,
     loss: str,
     other: str,
     *,
     access: str = "white-box",
     awareness: str = "oblivious",
     column: str = "robust_accuracy",
-) -> Verdict | None:
+) -> Judgement | None:
     """Judge whether a loss is the more robust one, at every eps at which these two met the most attacks.
 
     It is where it is at one eps and the other at none; where each is at some, it depends on the eps. An eps
@@ -196,7 +196,7 @@ def more_robust(
     more epochs.
 
     Args:
-        evidence: What was found.
+        results: What was found.
         loss: Which is said to be more robust.
         other: Than which.
         access: Of the threat model, in Linf.
@@ -206,7 +206,7 @@ def more_robust(
     Returns:
         None where one of them was not attacked so.
     """
-    board = own_rows(evidence.leaderboard, evidence.detectors)
+    board = own_rows(results.leaderboard, results.detectors)
     wanted = {"norm": NORM, "access": access, "awareness": awareness}
     board = board[
         np.logical_and.reduce([board[name].astype(str) == value for name, value in wanted.items()])
@@ -215,7 +215,7 @@ def more_robust(
     if both["loss"].nunique() < 2:
         return None
     told, sides, on = [], [], []
-    epochs = _epochs(evidence, loss, other)
+    epochs = _epochs(results, loss, other)
     for eps in fullest_eps(both, access, awareness):
         at = both[both["eps"] == eps]
         pair = [at[at["loss"] == name] for name in (loss, other)]
@@ -238,7 +238,7 @@ def more_robust(
     if {1, -1} <= set(sides):
         told.append("it depends on the eps")
     of = " or ".join(dict.fromkeys(on)) or "nothing in common"
-    return Verdict(f"{access}, {awareness}, {of}; " + "; ".join(told), decided(sides), tuple(sides))
+    return Judgement(f"{access}, {awareness}, {of}; " + "; ".join(told), decided(sides), tuple(sides))
 
 
 def _compared(mine: _Side, theirs: _Side, images: int, between: float | None) -> tuple[int, str]:
@@ -283,10 +283,12 @@ def _side(rows: pd.DataFrame, column: str) -> _Side:
     failed = [check for check in failed_checks(rows) if check != UNCHECKED]
     # what is wrong but rejected is not lost, so that more may be left than is right when clean
     if column == JOINT:
-        return _Side(Share.of(rows, column), len(rows), 1.0, tuple(failed))
+        return _Side(OverTrainings.of(rows, column), len(rows), 1.0, tuple(failed))
     # No detector has a part in it.
     failed = [check for check in failed if ":" not in check]
-    return _Side(Share.of(rows, column), len(rows), float(rows["clean_accuracy"].mean()), tuple(failed))
+    return _Side(
+        OverTrainings.of(rows, column), len(rows), float(rows["clean_accuracy"].mean()), tuple(failed)
+    )
 
 
 def _met(rows: pd.DataFrame) -> list[_Met]:
@@ -303,13 +305,13 @@ def _common(mine: pd.DataFrame, theirs: pd.DataFrame) -> _Met | None:
     return max(both, key=lambda met: (len(met[0]), met[1], sorted(met[0])), default=None)
 
 
-def _epochs(evidence: Evidence, *losses: str) -> dict[str, int]:
+def _epochs(results: SuiteResults, *losses: str) -> dict[str, int]:
     """Give {loss: most epochs of its checkpoints}.
 
     Or nothing where they are the same or not known of each.
     """
     found = {
-        loss: max((one.epochs for one in evidence.accuracies if one.loss == loss), default=0)
+        loss: max((one.epochs for one in results.accuracies if one.loss == loss), default=0)
         for loss in losses
     }
     return found if len(set(found.values())) > 1 and all(found.values()) else {}

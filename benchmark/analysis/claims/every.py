@@ -3,7 +3,7 @@
 One function and one entry of `CLAIMS` per claim.
 
 `_RULES` says on the page how it is judged. What is published are constants beside their source; no number of
-a verdict is typed. Papers: Wan et al., CVPR 2018, arXiv 1803.02988 (L-GM); Wan et al., TPAMI 45(2), 2023,
+a judgement is typed. Papers: Wan et al., CVPR 2018, arXiv 1803.02988 (L-GM); Wan et al., TPAMI 45(2), 2023,
 arXiv 2011.09066 (GM, MCAT); Ali et al., arXiv 2010.15487 and EURASIP JIS 2023:3 (GCCS); Wang et al., 2023,
 arXiv 2303.12363 (DR-softmax). Left out: the AUROC of about 74 % that the GM paper's code states of softmax
 with a density on ImageNet, for it says nothing of other data and nothing is claimed beside it.
@@ -24,9 +24,9 @@ from .comparison import (
     FAILS,
     HOLDS,
     OPEN,
-    Evidence,
     Held,
-    Verdict,
+    Judgement,
+    SuiteResults,
     accuracy_of,
     decided,
     more_accurate,
@@ -65,47 +65,47 @@ class Claim:
 
     paper: str
     claim: str
-    judge: Callable[[Evidence], Verdict | None]
+    judge: Callable[[SuiteResults], Judgement | None]
 
 
 def _gm_accuracy(
     published: float, data: str, epochs: int, features: int | None = None
-) -> Callable[[Evidence], Verdict | None]:
+) -> Callable[[SuiteResults], Judgement | None]:
     """Make the judge of an accuracy: what was trained for less time and came out lower decides nothing."""
 
-    def judge(evidence: Evidence) -> Verdict | None:
+    def judge(results: SuiteResults) -> Judgement | None:
         own = [
             one
-            for one in evidence.accuracies
+            for one in results.accuracies
             if one.loss == "gm" and one.data.startswith(data) and features in (None, one.features)
         ]
-        share = accuracy_of(replace(evidence, accuracies=own), "gm")
+        share = accuracy_of(replace(results, accuracies=own), "gm")
         if share is None:
             return None
         trained = sorted({one.epochs for one in own})
         text = f"{share.text(2)} %, {' or '.join(map(str, trained))} epochs (paper: {epochs})"
         text = ". ".join([text, *dict.fromkeys(one.note.rstrip(".") for one in own if one.note)])
         if share.mean >= published:
-            return Verdict(text, HOLDS)
+            return Judgement(text, HOLDS)
         if share.high >= published:
-            return Verdict(f"{text}: below, but the interval contains it", OPEN)
+            return Judgement(f"{text}: below, but the interval contains it", OPEN)
         return (
-            Verdict(f"{text}: below, but trained for less", OPEN)
+            Judgement(f"{text}: below, but trained for less", OPEN)
             if max(trained) < epochs
-            else Verdict(f"{text}: below", FAILS)
+            else Judgement(f"{text}: below", FAILS)
         )
 
     return judge
 
 
-def _gm_symmetric(evidence: Evidence) -> Verdict | None:
+def _gm_symmetric(results: SuiteResults) -> Judgement | None:
     """Judge the symmetry by the range of the angles between class means.
 
     0 in a simplex, which takes K - 1 dimensions.
     """
     found = [
         model.symmetry
-        for model in evidence.features
+        for model in results.features
         if model.symmetry and model.symmetry.dimensions >= model.symmetry.classes - 1
     ]
     own, others = (
@@ -123,43 +123,45 @@ def _gm_symmetric(evidence: Evidence) -> Verdict | None:
     text = f"degrees: {', '.join(told)}; a simplex has {simplex_angle(found[0].classes):.1f} everywhere"
     chances = comb(len(own) + len(others), len(own))
     if chances < FEWEST_CHANCES:
-        return Verdict(
+        return Judgement(
             f"{text}; of so few trainings chance alone puts all of one loss below all of the other once in "
             f"{chances}",
             OPEN,
         )
-    return Verdict(
+    return Judgement(
         text, HOLDS if max(ranges[0]) < min(ranges[1]) else FAILS if min(ranges[0]) > max(ranges[1]) else OPEN
     )
 
 
-def _gccs_robust(evidence: Evidence) -> Verdict | None:
+def _gccs_robust(results: SuiteResults) -> Judgement | None:
     """Judge "with and without gradients".
 
     Better with them, and without them (queries, transfer) better somewhere and nowhere worse.
     """
     gradients, *others = (
-        more_robust(evidence, "gccs", "softmax", access=access)
+        more_robust(results, "gccs", "softmax", access=access)
         for access in ("white-box", "query", "transfer")
     )
     if gradients is None:
         return None
-    without = [verdict for verdict in others if verdict]
-    text = ". ".join(verdict.measured for verdict in (gradients, *without))
-    if any(verdict.held == FAILS for verdict in (gradients, *without)):
-        return Verdict(text, FAILS)
-    sides = [side for verdict in without for side in verdict.sides]
+    without = [judgement for judgement in others if judgement]
+    text = ". ".join(judgement.measured for judgement in (gradients, *without))
+    if any(judgement.held == FAILS for judgement in (gradients, *without)):
+        return Judgement(text, FAILS)
+    sides = [side for judgement in without for side in judgement.sides]
     if not sides:
-        return Verdict(f"{text}. Nothing to compare without gradients", OPEN)
-    return Verdict(text, gradients.held if decided(sides) == HOLDS else OPEN)
+        return Judgement(f"{text}. Nothing to compare without gradients", OPEN)
+    return Judgement(text, gradients.held if decided(sides) == HOLDS else OPEN)
 
 
-def _gccs_adversarial(evidence: Evidence) -> Verdict | None:
+def _gccs_adversarial(results: SuiteResults) -> Judgement | None:
     """Judge "better than adversarial training": than each kind that is here.
 
     To fail it is enough to be worse than one.
     """
-    found = [verdict for rival in ("pgd_at", "trades") if (verdict := more_robust(evidence, "gccs", rival))]
+    found = [
+        judgement for rival in ("pgd_at", "trades") if (judgement := more_robust(results, "gccs", rival))
+    ]
     if not found:
         return None
     held: Held = (
@@ -169,24 +171,24 @@ def _gccs_adversarial(evidence: Evidence) -> Verdict | None:
         if all(one.held == HOLDS for one in found)
         else OPEN
     )
-    return Verdict(". ".join(one.measured for one in found), held)
+    return Judgement(". ".join(one.measured for one in found), held)
 
 
-def _dr_spread(evidence: Evidence) -> Verdict | None:
+def _dr_spread(results: SuiteResults) -> Judgement | None:
     """Judge the correlation that the figure draws."""
-    if evidence.robustness is None:
+    if results.robustness is None:
         return None
     found = spread_correlation(
-        evidence.spreads, {model.name: model.loss for model in evidence.features}, evidence.robustness
+        results.spreads, {model.name: model.loss for model in results.features}, results.robustness
     )
     if found.losses < FEWEST_LOSSES:
         return None
-    threat = evidence.robustness.threat
-    attacks = ", ".join(evidence.robustness.attacks)
+    threat = results.robustness.threat
+    attacks = ", ".join(results.robustness.attacks)
     text = f"{found} ({threat.norm}, {eps_text(threat.eps)}, worst case of {attacks})"
     if np.isnan(found.rho) or np.isnan(found.low):
-        return Verdict(text, OPEN)
-    return Verdict(text, HOLDS if found.high < 0 else FAILS if found.low > 0 else OPEN)
+        return Judgement(text, OPEN)
+    return Judgement(text, HOLDS if found.high < 0 else FAILS if found.low > 0 else OPEN)
 
 
 def _paper(loss: str) -> str:
@@ -223,7 +225,7 @@ CLAIMS = (
     Claim(
         _paper("gm"),
         "GM is more accurate than softmax",
-        lambda evidence: more_accurate(evidence, "gm", "softmax"),
+        lambda results: more_accurate(results, "gm", "softmax"),
     ),
     Claim(
         _paper("gm"),
@@ -236,12 +238,12 @@ CLAIMS = (
         "MCAT, trained jointly with its detector, is more robust than GM (here: to one who knows the "
         "detector,"
         " with a threshold at 5 % FPR; the paper's is at 1 %)",
-        lambda evidence: more_robust(evidence, "mcat", "gm", awareness="adaptive", column=JOINT),
+        lambda results: more_robust(results, "mcat", "gm", awareness="adaptive", column=JOINT),
     ),
     Claim(
         _GCCS,
         "GCCS is at least as accurate as softmax",
-        lambda evidence: more_accurate(evidence, "gccs", "softmax"),
+        lambda results: more_accurate(results, "gccs", "softmax"),
     ),
     Claim(
         _GCCS,
@@ -252,12 +254,12 @@ CLAIMS = (
     Claim(
         _paper("dr_softmax"),
         "DR-softmax costs no accuracy against softmax",
-        lambda evidence: more_accurate(evidence, "dr_softmax", "softmax"),
+        lambda results: more_accurate(results, "dr_softmax", "softmax"),
     ),
     Claim(
         _paper("dr_softmax"),
         "DR-softmax is more robust than softmax",
-        lambda evidence: more_robust(evidence, "dr_softmax", "softmax"),
+        lambda results: more_robust(results, "dr_softmax", "softmax"),
     ),
     Claim(
         _paper("dr_softmax"),

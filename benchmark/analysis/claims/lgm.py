@@ -13,9 +13,9 @@ import pandas as pd
 
 from ..attack_series import FGSM
 from ..eer_table import POPULATIONS
-from ..share import Share
+from ..over_trainings import OverTrainings
 from ..wording import eps_number, eps_text, number
-from .comparison import FAILS, HOLDS, OPEN, Evidence, Held, Verdict, decided
+from .comparison import FAILS, HOLDS, OPEN, Held, Judgement, SuiteResults, decided
 from .published import PUBLISHED, Published, measured, met_table
 
 __all__ = ["LGM_EER", "LGM_RAISED", "lgm_met", "lgm_order", "lgm_price"]
@@ -28,12 +28,12 @@ LGM_EER, CENTER_EER, SOFTMAX_EER = (
 LGM_RAISED = next(one for one in PUBLISHED if one.attack == "likelihood-fgsm")
 
 
-def lgm_met(evidence: Evidence) -> Verdict | None:
+def lgm_met(results: SuiteResults) -> Judgement | None:
     """Judge the EER of 3.1 %: met where the mean comes down to it, open where only an interval does."""
-    met = met_table(evidence.eer).set_index(["attack", "loss", "population"])["met"]
+    met = met_table(results.eer).set_index(["attack", "loss", "population"])["met"]
     told, held = [], []
     for population in POPULATIONS:
-        shares = _shares(evidence, LGM_EER, population)
+        shares = _shares(results, LGM_EER, population)
         if not shares:
             continue
         nearest = min(shares.values(), key=lambda share: abs(share.mean - LGM_EER.eer))
@@ -49,15 +49,15 @@ def lgm_met(evidence: Evidence) -> Verdict | None:
             if min(share.low for share in shares.values()) <= LGM_EER.eer
             else FAILS
         )
-    return Verdict("; ".join(told), _agreed(held)) if held else None
+    return Judgement("; ".join(told), _agreed(held)) if held else None
 
 
-def lgm_order(evidence: Evidence) -> Verdict | None:
+def lgm_order(results: SuiteResults) -> Judgement | None:
     """Judge the order at each eps, for the paper's is not public: by intervals."""
     told, held = [], []
     for population in POPULATIONS:
         ordered = [
-            _shares(evidence, published, population) for published in (LGM_EER, CENTER_EER, SOFTMAX_EER)
+            _shares(results, published, population) for published in (LGM_EER, CENTER_EER, SOFTMAX_EER)
         ]
         sides = {
             eps: _in_order([shares[eps] for shares in ordered])
@@ -80,17 +80,17 @@ def lgm_order(evidence: Evidence) -> Verdict | None:
         held.append(decided(sides.values()))
     if {HOLDS, FAILS} <= set(held):
         told.append("it depends on the population")
-    return Verdict("; ".join(told), _agreed(held)) if held else None
+    return Judgement("; ".join(told), _agreed(held)) if held else None
 
 
-def _in_order(shares: Sequence[Share]) -> int:
+def _in_order(shares: Sequence[OverTrainings]) -> int:
     """Say whether each lies below the next (1), one above a later one (-1), or intervals overlap (0)."""
     if any(one.low > later.high for one, later in combinations(shares, 2)):
         return -1
     return int(all(one.high < other.low for one, other in pairwise(shares)))
 
 
-def lgm_price(evidence: Evidence) -> Verdict | None:
+def lgm_price(results: SuiteResults) -> Judgement | None:
     """Judge the rise from 3.1 to 4.3 %, training by training.
 
     At the eps at which FGSM's own EER is nearest to the paper's.
@@ -103,15 +103,15 @@ def lgm_price(evidence: Evidence) -> Verdict | None:
     told, held, limit = [], [], LGM_RAISED.eer - LGM_EER.eer
     for population in POPULATIONS:
         plain, raised = (
-            _eers(evidence, one, population).set_index(["eps", "model"]) for one in (LGM_EER, LGM_RAISED)
+            _eers(results, one, population).set_index(["eps", "model"]) for one in (LGM_EER, LGM_RAISED)
         )
         both = plain.join(raised.add_suffix("_raised"), how="inner")
         if both.empty:
             continue
         eps = (both.groupby("eps")["eer"].mean() - LGM_EER.eer).abs().idxmin()
         at = both[both.index.get_level_values("eps") == eps]
-        start = Share.of(at, "eer")
-        rise = Share.of(
+        start = OverTrainings.of(at, "eer")
+        rise = OverTrainings.of(
             pd.DataFrame({f"rise{end}": at[f"eer{end}_raised"] - at["eer"] for end in ("", "_low", "_high")}),
             "rise",
         )
@@ -123,23 +123,25 @@ def lgm_price(evidence: Evidence) -> Verdict | None:
             f"{population}: at {eps_text(float(str(eps)))} from {start.text()} by {rise.text()} points"
             + ("" if near else ", too far from the paper's EER to tell")
         )
-    return Verdict("; ".join(told), _agreed(held)) if held else None
+    return Judgement("; ".join(told), _agreed(held)) if held else None
 
 
-def _eers(evidence: Evidence, published: Published, population: str) -> pd.DataFrame:
+def _eers(results: SuiteResults, published: Published, population: str) -> pd.DataFrame:
     """Select the EERs that stand beside the paper's.
 
     At those eps at which every training that was attacked has one.
     """
-    rows = measured(evidence.eer, published, population)
+    rows = measured(results.eer, published, population)
     values = rows.groupby("eps")["eer"]
     return rows[values.transform("count") == values.transform("size")]
 
 
-def _shares(evidence: Evidence, published: Published, population: str) -> dict[float, Share]:
+def _shares(results: SuiteResults, published: Published, population: str) -> dict[float, OverTrainings]:
     """Put the trainings together, {eps: EER}."""
-    rows = _eers(evidence, published, population)
-    return {float(eps): Share.of(rows[rows["eps"] == eps], "eer") for eps in sorted(rows["eps"].unique())}
+    rows = _eers(results, published, population)
+    return {
+        float(eps): OverTrainings.of(rows[rows["eps"] == eps], "eer") for eps in sorted(rows["eps"].unique())
+    }
 
 
 def _agreed(held: Sequence[Held]) -> Held:

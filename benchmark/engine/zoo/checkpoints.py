@@ -18,12 +18,12 @@ from ....models.measurements import Measurements, class_means, measure
 from ....models.registry import check_known
 from ....models.training import accuracy
 from ...data.datasets import DataError, ImageSet, load_data
-from ..passes import look_at_all
+from ..passes import outputs_of_all
 
 __all__ = [
     "LIST",
     "NOTES",
-    "Verdict",
+    "Verification",
     "count_right",
     "listed",
     "matching",
@@ -46,7 +46,7 @@ BATCH = 250  # a CPU is faster than at 1000, as the activations stay closer to i
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """Whether a checkpoint is what its card says.
 
     Args:
@@ -81,10 +81,10 @@ class Verdict:
         return f"{self.name}: {judged}, {self.found} of {self.of} right, {self.recorded} by its card"
 
 
-def verify(name: str, folder: Path = ZOO, root: Path | None = None, device: str = "cpu") -> Verdict:
+def verify(name: str, folder: Path = ZOO, root: Path | None = None, device: str = "cpu") -> Verification:
     """Recompute a checkpoint's test accuracy and compare it with its card.
 
-    Damage and missing data are part of the verdict.
+    Damage and missing data are part of the verification.
 
     Args:
         name: Of a checkpoint in ``folder``.
@@ -96,8 +96,8 @@ def verify(name: str, folder: Path = ZOO, root: Path | None = None, device: str 
         classifier, card = load_checkpoint(name, folder)
         test = _split(card.data, "test", root)
     except (CheckpointError, DataError) as error:
-        return Verdict(name, problem=str(error))
-    return _verdict(card, round(accuracy(classifier.to(device), test.x, test.y) * len(test)), len(test))
+        return Verification(name, problem=str(error))
+    return _verification(card, round(accuracy(classifier.to(device), test.x, test.y) * len(test)), len(test))
 
 
 def measure_checkpoint(name: str, folder: Path = ZOO, root: Path | None = None, device: str = "cpu") -> Card:
@@ -117,9 +117,9 @@ def measure_checkpoint(name: str, folder: Path = ZOO, root: Path | None = None, 
             f"got {train.checksum[:12]}"
         )
     outputs = outputs_for(classifier.to(device), test)
-    verdict = _verdict(card, count_right(outputs, test), len(test))
-    if not verdict.holds:
-        raise CheckpointError(str(verdict))
+    verification = _verification(card, count_right(outputs, test), len(test))
+    if not verification.holds:
+        raise CheckpointError(str(verification))
     measurements = measured(classifier, train, test, outputs)
     return card.model_copy(
         update={"measurements": measurements, "note": card.note or NOTES.get(card.data, "")}
@@ -136,9 +136,9 @@ def refresh(name: str, folder: Path = ZOO, root: Path | None = None, device: str
 def outputs_for(classifier: Classifier, images: ImageSet) -> Outputs:
     """Compute the outputs of a split on the classifier's device and bring them to the CPU.
 
-    x is empty, see `look_at_all`.
+    x is empty, see `outputs_of_all`.
     """
-    return look_at_all(classifier, images, BATCH, next(classifier.parameters()).device).cpu()
+    return outputs_of_all(classifier, images, BATCH, next(classifier.parameters()).device).cpu()
 
 
 def count_right(outputs: Outputs, images: ImageSet) -> int:
@@ -195,8 +195,8 @@ def untrained(folder: Path = ZOO, path: Path = LIST) -> list[tuple[str, int]]:
     return [(recipe, seed) for recipe, seed in listed(path) if f"{recipe}-s{seed}" not in present]
 
 
-def _verdict(card: Card, right: int, of: int) -> Verdict:
-    return Verdict(card.name, round(card.test_accuracy * of), right, of)
+def _verification(card: Card, right: int, of: int) -> Verification:
+    return Verification(card.name, round(card.test_accuracy * of), right, of)
 
 
 # one data set: checkpoints come sorted by theirs, and decoding images takes longer than classifying them

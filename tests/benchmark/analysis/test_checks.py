@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from gmbench.benchmark.analysis.attack_strength import exceeds
-from gmbench.benchmark.analysis.checks import CHECKS, Evidence, Verdict, run_checks
+from gmbench.benchmark.analysis.checks import CHECKS, Finding, run_checks
 from gmbench.benchmark.analysis.eer_table import eer_table
 from gmbench.benchmark.analysis.leaderboard import leaderboard
 
@@ -83,19 +83,12 @@ def test_every_check_says_what_it_means_and_who_asks_for_it():
     ("value", "field"),
     [
         (CHECKS["larger-eps"], "meaning"),
-        (Verdict(True, "all is well"), "passed"),
-        (Evidence(None, pd.DataFrame()), "eer"),
+        (Finding(True, "all is well"), "passed"),
     ],
 )
 def test_what_was_found_is_not_changed_later(value, field):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, field, None)
-
-
-def test_evidence_is_compared_as_an_object():
-    """Whether two frames are equal is no yes or no."""
-    frame = pd.DataFrame({"eer": [0.1, 0.2]})
-    assert Evidence(None, frame) != Evidence(None, frame)
 
 
 def test_what_failed_is_a_failed_check(make_samples):

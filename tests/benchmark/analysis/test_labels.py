@@ -7,7 +7,7 @@ import pytest
 
 from gmbench.benchmark.analysis.attack_series import middle_eps, verification_detectors
 from gmbench.benchmark.analysis.checks import run_checks
-from gmbench.benchmark.analysis.claims.comparison import Evidence
+from gmbench.benchmark.analysis.claims.comparison import SuiteResults
 from gmbench.benchmark.analysis.eer_table import eer_table
 from gmbench.benchmark.analysis.features.spread import shared_robustness
 from gmbench.benchmark.analysis.leaderboard import leaderboard
@@ -82,8 +82,8 @@ def test_the_page_says_the_same_under_other_labels(samples, relabelled):
         eer, _, board = tables(frame)
         models = models_of(frame)
         detectors = verification_detectors(models)
-        evidence = Evidence(eer, board, detectors)
-        told = summary_markdown(eer, board, detectors), claims_markdown(evidence), paper_markdown(eer)
+        results = SuiteResults(eer, board, detectors)
+        told = summary_markdown(eer, board, detectors), claims_markdown(results), paper_markdown(eer)
         assert all(told)
         pages.append((blind("\n".join(told)), middle_eps(models), blind(shared_robustness(models))))
     assert pages[0] == pages[1]

@@ -9,7 +9,7 @@ import pytest
 from gmbench.benchmark.analysis.attack_series import most_attacked
 from gmbench.benchmark.analysis.claims.published import met_table, order_table, paper_table
 from gmbench.benchmark.analysis.leaderboard import failed_checks
-from gmbench.benchmark.analysis.share import Share
+from gmbench.benchmark.analysis.over_trainings import OverTrainings
 from gmbench.benchmark.analysis.wording import mean_range, number
 from gmbench.benchmark.report.paper_section import paper_markdown
 from gmbench.benchmark.report.tables import (
@@ -340,9 +340,9 @@ def test_a_mean_beside_the_paper_is_of_all_seeds_or_none():
 
 def test_a_share_is_the_mean_and_the_widest_interval():
     rows = pd.DataFrame({"a": [0.2, 0.4], "a_low": [0.1, 0.35], "a_high": [0.25, 0.5]})
-    assert Share.of(rows, "a") == (pytest.approx(0.3), 0.1, 0.5)
-    assert Share.of(rows, "a").text() == "30.0 [10.0, 50.0]"
-    assert Share.of(rows.assign(a=[0.2, np.nan]), "a").text(missing="n/a") == "n/a"
+    assert OverTrainings.of(rows, "a") == (pytest.approx(0.3), 0.1, 0.5)
+    assert OverTrainings.of(rows, "a").text() == "30.0 [10.0, 50.0]"
+    assert OverTrainings.of(rows.assign(a=[0.2, np.nan]), "a").text(missing="n/a") == "n/a"
 
 
 def test_robust_accuracies_have_the_same_bracket_as_in_the_claims():

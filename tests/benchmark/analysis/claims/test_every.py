@@ -1,6 +1,6 @@
 """Every claim but those of L-GM in at least two opposite outcomes.
 
-From numbers whose verdict is known by hand.
+From numbers whose judgement is known by hand.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from gmbench.benchmark.report import publish
 from gmbench.benchmark.report.claims_section import claims_markdown
 from gmbench.models import read_card
 
-from ...made_evidence import EMPTY, FAILS, HOLDS, OPEN, card, claim, judged, looked, robust
+from ...made_results import EMPTY, FAILS, HOLDS, OPEN, card, claim, judged, looked, robust
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_the_symmetry_of_gm(gm, softmax, held):
 
 def test_few_trainings_say_why_they_decide_no_symmetry():
     models = [looked("gm", [119, 120, 121]), looked("softmax", [90, 120, 150])]
-    verdict = claim("symmetric")(replace(EMPTY, features=models))
-    assert "chance alone puts all of one loss below all of the other once in 2" in verdict.measured
+    judgement = claim("symmetric")(replace(EMPTY, features=models))
+    assert "chance alone puts all of one loss below all of the other once in 2" in judgement.measured
 
 
 def test_two_classes_in_one_dimension_have_no_simplex_to_reach():

@@ -1,6 +1,6 @@
 """The claims of the L-GM paper in at least two opposite outcomes.
 
-From numbers whose verdict is known by hand.
+From numbers whose judgement is known by hand.
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ...made_evidence import EMPTY, FAILS, HOLDS, OPEN, claim, eers, judged
+from ...made_results import EMPTY, FAILS, HOLDS, OPEN, claim, eers, judged
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_populations_that_disagree_decide_nothing():
     order.loc[
         (order["population"] == "successful") & (order["loss"] == "lgm"), ["eer", "eer_low", "eer_high"]
     ] += 0.2
-    verdict = claim("L-GM < center")(replace(EMPTY, eer=order))
-    assert verdict.held == OPEN
-    assert "depends on the population" in verdict.measured
+    judgement = claim("L-GM < center")(replace(EMPTY, eer=order))
+    assert judgement.held == OPEN
+    assert "depends on the population" in judgement.measured
 
 
 def test_an_eer_below_the_papers_everywhere_is_no_miss():
-    verdict = claim("L-GM verifies")(replace(EMPTY, eer=eers({"lgm": {0: [0.02]}})))
-    assert verdict.held == HOLDS
-    assert "below the paper's at every eps" in verdict.measured
+    judgement = claim("L-GM verifies")(replace(EMPTY, eer=eers({"lgm": {0: [0.02]}})))
+    assert judgement.held == HOLDS
+    assert "below the paper's at every eps" in judgement.measured
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def test_digits_cards_are_what_is_measured(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_card_has_the_accuracy_of_its_weights(name: str, mnist_root: Path) -> None:
-    verdict = verify(name, root=mnist_root)
-    assert verdict.holds, str(verdict)
+    verification = verify(name, root=mnist_root)
+    assert verification.holds, str(verification)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,7 +96,7 @@ def test_the_list_has_every_checkpoint_and_no_unknown_recipe() -> None:
         assert load_recipe(recipe).name == recipe
 
 
-# Verdicts and measurements
+# Verifications and measurements
 
 
 @pytest.mark.stored
@@ -117,8 +117,14 @@ def test_the_list_has_every_checkpoint_and_no_unknown_recipe() -> None:
 )
 def test_a_card_may_be_wrong_by_two_images(folder: Path, recorded: int, holds: bool, told: str) -> None:
     rewrite(folder, test_accuracy=recorded / 500)
-    verdict = verify(LGM, folder)
-    assert (verdict.holds, str(verdict), verdict.recorded, verdict.found, verdict.of) == (
+    verification = verify(LGM, folder)
+    assert (
+        verification.holds,
+        str(verification),
+        verification.recorded,
+        verification.found,
+        verification.of,
+    ) == (
         holds,
         told,
         recorded,
@@ -130,9 +136,9 @@ def test_a_card_may_be_wrong_by_two_images(folder: Path, recorded: int, holds: b
 def test_damage_and_missing_data_are_verdicts(folder: Path, tmp_path: Path) -> None:
     softmax = read_card("digits-softmax-s0", folder)
     rewrite(folder, "digits-softmax-s0", recipe=softmax.recipe.model_copy(update={"data": "mnist"}))
-    verdict = verify("digits-softmax-s0", folder, tmp_path / "nowhere")
-    assert not verdict.holds
-    assert "gmbench data mnist" in str(verdict)
+    verification = verify("digits-softmax-s0", folder, tmp_path / "nowhere")
+    assert not verification.holds
+    assert "gmbench data mnist" in str(verification)
     weights = folder / f"{LGM}.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert not verify(LGM, folder).holds

@@ -1,6 +1,6 @@
 """A number of several trainings in words.
 
-Their mean, and in brackets the interval of all (`Share`) or only the range (`mean_range`).
+Their mean, and in brackets the interval of all (`OverTrainings`) or only the range (`mean_range`).
 """
 
 from typing import NamedTuple
@@ -10,10 +10,10 @@ import pandas as pd
 
 from .wording import FEW, number
 
-__all__ = ["Share"]
+__all__ = ["OverTrainings"]
 
 
-class Share(NamedTuple):
+class OverTrainings(NamedTuple):
     """A share over the trainings of a loss.
 
     Mean, and from the lowest to the highest end of their intervals.
@@ -24,7 +24,7 @@ class Share(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, rows: pd.DataFrame, column: str) -> "Share":
+    def of(cls, rows: pd.DataFrame, column: str) -> "OverTrainings":
         """Put trainings together, a row each; NaN where one has none, lest it be of the others alone."""
         return cls(
             float(rows[column].mean(skipna=False)),

@@ -1,11 +1,11 @@
-"""Evidence made up for a test, so that a verdict is known by hand."""
+"""SuiteResults made up for a test, so that a judgement is known by hand."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from gmbench.benchmark.analysis.claims.comparison import Accuracy, Evidence
+from gmbench.benchmark.analysis.claims.comparison import Accuracy, SuiteResults
 from gmbench.benchmark.analysis.claims.every import CLAIMS
 from gmbench.benchmark.analysis.features.space import ModelFeatures
 from gmbench.benchmark.analysis.features.symmetry import Symmetry
@@ -111,9 +111,9 @@ def looked(loss, angles, *, spread=0.1, seed=0, dimensions=100):
     return ModelFeatures(name, loss, Symmetry(name, loss, dimensions, 3, values, np.ones(3)), spread, None)
 
 
-EMPTY = Evidence(eers({"softmax": {0: [0.1]}}, attack="none"), robust({"softmax": [0.5]}), DETECTORS)
+EMPTY = SuiteResults(eers({"softmax": {0: [0.1]}}, attack="none"), robust({"softmax": [0.5]}), DETECTORS)
 
 
 def judged(judge, **found):
-    verdict = judge(replace(EMPTY, **found))
-    return verdict.held if verdict else None
+    judgement = judge(replace(EMPTY, **found))
+    return judgement.held if judgement else None
