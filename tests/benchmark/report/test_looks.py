@@ -28,6 +28,25 @@ EYES = {  # Machado, Oliveira, Fernandes 2009, severity 1, on linear sRGB
 OKABE_ITO = {"#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"}
 
 
+PUBLISHED = {
+    "lgm": ("#0072B2", "-", "o"),
+    "center": ("#E69F00", "--", "s"),
+    "softmax": ("#000000", "-.", "^"),
+    "gm": ("#009E73", "-.", "D"),
+    "gccs": ("#CC79A7", ":", "v"),
+    "dr_softmax": ("#009E73", "--", "p"),
+    "l_softmax": ("#D55E00", ":", "X"),
+    "rce": ("#CC79A7", (0, (5, 1.2, 1, 1.2, 1, 1.2)), "<"),
+    "mmlda": ("#D55E00", (0, (5, 1.2, 1, 1.2, 1, 1.2)), "P"),
+    "mmc": ("#000000", (0, (9, 2)), "*"),
+    "mcat": ("#009E73", "-.", "h"),
+    "pgd_at": ("#000000", "--", ">"),
+    "trades": ("#D55E00", ":", "d"),
+    "lgm_at": ("#CC79A7", (0, (5, 1.2, 1, 1.2, 1, 1.2)), (4, 1, 0)),
+}
+"""Colours, dashes and markers of the published figures."""
+
+
 def luminance(color):
     return np.array([0.2126, 0.7152, 0.0722]) @ linear(color)
 
@@ -59,9 +78,9 @@ def test_no_two_of_sixteen_losses_look_alike():
 
 
 def test_a_loss_of_the_zoo_looks_the_same_in_every_suite():
-    assert line_of("lgm", ["lgm"]) == Line("#0072B2", "-", "o")
-    assert line_of("center", ["a", "center"]) == Line("#E69F00", "--", "s")
-    assert line_of("softmax", ["softmax"]) == Line("#000000", "-.", "^")
+    assert {loss: line_of(loss, ["a", loss]) for loss in ZOO} == {
+        loss: Line(*look) for loss, look in PUBLISHED.items()
+    }
     assert set(ZOO) == set(known_losses())
     for loss in ZOO:
         assert line_of(loss, [loss]) == line_of(loss, ["a", *reversed(ZOO)])
