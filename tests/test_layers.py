@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "models": {"models"},
     "attacks": {"attacks", "models"},
     "detectors": {"detectors", "models"},
+    "benchmark.contracts": {"benchmark.contracts", *BELOW},
     "benchmark.data": {"benchmark.data", "models"},
     "benchmark.engine": {"benchmark.data", "benchmark.engine", *BELOW},
     "benchmark.analysis": {"benchmark.data", "benchmark.engine", "benchmark.analysis", *BELOW},

@@ -43,6 +43,7 @@ def test_every_module_imports_anywhere_without_extras_and_in_silence(tmp_path: P
         "-c",
         IMPORT_ALL,
         "gmbench",
+        "gmbench.testing",
         *(name.removesuffix(".__init__") for name in MODULES),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -56,7 +57,7 @@ def test_examples_in_docstrings_are_true(module: str) -> None:
 def test_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "__init__.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "__init__.py", "testing.py"):
         shutil.copy(ROOT / name, source)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -81,7 +82,7 @@ def test_wheel_holds_every_module_and_data_file(tmp_path: Path) -> None:
         if path.is_file() and path.suffix in {".py", ".toml", ".json", ".safetensors"}
     }
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == expected | {"gmbench/__init__.py"}
+    assert held == expected | {"gmbench/__init__.py", "gmbench/testing.py"}
 
 
 def test_import_waits_for_nothing_that_torch_does_not_bring(tmp_path: Path) -> None:

@@ -1,30 +1,36 @@
 """What every registered attack must keep to; a new file in attacks/ is tested the moment it exists."""
 
-import contextlib
-import dataclasses
-import json
-import random as python_random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gmbench.attacks import ATTACKS, AccessError, Attack, SampleRandom, ThreatModel, Victim
+from gmbench.attacks import ATTACKS, Attack
 from gmbench.attacks.core.losses import LOSSES
-from gmbench.attacks.core.norms import NORMS
+from gmbench.benchmark.contracts.attack import (
+    EPS,
+    asks_nothing,
+    check_access,
+    check_batch,
+    check_costs,
+    check_extremes,
+    check_fields,
+    check_inside,
+    check_left_alone,
+    check_linear,
+    check_repeats,
+    check_result,
+    check_shift,
+    check_values,
+    propose,
+)
+from gmbench.benchmark.contracts.problems import changed
 from gmbench.models import Classifier
 
 Build = Callable[..., tuple[Classifier, Tensor, Tensor]]
-
-EPS = {"Linf": 0.4, "L2": 2.5}
-"""At which every attack fools the convolutional model."""
-
-DISTANCE = {"Linf": 0.04, "L2": 0.2}
-"""From the linear model's images to its boundary."""
 
 FAST: dict[str, dict[str, Any]] = {
     "cw": {"binary_steps": 3, "steps": 40},
@@ -104,49 +110,6 @@ EACH = pytest.mark.parametrize("case", CASES, ids=str)
 ASKING = pytest.mark.parametrize("case", [case for case in CASES if case.name not in ASKS_NOTHING], ids=str)
 
 
-def attack(
-    case: Case,
-    classifier: Classifier,
-    x: Tensor,
-    y: Tensor,
-    eps: float | None = None,
-    ids: Tensor | None = None,
-    **options: Any,
-) -> Tensor:
-    threat = ThreatModel(case.norm, EPS[case.norm] if eps is None else eps, access=case.access)
-    random = SampleRandom.of("contract", torch.arange(len(x)) if ids is None else ids)
-    with Victim(classifier, len(x), case.access) as victim:
-        return case.build(**options)(victim, x, y, threat, random=random)
-
-
-class Changed(nn.Module):
-    """Another head, its logits and its likelihood scaled and shifted alike.
-
-    It can count its calls and fail at one of them.
-    """
-
-    def __init__(self, head: nn.Module, scale: float, shift: float) -> None:
-        super().__init__()
-        self.head = head
-        self.scale, self.shift = scale, shift
-        self.calls = self.fail_at = 0
-
-    def forward(self, features: Tensor) -> Tensor:
-        self.calls += 1
-        if self.calls == self.fail_at:
-            raise RuntimeError("power cut")
-        logits: Tensor = self.head(features)
-        return logits * self.scale + self.shift
-
-    def log_likelihood(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.head(features)
-        return logits * self.scale + self.shift
-
-
-def changed(classifier: Classifier, scale: float = 1.0, shift: float = 0.0) -> Classifier:
-    return Classifier(classifier.net, Changed(classifier.head, scale, shift)).eval()
-
-
 # Strength
 
 
@@ -162,31 +125,21 @@ def linear_problems() -> Iterator[tuple[Case, int, tuple[int, ...], float]]:
 
 @pytest.mark.parametrize(("case", "batch", "shape", "margin"), list(linear_problems()), ids=str)
 def test_linear_model_is_fooled_near_the_minimal_perturbation(
-    case: Case, batch: int, shape: tuple[int, ...], margin: float, linear: Build
+    case: Case, batch: int, shape: tuple[int, ...], margin: float
 ) -> None:
-    classifier, x, y = linear(batch, shape, case.norm, DISTANCE[case.norm], margin)
-    eps = REACH.get(case.name, 1.25) * DISTANCE[case.norm]
-    x_adv = attack(case, classifier, x, y, eps, **LINEAR.get(case.name, {}))
-    assert (classifier(x_adv).argmax(1) != y).all()
-    assert (NORMS[case.norm].size(x_adv - x) <= eps * (1 + 1e-9)).all()
+    built = case.build(**LINEAR.get(case.name, {}))
+    check_linear(built, case.norm, batch, shape, margin, REACH.get(case.name, 1.25))
 
 
 @EACH
-def test_linear_model_is_not_fooled_inside_the_minimal_perturbation(case: Case, linear: Build) -> None:
-    classifier, x, y = linear(4, (1, 6, 6), case.norm, DISTANCE[case.norm])
-    x_adv = attack(case, classifier, x, y, 0.99 * DISTANCE[case.norm])
-    assert (classifier(x_adv).argmax(1) == y).all()
+def test_linear_model_is_not_fooled_inside_the_minimal_perturbation(case: Case) -> None:
+    check_inside(case.build(), case.norm)
 
 
 @ASKING
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_at_0_and_1_move(case: Case, channels: int, conv: Build) -> None:
-    classifier, x, y = conv(4, channels, margin=10, binary=True)
-    x_adv = attack(case, classifier, x, y)
-    moved = (x_adv - x).abs() > 1e-3
-    assert (classifier(x_adv).argmax(1) != y).all()
-    assert (moved & (x == 0)).any()
-    assert (moved & (x == 1)).any()
+def test_pixels_at_0_and_1_move(case: Case, channels: int) -> None:
+    check_extremes(case.build(), case.norm, channels)
 
 
 # What must not matter
@@ -199,38 +152,24 @@ def ascends_a_margin(case: Case) -> bool:
 
 
 @ASKING
-def test_shift_of_all_logits_changes_nothing(case: Case, conv: Build) -> None:
-    classifier, x, y = conv(5)
-    x_adv = attack(case, classifier, x, y)
-    assert (x_adv != x).flatten(1).any(1).all()
-    for shift in (1000.0, -1000.0, -20_000.0):
-        torch.testing.assert_close(
-            attack(case, changed(classifier, shift=shift), x, y), x_adv, rtol=0, atol=1e-6
-        )
+def test_shift_of_all_logits_changes_nothing(case: Case) -> None:
+    check_shift(case.build(), case.norm)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if ascends_a_margin(case)], ids=str)
 @pytest.mark.parametrize("eps", [0.25, 0.5])
 def test_larger_logits_do_not_weaken_margin_losses(case: Case, eps: float, conv: Build) -> None:
     classifier, x, y = conv(8)
-    fooled = [
-        int((classifier(attack(case, victim, x, y, eps * EPS[case.norm])).argmax(1) != y).sum())
-        for victim in (classifier, changed(classifier, scale=100.0))
-    ]
+    built, size = case.build(), eps * EPS[case.norm]
+    victims = classifier, changed(classifier, scale=100.0)
+    attacked = [propose(built, case.norm, victim, x, y, size) for victim in victims]
+    fooled = [int((classifier(x_adv).argmax(1) != y).sum()) for x_adv in attacked]
     assert fooled[1] >= fooled[0]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.batch_independent], ids=str)
-def test_batch_does_not_matter(case: Case, conv: Build) -> None:
-    classifier, x, y = conv(4)
-    ids = torch.tensor([5, 2, 77, 0])
-    whole = attack(case, classifier, x, y, ids=ids)
-    for size in (1, 2):
-        parts = [
-            attack(case, classifier, x[i : i + size], y[i : i + size], ids=ids[i : i + size])
-            for i in range(0, 4, size)
-        ]
-        torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-6)
+def test_batch_does_not_matter(case: Case) -> None:
+    check_batch(case.build(), case.norm)
 
 
 def test_only_the_foreign_engine_may_depend_on_the_batch() -> None:
@@ -240,11 +179,8 @@ def test_only_the_foreign_engine_may_depend_on_the_batch() -> None:
 
 
 @EACH
-def test_second_run_gives_the_same_bytes(case: Case, conv: Build) -> None:
-    classifier, x, y = conv(5)
-    first = attack(case, classifier, x, y)
-    torch.manual_seed(99)
-    assert torch.equal(attack(case, classifier, x, y), first)
+def test_second_run_gives_the_same_bytes(case: Case) -> None:
+    check_repeats(case.build(), case.norm)
 
 
 # What must stay as it was, and what comes out
@@ -252,93 +188,25 @@ def test_second_run_gives_the_same_bytes(case: Case, conv: Build) -> None:
 
 @EACH
 @pytest.mark.parametrize(("channels", "dtype"), [(1, torch.float64), (3, torch.float32)])
-def test_result_is_in_the_ball_and_the_box(
-    case: Case, channels: int, dtype: torch.dtype, conv: Build
-) -> None:
-    classifier, x, y = conv(5, channels)
-    classifier, x = classifier.to(dtype), x.to(dtype)
-    given = x.clone()
-    x_adv = attack(case, classifier, x, y)
-    assert torch.equal(x, given)
-    assert (x_adv.shape, x_adv.dtype, x_adv.requires_grad) == (x.shape, dtype, False)
-    assert (NORMS[case.norm].size(x_adv - x) <= EPS[case.norm] + 1e-6).all()
-    assert (x_adv >= 0).all()
-    assert (x_adv <= 1).all()
+def test_result_is_in_the_ball_and_the_box(case: Case, channels: int, dtype: torch.dtype) -> None:
+    check_result(case.build(), case.norm, channels, dtype)
 
 
 @EACH
 @pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
-def test_model_and_random_state_are_left_alone(case: Case, fails: bool, conv: Build) -> None:
-    classifier, x, y = conv(4)
-    classifier = changed(classifier)
-    head = classifier.head
-    assert isinstance(head, Changed)
-    attack(case, classifier, x, y)
-    classifier.train().requires_grad_()
-    classifier.get_submodule("net.1").eval()  # a frozen batch norm in a model in training
-    classifier.get_parameter("net.0.weight").requires_grad_(False)
-    classifier.get_parameter("net.0.bias").grad = torch.full((8,), 3.0, dtype=torch.float64)
-    head.fail_at, head.calls = ((head.calls + 1) // 2 if fails else 0), 0
-    before = state(classifier)
-    expected = (
-        pytest.raises(RuntimeError, match="power cut")
-        if fails and case.name not in ASKS_NOTHING
-        else contextlib.nullcontext()
-    )
-    with expected:
-        attack(case, classifier, x, y)
-    after = state(classifier)
-    assert before.keys() == after.keys()
-    assert [key for key in before if not same(before[key], after[key])] == []
-
-
-def state(classifier: Classifier) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        f"mode of {name}": module.training for name, module in classifier.named_modules()
-    }
-    for name, parameter in classifier.named_parameters():
-        found[f"flag of {name}"] = parameter.requires_grad
-        found[f"gradient of {name}"] = None if parameter.grad is None else parameter.grad.clone()
-    found |= {f"value of {name}": value.clone() for name, value in classifier.state_dict().items()}
-    found["torch"] = torch.get_rng_state()
-    found["numpy"] = [str(part) for part in np.random.get_state()]  # noqa: NPY002
-    found["python"] = python_random.getstate()
-    found["defaults"] = (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype())
-    return found
-
-
-def same(a: Any, b: Any) -> bool:
-    return torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else bool(a == b)
+def test_model_and_random_state_are_left_alone(case: Case, fails: bool) -> None:
+    check_left_alone(case.build(), case.norm, fails=fails)
 
 
 @EACH
-def test_access_is_enforced(case: Case, conv: Build) -> None:
-    classifier, x, y = conv(2)
-    weaker = {"white-box": ("query", "decision"), "query": ("decision",), "decision": ()}[case.access]
-    built = case.build()
-    for access in weaker:
-        with (
-            Victim(classifier, 2, access) as victim,
-            pytest.raises(AccessError, match=f"expected access .* got {access}"),
-        ):
-            built(
-                victim,
-                x,
-                y,
-                ThreatModel(case.norm, EPS[case.norm]),
-                random=SampleRandom.of("", torch.arange(2)),
-            )
+def test_access_is_enforced(case: Case) -> None:
+    check_access(case.build(), case.norm)
 
 
 @EACH
-def test_passes_are_counted(case: Case, conv: Build) -> None:
-    classifier, x, y = conv(3)
-    with Victim(classifier, 3, case.access) as victim:
-        case.build()(
-            victim, x, y, ThreatModel(case.norm, EPS[case.norm]), random=SampleRandom.of("", torch.arange(3))
-        )
-    assert (victim.forwards > 0).all() == (case.name not in ASKS_NOTHING)
-    assert (victim.backwards > 0).all() == (case.access == "white-box")
+def test_passes_are_counted_and_at_most_what_is_promised(case: Case) -> None:
+    assert asks_nothing(case.build(), case.norm) == (case.name in ASKS_NOTHING)
+    check_costs(case.build(), case.norm)
 
 
 # The configuration
@@ -346,43 +214,9 @@ def test_passes_are_counted(case: Case, conv: Build) -> None:
 
 @pytest.mark.parametrize("case", [Case(name, "") for name in ATTACKS], ids=str)
 def test_fields_are_the_configuration(case: Case) -> None:
-    built: Any = case.build()
-    kind = type(built)
-    assert eval(repr(built), {kind.__name__: kind}) == built
-    assert ATTACKS.build(case.name, **json.loads(json.dumps(dataclasses.asdict(built)))) == built
-    assert hash(built) == hash(case.build())
-    for entry in dataclasses.fields(built):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(built, entry.name, None)
+    check_fields(case.build())
 
 
 @pytest.mark.parametrize("case", [Case(name, "") for name in ATTACKS], ids=str)
 def test_bad_values_are_refused(case: Case) -> None:
-    built: Any = case.build()
-    for entry in dataclasses.fields(built):
-        default = getattr(built, entry.name)
-        if isinstance(default, str):
-            with pytest.raises(ValueError, match=f"no {entry.name} named 'nonsense'"):
-                case.build(**{entry.name: "nonsense"})
-        elif not isinstance(default, bool):
-            bad = [-1] if isinstance(default, int) else [-1.0, float("nan")]
-            for value in bad:
-                with pytest.raises(ValueError, match=f"expected {entry.name} to be .*, got {value}"):
-                    case.build(**{entry.name: value})
-
-
-@EACH
-def test_costs_at_most_what_it_promises(case: Case, conv: Build) -> None:
-    classifier, x, y = conv(3)
-    with Victim(classifier, len(x), case.access) as victim:
-        built = case.build()
-        built(
-            victim,
-            x,
-            y,
-            ThreatModel(case.norm, 0.05, access=case.access),
-            random=SampleRandom.of("cost", torch.arange(3)),
-        )
-    forwards, backwards = built.passes()
-    assert int(victim.forwards.max()) <= forwards
-    assert int(victim.backwards.max()) <= backwards
+    check_values(case.build())
