@@ -5,7 +5,7 @@ Where it comes from and what it must be.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -15,8 +15,11 @@ from torch import Tensor
 from ...detectors import Detector
 from ...models.checkpoint import load_checkpoint
 from ...models.classifier import Classifier, Outputs
+from ...models.files import check_name
+from ...models.fingerprint import digest
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
-from ...models.python_file import first_line, running
+from ...models.losses import known_losses
+from ...models.python_file import first_line, running, sources
 from ...models.recipe import Recipe
 
 __all__ = [
@@ -118,7 +121,8 @@ def _entrant_from_others(name: str, shape: tuple[int, int, int] | None) -> Entra
     if shape is not None and model.shape not in (None, shape):
         raise DefenseError(f"expected '{name}' to be for images of shape {shape}, got one for {model.shape}")
     told = re.sub(r"[^:@]*/", "", name)  # no folders of the user's machine in published tables
-    told = re.sub(r"[^\w.]+", "-", told)  # figures are named after models
+    told = re.sub(r"[^\w.]+", "-", told).strip("-.")  # figures are named after models
+    check_name(f"what '{name}' would be called", told, DefenseError)
     return Entrant(told, told, 0, model.fingerprint, model)
 
 
@@ -161,6 +165,7 @@ def entrant_from_file(path: Path) -> Entrant:
         build = getattr(module, "build", None)
         try:
             defense = None if build is None else build()
+            read = sources(module)
         except (Exception, SystemExit) as error:
             raise DefenseError(f"{path.name} failed: {type(error).__name__}: {first_line(error)}") from error
     if build is None:
@@ -169,9 +174,13 @@ def entrant_from_file(path: Path) -> Entrant:
         raise DefenseError(
             f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}"
         )
-    return Entrant(
-        defense.name, defense.name, 0, _fingerprint(defense, path), defense.classifier, defense.detector
-    )
+    check_name(f"what build() of {path.name} calls its defense", defense.name, DefenseError)
+    if defense.name in known_losses():
+        raise DefenseError(
+            f"expected a defense to be named after no loss, got '{defense.name}'; give it another name"
+        )
+    fingerprint = digest(*read, defense.classifier, defense.detector)
+    return Entrant(defense.name, defense.name, 0, fingerprint, defense.classifier, defense.detector)
 
 
 def check_names(entrants: Sequence[Entrant]) -> None:
@@ -261,27 +270,3 @@ def _tried(name: str, classifier: Classifier, x: Tensor) -> Outputs:
         raise DefenseError(
             f"'{name}' fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}"
         ) from error
-
-
-def _fingerprint(defense: Defense, path: Path) -> str:
-    digest = hashlib.sha256(path.read_bytes())
-    for name, value in defense.classifier.state_dict().items():
-        digest.update(name.encode())
-        for content in _contents(value):
-            digest.update(content)
-    return digest.hexdigest()
-
-
-def _contents(value: object) -> Iterator[bytes]:
-    """Give the bytes of a part of a state_dict: a tensor of any type, or what a quantised layer packs."""
-    if isinstance(value, tuple):
-        for part in value:
-            yield from _contents(part)
-    elif isinstance(value, Tensor):
-        value = value.detach().cpu()
-        if value.is_quantized:
-            yield repr((value.qscheme(), value[:0])).encode()
-            value = value.int_repr()
-        yield value.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    else:
-        yield repr(value).encode()

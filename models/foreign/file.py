@@ -29,9 +29,10 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ..classifier import Classifier
-from ..python_file import first_line, running
+from ..fingerprint import digest
+from ..python_file import first_line, running, sources
 from ..weights import PICKLED, fit_weights, read_weights
-from .packed import LOADERS, ForeignError, Packed, Shape, digest, only_tensors
+from .packed import LOADERS, ForeignError, Packed, Shape, only_tensors
 
 __all__ = ["load_pt2", "load_python", "load_torchscript"]
 
@@ -100,7 +101,7 @@ def load_python(name: str, _cache: Path) -> Packed:
             f"{', '.join(SUFFIXES)}, got '{name}'"
         )
     file, weights = _existing(spelling["file"]), _existing(spelling["weights"])
-    model = _build(file, spelling["builder"])
+    model, read = _build(file, spelling["builder"])
     content = weights.read_bytes()
     try:
         state = read_weights(weights.name, content)
@@ -112,7 +113,7 @@ def load_python(name: str, _cache: Path) -> Packed:
         raise ForeignError(
             f"{weights.name} does not fit {spelling['builder']} of {file.name}: {error}"
         ) from None
-    return Packed(model, digest(file.read_bytes(), spelling["builder"], content), note=note)
+    return Packed(model, digest(*read, spelling["builder"], content, model), note=note)
 
 
 class _Exported(nn.Module):
@@ -157,7 +158,8 @@ def _exported_shape(program: ExportedProgram, name: str) -> Shape | None:
     return None if channels is None or height is None or width is None else (channels, height, width)
 
 
-def _build(file: Path, builder: str) -> nn.Module:
+def _build(file: Path, builder: str) -> tuple[nn.Module, list[bytes]]:
+    """Run the file and build the model; returns it and the sources that it is made of."""
     with running(file, ForeignError) as module:
         if not callable(build := getattr(module, builder, None)):
             raise ForeignError(
@@ -166,6 +168,7 @@ def _build(file: Path, builder: str) -> nn.Module:
         try:
             with torch.random.fork_rng(devices=[]):
                 model = build()
+            read = sources(module)
         except (Exception, SystemExit) as error:
             raise ForeignError(
                 f"{builder}() of {file.name} failed: {type(error).__name__}: {first_line(error)}"
@@ -179,7 +182,7 @@ def _build(file: Path, builder: str) -> nn.Module:
         raise ForeignError(
             f"expected {builder}() of {file.name} to be a torch.nn.Module, got {type(model).__name__}"
         )
-    return model
+    return model, read
 
 
 def _existing(name: str) -> Path:

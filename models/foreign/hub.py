@@ -28,8 +28,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..fingerprint import digest
 from ..python_file import first_line
-from .packed import LOADERS, ForeignError, Packed, digest, only_tensors
+from .packed import LOADERS, ForeignError, Packed, only_tensors
 
 __all__ = ["load_robustbench", "load_timm", "load_torchvision"]
 

@@ -1,17 +1,15 @@
 """What a loader of another's model hands over, and what all of them share."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from ..registry import Registry
 
-__all__ = ["LOADERS", "ForeignError", "Packed", "Shape", "digest", "only_tensors"]
+__all__ = ["LOADERS", "ForeignError", "Packed", "Shape", "only_tensors"]
 
 Shape = tuple[int, int, int]
 
@@ -45,20 +43,6 @@ class Packed:
 
 LOADERS: Registry[Packed] = Registry("kind of model")
 """Every loader by its prefix: what follows the prefix, and the cache folder -> `Packed`."""
-
-
-def digest(*parts: str | bytes | nn.Module) -> str:
-    """Hash texts, contents of files and modules' weights (in any type) to one sha256."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, nn.Module):
-            for key, value in part.state_dict().items():
-                digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-                digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        else:
-            content = part.encode() if isinstance(part, str) else part
-            digest.update(f"{len(content)} ".encode() + content)
-    return digest.hexdigest()
 
 
 @contextmanager
