@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...attacks.core.threat import ThreatModel
+from ..engine.failure import Failure
 from .attack_strength import Comparisons
 from .model_samples import NOISE, ModelSamples, Outcome, fully_attacked, models_of
 
@@ -25,7 +26,7 @@ __all__ = ["CHECKS", "CHECK_COLUMNS", "COMPLETED", "Check", "Finding", "run_chec
 CHECK_COLUMNS = ("model", "check", "passed", "detail")
 
 COMPLETED = "completed"
-"""The check that fails where a cell or a detector of a model failed: what is left is not the whole of it."""
+"""The check that fails where a cell or a score of a model failed or is lacking: the rest is not all of it."""
 
 ZEROS = 0.1
 """The largest share of an attack's gradients that may be exactly 0."""
@@ -38,6 +39,9 @@ HUGE = 0.5
 
 SECOND_ENGINE = "torchattacks-"
 """What the registry's names of torchattacks' attacks begin with; ours of the same name follows."""
+
+TOLD = 5
+"""Failures of one model that the page tells."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +74,17 @@ class Check:
     run: Callable[[ModelSamples, pd.DataFrame], Iterator[Finding]]
 
 
-def run_checks(
-    samples: pd.DataFrame, eer: pd.DataFrame, failures: Sequence[tuple[str, str, str]] = ()
-) -> pd.DataFrame:
+def run_checks(samples: pd.DataFrame, eer: pd.DataFrame, failures: Sequence[Failure] = ()) -> pd.DataFrame:
     """Compute the `checks` frame, one row per (model, check) that can be told.
 
-    A check of detectors has one per detector, "check:detector".
+    A check of detectors has one per detector, "check:detector". What failed or is lacking is a failed check,
+    `COMPLETED`: a worst case without the strongest attack looks better than it is.
 
     Args:
         samples: One row per (model, cell, image).
         eer: `eer_table` of these samples.
-        failures: Cells and detectors that failed, (model, what, why); of each model one failed check, also of
-            one that has no samples for it.
+        failures: What there is no result of.
     """
-    failed: dict[str, list[str]] = {}
-    for name, what, why in failures:
-        failed.setdefault(name, []).append(f"{what} failed: {why}")
     detection = {str(name): rows for name, rows in eer.groupby("model", observed=True)}
     rows = [
         (
@@ -98,8 +97,18 @@ def run_checks(
         for name, check in CHECKS.items()
         for finding in check.run(model, detection.get(model.name, eer.iloc[:0]))
     ]
-    rows += [(name, COMPLETED, False, "; ".join(told)) for name, told in failed.items()]
+    rows += [
+        (model, COMPLETED, False, _told([failure for failure in failures if failure.model == model]))
+        for model in dict.fromkeys(failure.model for failure in failures)
+    ]
     return pd.DataFrame(rows, columns=list(CHECK_COLUMNS)).astype({"passed": bool})
+
+
+def _told(failures: Sequence[Failure]) -> str:
+    """Say the first few failures, and how many more there are."""
+    told = [": ".join(part for part in (failure.what, failure.why) if part) for failure in failures[:TOLD]]
+    more = f"; and {len(failures) - TOLD} more" if len(failures) > TOLD else ""
+    return "; ".join(told) + more
 
 
 def larger_eps(model: ModelSamples, _eer: pd.DataFrame) -> Iterator[Finding]:

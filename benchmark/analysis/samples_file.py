@@ -15,12 +15,13 @@ from .model_samples import CLEAN
 __all__ = ["read_samples"]
 
 
-def read_samples(path: Path, suite: Suite) -> pd.DataFrame:
+def read_samples(path: Path, suite: Suite | None) -> pd.DataFrame:
     """Read a samples table with today's columns, see docs/results.md.
 
     Args:
         path: Of samples.parquet.
-        suite: That it was made by; says which attack an older file's label stands for.
+        suite: That it was made by; says which attack an older file's label stands for. None will do for a
+            file of today's.
 
     Raises:
         ValueError: It cannot be read, or an older file has a label that the suite does not.
@@ -32,8 +33,10 @@ def read_samples(path: Path, suite: Suite) -> pd.DataFrame:
     return samples if "y" in samples else _renamed(samples, path, suite)
 
 
-def _renamed(samples: pd.DataFrame, path: Path, suite: Suite) -> pd.DataFrame:
+def _renamed(samples: pd.DataFrame, path: Path, suite: Suite | None) -> pd.DataFrame:
     """Give an older table today's columns."""
+    if suite is None:
+        raise ValueError(f"{path} is of an older version, and of a suite that is not known here")
     names = {CLEAN: CLEAN} | {plan.label: plan.attack for plan in suite.attacks}
     labels = samples["attack"].astype(str)
     if unknown := sorted(set(labels) - set(names)):

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from ...models.files import store_root
-from ..analysis.frames import Frames, frames_of
+from ..analysis.frames import Frames
 from ..analysis.paired import paired_differences
 from ..engine.plan import Plan, plan_suite
 from ..engine.run import Summary
-from ..engine.samples_table import samples_frame
 from ..engine.store import Store
-from ..report.publish import run_suite
+from ..report.publish import plan_frames, run_suite
+from ..report.published_rows import OURS, take_published
 from .model import as_model
 from .progress import Bar
 from .shown import frame_of
@@ -43,7 +43,7 @@ class Board:
     @cached_property
     def frames(self) -> Frames:
         """All tables, see `Frames`."""
-        return frames_of(samples_frame(self.plan, self.store), failures=self.summary.failures)
+        return plan_frames(self.plan, self.store, self.summary.failures)
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -79,6 +79,7 @@ def evaluate(
     attacks: Sequence[str] = (),
     detectors: Sequence[str] = (),
     samples: int | None = None,
+    recompute: bool = False,
     results: Path | str | None = None,
     store: Path | None = None,
     root: Path | None = None,
@@ -94,6 +95,7 @@ def evaluate(
         attacks: Only these attacks, by label or pattern.
         detectors: Only these detectors.
         samples: Only the first so many test images.
+        recompute: Compute the suite's own models, too, instead of taking their published rows.
         results: Folder to write the report into, a subfolder per suite, as ``gmbench run`` does; None writes
             none.
         store: Folder of finished cells.
@@ -106,6 +108,7 @@ def evaluate(
         ValueError: The suite does not exist or cannot be narrowed so, or every cell failed.
     """
     given = [as_model(one).entrant for one in (model if isinstance(model, list | tuple) else [model])]
+    place = Store(store_root(store))
     plan, name = plan_suite(
         suite,
         models=models,
@@ -115,8 +118,11 @@ def evaluate(
         defenses=given,
         device=device,
         root=root,
+        store=place,
     )
-    place, folder = Store(store_root(store)), None if results is None else Path(results) / name
+    if not recompute:
+        plan = take_published(plan, (OURS,) if results is None else (Path(results), OURS))
+    folder = None if results is None else Path(results) / name
     with Bar(show=progress) as bar:
         summary, _ = run_suite(plan, place, folder, bar)
     board = Board(plan, place, summary, folder)

@@ -26,11 +26,15 @@ from ...models.registry import PluginWarning, Registry
 from ...models.training import Diverged
 from ..data.datasets import DATASETS, DataError, fetch_data, load_data
 from ..engine.defense import DefenseError
+from ..engine.failure import Failure
 from ..engine.plan import Plan, pick_device, plan_suite
-from ..engine.run import Summary, estimate_seconds
+from ..engine.run import estimate_seconds
 from ..engine.store import Store, StoreError
 from ..engine.suite import load_suite, suites
 from ..report.publish import publish, run_suite
+from ..report.published_rows import OURS, take_published
+from ..report.redraw import redraw
+from ..report.results_folder import reserved
 from .console import Bar, console, fail, warn
 from .diff import diff
 from .zoo import DataRoot, Device, train_showing, zoo
@@ -111,6 +115,15 @@ Plugins = Annotated[
 ]
 
 
+Recompute = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="With --defense: compute the suite's own models, too, whose published rows are taken otherwise.",
+    ),
+]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         console.print(f"gmbench {metadata.version('gmbench')}")
@@ -143,6 +156,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")
     ] = False,
+    recompute: Recompute = False,
     device: Device = "auto",
     data_root: DataRoot = None,
     store: StoreRoot = None,
@@ -152,41 +166,46 @@ def run(
 
     What the store holds already is not computed again: a run that was stopped goes on where it was, and one
     with fewer models or attacks takes its cells from a full one. A narrowed run, or one with your own
-    defense, writes to a folder of its own and leaves the published results alone.
+    defense, writes to a folder of its own and leaves the published results alone. Of your own defense alone
+    the cells are computed where the suite's own models are published.
     """
     _load(plugin)
-    plan, folder = plan_suite(
-        suite,
-        models=models or (),
-        attacks=attacks or (),
-        detectors=detectors or (),
-        samples=samples,
-        defenses=defense or (),
-        device=device,
-        root=data_root,
-    )
-    _say_notes(plan)
     place = Store(store_root(store))
+    plan, name = _plan(suite, models, attacks, detectors, samples, defense, device, data_root, place)
+    _say_notes(plan)
+    if not recompute:
+        plan = take_published(plan, (results, OURS))
+    folder = results / name
     if dry_run:
         _show_plan(plan, place)
         return
+    _tell_origin(plan)
     try:
         with Bar() as bar:
-            summary, compared = run_suite(plan, place, results / folder, bar)
+            summary, compared = run_suite(plan, place, folder, bar)
     except KeyboardInterrupt:
         _interrupted(plan, place)
-    _tell(summary, compared, place, results / folder)
+    console.print(
+        f"{summary.made} cells computed, {summary.found} from the store at {place.root}, "
+        f"{len(summary.failures)} failures"
+    )
+    if not summary.made + summary.found:
+        _fail(summary.failures)
+    _end(folder, summary.failures, compared)
 
 
 @app.command()
 def report(
-    suite: Annotated[str, typer.Argument(help="A suite's name or a TOML file.")] = "digits-v1",
+    suite: Annotated[
+        str, typer.Argument(help="A suite's name, a TOML file, or a folder of results with samples.parquet.")
+    ] = "digits-v1",
     models: Models = None,
     attacks: Attacks = None,
     detectors: Detectors = None,
     samples: Samples = None,
     defense: Defenses = None,
     plugin: Plugins = None,
+    recompute: Recompute = False,
     device: Device = "auto",
     data_root: DataRoot = None,
     store: StoreRoot = None,
@@ -199,27 +218,28 @@ def report(
         ),
     ] = True,
 ) -> None:
-    """Write a suite's tables and figures again from the store; attacks nothing."""
+    """Write a suite's tables and figures again from the store; attacks nothing.
+
+    What the store lacks or holds damaged is named, here and on the page, and the exit code is 1. Of a folder
+    of results, whatever its samples.parquet decides is drawn again in its place, without store and models.
+    """
     _load(plugin)
-    plan, folder = plan_suite(
-        suite,
-        models=models or (),
-        attacks=attacks or (),
-        detectors=detectors or (),
-        samples=samples,
-        defenses=defense or (),
-        device=device,
-        root=data_root,
-    )
+    if Path(suite).is_dir():
+        if models or attacks or detectors or samples or defense:
+            raise ValueError(f"expected no choice beside a folder of results, got one beside {suite}")
+        folder = Path(suite)
+        with reserved(folder):
+            failures = redraw(folder).failures
+        _end(folder, failures)
+        return
     place = Store(store_root(store))
-    missing = sum(not place.has(cell.description) for cell in plan.cells())
-    if missing:
-        raise StoreError(
-            f"{missing} cells of {plan.suite.name} are not in the store at {place.root}; compute them with: "
-            f"gmbench run {suite}"
-        )
-    publish(plan, place, results / folder, features=figures)
-    console.print(f"results: {results / folder}/README.md")
+    plan, name = _plan(suite, models, attacks, detectors, samples, defense, device, data_root, place)
+    if not recompute:
+        plan = take_published(plan, (results, OURS))
+    folder = results / name
+    with reserved(folder):
+        failures = publish(plan, place, folder, failures=plan.failures, features=figures).failures
+    _end(folder, failures)
 
 
 @app.command()
@@ -369,6 +389,30 @@ def _say_notes(plan: Plan) -> None:
             console.print(f"{job.entrant.name}: {note}")
 
 
+def _plan(
+    suite: str,
+    models: Sequence[str] | None,
+    attacks: Sequence[str] | None,
+    detectors: Sequence[str] | None,
+    samples: int | None,
+    defenses: Sequence[str] | None,
+    device: str,
+    root: Path | None,
+    store: Store,
+) -> tuple[Plan, str]:
+    return plan_suite(
+        suite,
+        models=models or (),
+        attacks=attacks or (),
+        detectors=detectors or (),
+        samples=samples,
+        defenses=defenses or (),
+        device=device,
+        root=root,
+        store=store,
+    )
+
+
 def _show_plan(plan: Plan, store: Store) -> None:
     table = Table(title=f"{plan.suite.name} on {plan.device}: what would be run")
     for column in ("model", "attack", "threat model", "images", "in the store"):
@@ -382,6 +426,7 @@ def _show_plan(plan: Plan, store: Store) -> None:
             "yes" if store.has(cell.description) else "no",
         )
     console.print(table)
+    _tell_origin(plan)
     seconds = estimate_seconds(plan, store)
     for name, value in seconds.items():
         console.print(f"{name}: about {value / 60:.1f} min")
@@ -390,19 +435,29 @@ def _show_plan(plan: Plan, store: Store) -> None:
     )
 
 
-def _tell(summary: Summary, compared: str, store: Store, folder: Path) -> None:
-    for failure in summary.failures:
-        fail(str(failure))
-    console.print(
-        f"{summary.made} cells computed, {summary.found} from the store at {store.root}, "
-        f"{len(summary.failures)} failures"
-    )
-    if summary.made + summary.found:
-        console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
-    if compared:
-        console.print(compared)
-    if summary.failures:
-        raise typer.Exit(1)
+def _tell_origin(plan: Plan) -> None:
+    if plan.published:
+        console.print(f"rows {plan.published.told}; --recompute makes them anew")
+    for name in plan.changed:
+        console.print(
+            f"{name}: its files and weights are those of an earlier run and its outputs are not; its cells "
+            "are made anew"
+        )
+
+
+def _end(folder: Path, failures: Sequence[Failure], told: str = "") -> None:
+    """Say where the results are and what is not among them; exit code 1 if anything is."""
+    console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
+    if told:
+        console.print(told)
+    if failures:
+        _fail(failures)
+
+
+def _fail(failures: Sequence[Failure]) -> NoReturn:
+    for failure in failures:
+        fail(failure)
+    raise typer.Exit(1)
 
 
 def _interrupted(plan: Plan, store: Store) -> NoReturn:

@@ -1,21 +1,30 @@
 """Plans a suite: everything that it names loaded and checked, and its jobs listed; computes no attack."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import pandas as pd
 import torch
 
 from ...detectors import Detector
+from ...models import Classifier
 from ..data.datasets import load_data
 from ..data.image_set import SPLITS, ImageSet
 from .cell import Cell
-from .defense import Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
+from .defense import DefenseError, Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
+from .failure import Failure, say
+from .probe import Probed, probe
 from .scoring import detectors_for
+from .store import Entry, Store
 from .suite import Suite, SuiteError, check_sizes, load_suite, narrow, plan_cells
 
-__all__ = ["Job", "Plan", "make_plan", "pick_device", "plan_suite"]
+__all__ = ["Job", "Plan", "PublishedRows", "make_plan", "pick_device", "plan_suite"]
+
+
+LONGEST_FOLDER = 200
+"""Bytes; file systems take 255, and more is put before and behind it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +42,21 @@ class Job:
     detectors: Mapping[str, Detector]
 
 
+@dataclass(frozen=True, eq=False)
+class PublishedRows:
+    """Rows of the samples table that were computed before, elsewhere perhaps.
+
+    Args:
+        frame: The rows.
+        told: Whose they are and where they come from, for the page.
+        checksum: Of the file that they were in.
+    """
+
+    frame: pd.DataFrame = field(repr=False)
+    told: str
+    checksum: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """A suite with everything it names loaded and checked.
@@ -43,6 +67,10 @@ class Plan:
         surrogate: Of the transfer attacks, or None.
         data: The splits by name.
         jobs: Of the suite's models, then of the user's defenses.
+        failures: Defenses that cannot be judged.
+        probes: Outputs that the store has not yet, see `probe`.
+        changed: Entrants whose files are the same and whose outputs are not.
+        published: Rows of models whose jobs have no cells therefore.
     """
 
     suite: Suite
@@ -50,6 +78,10 @@ class Plan:
     surrogate: Entrant | None
     data: Mapping[str, ImageSet]
     jobs: tuple[Job, ...]
+    failures: tuple[Failure, ...] = ()
+    probes: tuple[Entry, ...] = ()
+    changed: tuple[str, ...] = ()
+    published: PublishedRows | None = None
 
     def cells(self) -> Iterator[Cell]:
         """Give the cells of all jobs."""
@@ -79,46 +111,99 @@ def make_plan(
     defenses: Sequence[str | Path | Entrant] = (),
     root: Path | None = None,
     device: str = "cpu",
+    store: Store | None = None,
 ) -> Plan:
     """Load data and models, check them, and list the jobs; computes no attack.
 
     Args:
         suite: What to run.
-        defenses: The user's own, loaded or by name, see `entrant_by_name`.
+        defenses: The user's own, loaded or by name, see `entrant_by_name`. One that cannot be judged stops no
+            other: it is among the plan's failures.
         root: Where the data are.
         device: Where to compute.
+        store: Of cells; outputs are compared with those that it keeps, see `probe`. None compares nothing.
 
     Raises:
         CheckpointError: A model is missing or damaged.
         DataError: The data are missing or damaged.
-        DefenseError: A user's defense cannot be judged, the suite names code, or unlike models would be
-            pooled as seeds of one loss.
+        DefenseError: The suite names code, unlike models would be pooled as seeds of one loss, or no defense
+            at all can be judged.
         ForeignError: Another's model cannot be had, read or used.
         SuiteError: There is no model, or an eps is larger than any difference of two images.
     """
     if not suite.models and not defenses:
         raise SuiteError(f"expected {suite.name} to name a model, or --defense to bring one, got none")
     data = {split: load_data(suite.images, split, root) for split in SPLITS}
-    channels, height, width = data["test"].x.shape[1:]
+    test = data["test"]
+    channels, height, width = test.x.shape[1:]
     shape = (channels, height, width)
     check_sizes(suite, shape)
-    entrants = [entrant_of_suite(name, shape) for name in suite.models]
-    entrants += [one if isinstance(one, Entrant) else entrant_by_name(str(one), shape) for one in defenses]
-    check_names(entrants)
+    models = [entrant_of_suite(name, shape) for name in suite.models]
+    own, failures = _loaded(defenses, shape, test, device)
+    check_names([*models, *own])
     surrogate = entrant_of_suite(suite.surrogate, shape) if suite.surrogate else None
-    few = data["test"].images(slice(0, 4)).to(device)
-    for entrant in [*entrants, surrogate] if surrogate else entrants:
-        entrant.classifier.to(device)
-        check_classifier(entrant.name, entrant.classifier, few, data["test"].classes)
+    for entrant in [*models, surrogate] if surrogate else models:
+        _check(entrant, test, device)
+    probed = [_probed(entrant, test, store, device) for entrant in [*models, *own]]
+    of_surrogate = _probed(surrogate, test, store, device) if surrogate else None
+    surrogate = of_surrogate.entrant if of_surrogate else None
     jobs = tuple(
         Job(
-            entrant,
-            plan_cells(suite, entrant, surrogate, data["test"], data["validation"], device),
-            detectors_for(suite.detectors, entrant, data["test"], device),
+            one.entrant,
+            plan_cells(suite, one.entrant, surrogate, test, data["validation"], device),
+            detectors_for(suite.detectors, one.entrant, test, device),
         )
-        for entrant in entrants
+        for one in probed
     )
-    return Plan(suite, device, surrogate, MappingProxyType(data), jobs)
+    everybody = [*probed, of_surrogate] if of_surrogate else probed
+    return Plan(
+        suite,
+        device,
+        surrogate,
+        MappingProxyType(data),
+        jobs,
+        failures,
+        tuple(one.outputs for one in everybody if one.outputs is not None),
+        tuple(one.entrant.name for one in everybody if one.changed),
+    )
+
+
+def _loaded(
+    defenses: Sequence[str | Path | Entrant], shape: tuple[int, int, int], test: ImageSet, device: str
+) -> tuple[list[Entrant], tuple[Failure, ...]]:
+    """Load and check the user's defenses, each by itself.
+
+    Raises:
+        Exception: Of the first, where none of them can be judged.
+    """
+    entrants: list[Entrant] = []
+    failures: list[Failure] = []
+    errors: list[Exception] = []
+    for one in defenses:
+        try:
+            entrant = one if isinstance(one, Entrant) else entrant_by_name(str(one), shape)
+            _check(entrant, test, device)
+            detectors_for((), entrant, test, device)
+        except Exception as error:  # noqa: BLE001 - a user's defense may raise anything; the others go on
+            told = one.name if isinstance(one, Entrant) else Path(one).name
+            ours = isinstance(error, ValueError | ImportError)  # which say all
+            failures.append(Failure(told, "", str(error) if ours else say(error)))
+            errors.append(error if ours else DefenseError(str(failures[-1])))
+        else:
+            entrants.append(entrant)
+    if defenses and not entrants:
+        raise errors[0]
+    return entrants, tuple(failures)
+
+
+def _check(entrant: Entrant, test: ImageSet, device: str) -> None:
+    if isinstance(entrant.classifier, Classifier):
+        entrant.classifier.to(device)
+    check_classifier(entrant.name, entrant.classifier, test.images(slice(0, 4)).to(device), test.classes)
+
+
+def _probed(entrant: Entrant, test: ImageSet, store: Store | None, device: str) -> Probed:
+    return Probed(entrant, None, changed=False) if store is None else probe(entrant, test, store, device)
 
 
 def plan_suite(
@@ -131,6 +216,7 @@ def plan_suite(
     defenses: Sequence[str | Entrant] = (),
     device: str = "auto",
     root: Path | None = None,
+    store: Store | None = None,
 ) -> tuple[Plan, str]:
     """Plan a suite, perhaps narrowed (see `narrow`), with defenses beside its models (see `make_plan`).
 
@@ -143,7 +229,13 @@ def plan_suite(
     beside = [
         one for one in defenses if not (isinstance(one, Entrant) and one.recipe and one.name in chosen.models)
     ]
-    plan = make_plan(chosen, defenses=beside, root=root, device=pick_device(device))
+    plan = make_plan(chosen, defenses=beside, root=root, device=pick_device(device), store=store)
     narrowed = narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples)
     own = "".join(f"+{job.entrant.name}" for job in plan.jobs[len(chosen.models) :])
-    return plan, f"{whole.name}{own}{'-narrowed' if narrowed else ''}"
+    folder = f"{whole.name}{own}{'-narrowed' if narrowed else ''}"
+    if (size := len(folder.encode())) > LONGEST_FOLDER:
+        raise ValueError(
+            f"expected the results' folder to have at most {LONGEST_FOLDER} bytes, got {size}: "
+            f"{folder[:40]}...; run fewer defenses at once"
+        )
+    return plan, folder

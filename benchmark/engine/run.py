@@ -1,21 +1,20 @@
 """Runs a suite: entrants, cells, scores. What is finished stays finished, whatever happens next."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 
 from ...attacks import ATTACKS
-from ...models.python_file import first_line
 from .cell import Cell, run_cell
+from .failure import Failure, say
 from .plan import Job, Plan
 from .scoring import score_cells, score_description
-from .store import Entry, Store
+from .store import Entry, Store, StoreError, key_of
 
 __all__ = [
-    "Failure",
     "Listener",
     "Silent",
     "Summary",
@@ -50,20 +49,9 @@ class Silent:
     def advance(self, work: float) -> None: ...
 
 
-class Failure(NamedTuple):
-    """A cell or detector that failed: of which model, and why, in a line each."""
-
-    model: str
-    what: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.model} / {self.what}: {self.why}"
-
-
 @dataclass(frozen=True)
 class Summary:
-    """What a run did: cells computed, cells found in the store, and failures."""
+    """What a run did: cells computed, cells found in the store, and failures, those of the plan too."""
 
     made: int
     found: int
@@ -79,35 +67,26 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
         StoreError: The store cannot be written to.
     """
     listener = listener or Silent()
-    missing = [cell for cell in plan.cells() if not store.sound(cell.description)]
-    unscored = [job for job in plan.jobs if _lacks_scores(plan, job, store)]
-    listener.begin(sum(map(work_of, missing)) + sum(_scoring_work(plan, job) for job in unscored))
-    failed_cells: list[Failure] = []
-    failed_detectors: list[Failure] = []
+    for outputs in plan.probes:
+        store.write(outputs)
+    missing = {key_of(cell.description) for cell in plan.cells() if not store.sound(cell.description)}
+    unscored = {job.entrant.name for job in plan.jobs if _lacks_scores(plan, job, store)}
+    listener.begin(sum(_work(plan, job, missing, unscored) for job in plan.jobs))
+    failures = list(plan.failures)
+    made = 0
     for job in plan.jobs:
         finished = []
         for cell in job.cells:
-            if cell in missing and (failure := _make(plan, job, cell, store, listener)):
-                failed_cells.append(failure)
+            is_missing = key_of(cell.description) in missing
+            if is_missing and (failure := _make(plan, job, cell, store, listener)):
+                failures.append(failure)
             else:
                 finished.append(cell)
-        if job in unscored:
+                made += is_missing
+        if job.entrant.name in unscored:
             listener.doing(f"{job.entrant.name} / detectors")
-            broken = score_cells(
-                job.entrant,
-                finished,
-                job.detectors,
-                store,
-                plan.data["train"],
-                plan.data,
-                device=plan.device,
-                report=listener.advance,
-            )
-            failed_detectors += [
-                Failure(job.entrant.name, f"detector {name}", why) for name, why in broken.items()
-            ]
-    total = sum(len(job.cells) for job in plan.jobs)
-    return Summary(len(missing) - len(failed_cells), total - len(missing), (*failed_cells, *failed_detectors))
+            failures += _score(plan, job, finished, store, listener)
+    return Summary(made, sum(len(job.cells) for job in plan.jobs) - len(missing), tuple(failures))
 
 
 def work_of(cell: Cell) -> float:
@@ -123,14 +102,18 @@ def estimate_seconds(plan: Plan, store: Store) -> dict[str, float]:
 
     From the measured speed of one batch.
     """
+    missing = {key_of(cell.description) for cell in plan.cells() if not store.has(cell.description)}
+    unscored = {job.entrant.name for job in plan.jobs if _lacks_scores(plan, job, store)}
     return {
-        job.entrant.name: _seconds_per_forward(plan, job)
-        * (
-            sum(work_of(cell) for cell in job.cells if not store.has(cell.description))
-            + (_scoring_work(plan, job) if _lacks_scores(plan, job, store) else 0)
-        )
+        job.entrant.name: _seconds_per_forward(plan, job) * _work(plan, job, missing, unscored)
         for job in plan.jobs
+        if job.cells
     }
+
+
+def _work(plan: Plan, job: Job, missing: Collection[str], unscored: Collection[str]) -> float:
+    cells = sum(work_of(cell) for cell in job.cells if key_of(cell.description) in missing)
+    return cells + (_scoring_work(plan, job) if job.entrant.name in unscored else 0)
 
 
 def _make(plan: Plan, job: Job, cell: Cell, store: Store, listener: Listener) -> Failure | None:
@@ -148,9 +131,28 @@ def _make(plan: Plan, job: Job, cell: Cell, store: Store, listener: Listener) ->
         )
     # Another's attack or model may raise anything; the other cells go on
     except Exception as error:  # noqa: BLE001
-        return Failure(cell.model, cell.title, f"{type(error).__name__}: {first_line(error)}")
+        return Failure(cell.model, cell.title, say(error))
     store.write(entry)
     return None
+
+
+def _score(plan: Plan, job: Job, finished: Sequence[Cell], store: Store, listener: Listener) -> list[Failure]:
+    try:
+        broken = score_cells(
+            job.entrant,
+            finished,
+            job.detectors,
+            store,
+            plan.data["train"],
+            plan.data,
+            device=plan.device,
+            report=listener.advance,
+        )
+    except StoreError:  # a full disk is everybody's
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's model may raise anything; the other models go on
+        return [Failure(job.entrant.name, "detector", say(error))]
+    return [Failure(job.entrant.name, f"detector {name}", why) for name, why in broken.items()]
 
 
 def _proposed(plan: Plan, cell: Cell, store: Store) -> Entry | None:

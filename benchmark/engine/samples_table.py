@@ -3,7 +3,8 @@
 All else is computed from it.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,41 +12,65 @@ import pandas as pd
 from ...detectors.detector import OWN
 from ..data.image_set import ImageSet
 from .cell import Cell
+from .failure import Failure
 from .plan import Job, Plan
 from .scoring import score_description
-from .store import Store
+from .store import Entry, Store, StoreError
 
-__all__ = ["samples_frame"]
+__all__ = ["Samples", "samples_frame"]
 
 NAMES = ["model", "loss", "split", "attack", "label", "norm", "access", "awareness"]
 
 
-def samples_frame(plan: Plan, store: Store) -> pd.DataFrame:
-    """Join the stored tables of the finished cells; what is not in the store is left out.
+class Samples(NamedTuple):
+    """What the store holds of a plan.
+
+    Args:
+        frame: The columns of samples.parquet, see docs/results.md; a score that does not apply to a model, or
+            is lacking, is NaN.
+        lacking: What is missing or damaged.
+    """
+
+    frame: pd.DataFrame
+    lacking: tuple[Failure, ...]
+
+
+def samples_frame(plan: Plan, store: Store) -> Samples:
+    """Join the stored tables of the finished cells, and name those that are missing or damaged.
 
     Args:
         plan: What was run.
         store: Of cells and scores.
 
-    Returns:
-        The columns of samples.parquet, see docs/results.md; a score that does not apply to a model is NaN.
+    Raises:
+        StoreError: There is nothing at all.
     """
-    parts = [
-        part
-        for job in plan.jobs
-        for cell in job.cells
-        if (part := _cell_frame(job, cell, store, plan.data["train"])) is not None
-    ]
+    parts = [] if plan.published is None else [plan.published.frame]
+    lacking: list[Failure] = []
+    for job in plan.jobs:
+        for cell in job.cells:
+            entry = store.read(cell.description)
+            if entry is None:
+                lacking.append(_lacking(store, cell, "", cell.description))
+            else:
+                part, unscored = _cell_frame(job, cell, entry, store, plan.data["train"])
+                parts.append(part)
+                lacking += unscored
+    if not parts:
+        raise StoreError(
+            f"nothing of {plan.suite.name} is in the store at {store.root}; compute it with: gmbench run"
+        )
     applicable = {name for job in plan.jobs for name in job.detectors}
     scores = [f"score_{name}" for name in (*plan.suite.detectors, OWN) if name in applicable]
-    frame = pd.concat(parts, ignore_index=True).reindex(columns=[*_columns(parts[0]), *scores])
-    return frame.astype(dict.fromkeys(NAMES, "category") | dict.fromkeys(scores, "float32"))
+    frame = pd.concat(parts, ignore_index=True).reindex(columns=[*_columns(parts[-1]), *scores])
+    typed = frame.astype(dict.fromkeys(NAMES, "category") | dict.fromkeys(scores, "float32"))
+    return Samples(typed, tuple(lacking))
 
 
-def _cell_frame(job: Job, cell: Cell, store: Store, train: ImageSet) -> pd.DataFrame | None:
-    entry = store.read(cell.description)
-    if entry is None:
-        return None
+def _cell_frame(
+    job: Job, cell: Cell, entry: Entry, store: Store, train: ImageSet
+) -> tuple[pd.DataFrame, list[Failure]]:
+    """Give a cell's rows and the scores that it lacks."""
     entrant, threat = job.entrant, cell.threat
     head: dict[str, Any] = {
         "model": entrant.name,
@@ -61,10 +86,21 @@ def _cell_frame(job: Job, cell: Cell, store: Store, train: ImageSet) -> pd.DataF
     }
     table = entry.table.rename(columns={"label": "y"})  # in the store, label is the true class
     frame = table.assign(**head)[[*head, "id", *(name for name in table.columns if name != "id")]]
+    lacking = []
     for name, detector in job.detectors.items():
-        scored = store.read(score_description(cell, name, detector, train))
-        frame[f"score_{name}"] = np.float32("nan") if scored is None else scored.table["score"].to_numpy()
-    return frame
+        description = score_description(cell, name, detector, train)
+        scored = store.read(description)
+        values = np.float32("nan") if scored is None else scored.table["score"].to_numpy()
+        if not np.isfinite(values).all():
+            lacking.append(_lacking(store, cell, f"detector {name}, ", description))
+            values = np.float32("nan")
+        frame[f"score_{name}"] = values
+    return frame, lacking
+
+
+def _lacking(store: Store, cell: Cell, what: str, description: Mapping[str, Any]) -> Failure:
+    why = "damaged in the store" if store.has(description) else "not in the store"
+    return Failure(cell.model, f"{what}{cell.title}", why)
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:

@@ -15,10 +15,10 @@ from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
 from ...models.classifier import Classifier, Outputs
 from ...models.plugins import code_of
-from ...models.python_file import first_line
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant
+from .failure import say
 from .passes import outputs_of, outputs_of_all
 from .store import Entry, Store, key_of
 
@@ -120,7 +120,7 @@ def score_cells(
         try:
             fit(detectors[name], train_outputs, train.y.to(device))
         except Exception as error:  # noqa: BLE001 - a user's detector may raise anything; the others go on
-            failed[name] = f"{type(error).__name__}: {first_line(error)}"
+            failed[name] = say(error)
     for cell, unscored in missing:
         names = [name for name in unscored if name not in failed]
         if not names:
@@ -132,7 +132,7 @@ def score_cells(
             try:
                 scores = torch.cat([score(detectors[name], part) for part in parts])
             except Exception as error:  # noqa: BLE001 - likewise
-                failed[name] = f"{type(error).__name__}: {first_line(error)}"
+                failed[name] = say(error)
                 continue
             ids = splits[cell.split].ids[: cell.samples]
             table = pd.DataFrame({"id": ids.numpy(), "score": scores.numpy()})
@@ -180,9 +180,9 @@ def score(detector: Detector, outputs: Outputs) -> Tensor:
     scores = detector.score(seen_by(detector, outputs))
     if scores.shape != (len(outputs.logits),):
         raise ValueError(f"expected scores of shape {(len(outputs.logits),)}, got {tuple(scores.shape)}")
-    if scores.isnan().any():
+    if broken := int((~scores.isfinite()).sum()):
         raise ValueError(
-            f"expected scores to be numbers, got NaN for {int(scores.isnan().sum())} of {len(scores)} images"
+            f"expected scores to be finite, got NaN or infinity for {broken} of {len(scores)} images"
         )
     return scores.float().cpu()
 

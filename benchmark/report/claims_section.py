@@ -1,5 +1,8 @@
 """The section "The papers' claims": every claim with its judgement, see `claims`."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from ..analysis.claims.comparison import SuiteResults
 from ..analysis.claims.every import CLAIMS
 from .tables import markdown
@@ -27,16 +30,28 @@ What is told of several eps holds if it does at some and fails at none, and the 
 number that the interval contains and the mean does not reach is not decided."""
 
 
-def claims_markdown(results: SuiteResults) -> str:
-    """Write the section; empty where the suite says nothing of any claim."""
-    lines = [
-        {
-            "paper": claim.paper,
-            "claim": claim.claim,
-            "measured here": judgement.measured,
-            "verdict": f"**{judgement.held}**",
-        }
-        for claim in CLAIMS
-        if (judgement := claim.judge(results)) is not None
-    ]
+def claims_markdown(
+    results: SuiteResults, kept: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({})
+) -> str:
+    """Write the section; empty where the suite says nothing of any claim.
+
+    Args:
+        results: What the claims are judged by.
+        kept: {(paper, claim): (measured, verdict)} of an earlier page, for those that ``results`` lacks what
+            they are judged by.
+    """
+    lines = []
+    for claim in CLAIMS:
+        judgement = claim.judge(results)
+        told = (judgement.measured, judgement.held) if judgement else kept.get((claim.paper, claim.claim))
+        if told:
+            measured, held = told
+            lines.append(
+                {
+                    "paper": claim.paper,
+                    "claim": claim.claim,
+                    "measured here": measured,
+                    "verdict": f"**{held}**",
+                }
+            )
     return "\n\n".join(["## The papers' claims", _RULES, markdown(lines)]) if lines else ""

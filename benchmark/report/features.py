@@ -20,6 +20,7 @@ from ..analysis.features.symmetry import symmetry
 from ..analysis.wording import eps_text
 from ..engine.cell import Cell
 from ..engine.defense import Entrant
+from ..engine.failure import Failure, say
 from ..engine.passes import outputs_of, outputs_of_all
 from ..engine.plan import Job, Plan
 from ..engine.store import Store
@@ -45,8 +46,10 @@ TAIL = 0.2
 BATCH = 1000
 
 
-def gather(plan: Plan, store: Store, middles: Mapping[str, float]) -> list[ModelFeatures]:
-    """Let every model look at the images, one forward pass for each.
+def gather(
+    plan: Plan, store: Store, middles: Mapping[str, float]
+) -> tuple[list[ModelFeatures], list[Failure]]:
+    """Let every model look at the images, one forward pass for each; one that fails stops no other.
 
     Args:
         plan: What was run.
@@ -54,7 +57,13 @@ def gather(plan: Plan, store: Store, middles: Mapping[str, float]) -> list[Model
         middles: {norm: eps}, at which attacked images are shown, see `middle_eps`.
     """
     shown = _shown_cells(plan, middles)
-    return [_model(plan, store, job.entrant, shown.get(job.entrant.name)) for job in plan.jobs]
+    gathered, failures = [], []
+    for job in plan.jobs:
+        try:
+            gathered.append(_model(plan, store, job.entrant, shown.get(job.entrant.name)))
+        except Exception as error:  # noqa: BLE001 - a user's model may raise anything; the others go on
+            failures.append(Failure(job.entrant.name, "features", say(error)))
+    return gathered, failures
 
 
 def _model(plan: Plan, store: Store, entrant: Entrant, shown: Cell | None) -> ModelFeatures:

@@ -3,36 +3,35 @@
 Skipped where they are there already.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...models.checkpoint import CheckpointError, read_card
-from ...models.files import write_file
-from ...models.measurements import wilson_interval
 from ..analysis.attack_series import middle_eps
 from ..analysis.claims.comparison import Accuracy
 from ..analysis.frames import Frames, frames_of
 from ..analysis.model_samples import models_of
 from ..analysis.results_diff import EQUAL
-from ..engine.cell import Cell
+from ..engine.cell import NUMERICS, Cell
+from ..engine.failure import Failure
 from ..engine.plan import Job, Plan
-from ..engine.run import Failure, Listener, Silent, Summary, run_plan
+from ..engine.run import Listener, Silent, Summary, run_plan
 from ..engine.samples_table import samples_frame
 from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
+from .accuracies import accuracies_of
 from .features import gather
 from .figures.examples import Examples
-from .results_folder import MANIFEST, is_intact
+from .manifest import cell_keys, read_manifest, write_manifest
+from .results_folder import is_intact, reserved
 from .settle import settling
 from .writer import write_report
 
-__all__ = ["REPORT", "is_published", "publish", "run_suite"]
+__all__ = ["REPORT", "is_published", "plan_frames", "publish", "run_suite"]
 
 REPORT = 11
 """Raise it when a change of the code changes a table or a figure.
@@ -60,10 +59,11 @@ def run_suite(
 
     Raises:
         StoreError: The store cannot be written to, or another run holds it.
-        FileExistsError: The folder holds something that is no report.
+        FileExistsError: The folder holds something that is no report, or another run writes to it.
+        PermissionError: The folder cannot be written.
     """
     listener = listener or Silent()
-    with store.lock():
+    with store.lock(), reserved(folder) if folder else nullcontext():
         summary = run_plan(plan, store, listener)
         if folder is None or not any(store.has(cell.description) for cell in plan.cells()):
             return summary, ""
@@ -71,8 +71,8 @@ def run_suite(
         if summary.failures or not is_published(plan, store, folder):
             listener.doing("writing tables and figures")
             with settling(folder, keep=whole) as draft:
-                publish(plan, store, draft.built, failures=summary.failures)
-            told = str(draft)
+                failures = publish(plan, store, draft.built, failures=summary.failures).failures
+            summary, told = replace(summary, failures=failures), str(draft)
         return summary, told if whole else ""
 
 
@@ -81,11 +81,26 @@ def is_published(plan: Plan, store: Store, folder: Path) -> bool:
 
     With every figure, no file of it missing or changed.
     """
-    try:
-        inputs = json.loads((folder / MANIFEST).read_text())["inputs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return bool(inputs == _inputs(plan, store, features=True)) and is_intact(folder)
+    return read_manifest(folder).get("inputs") == _inputs(plan, store, features=True) and is_intact(folder)
+
+
+def plan_frames(
+    plan: Plan, store: Store, failures: Sequence[Failure] = (), *, resamples: int = 500
+) -> Frames:
+    """Compute the frames of what the store holds of a plan.
+
+    Args:
+        plan: What was run.
+        store: Of cells and scores.
+        failures: Of the run; what else the store lacks is added.
+        resamples: Of the bootstrap.
+
+    Raises:
+        StoreError: There is nothing at all.
+    """
+    samples, lacking = samples_frame(plan, store)
+    failed = [*failures, *(one for one in lacking if not any(told.covers(one) for told in failures))]
+    return frames_of(samples, failed, resamples=resamples)
 
 
 def publish(
@@ -93,22 +108,31 @@ def publish(
     store: Store,
     folder: Path,
     *,
+    failures: Sequence[Failure] = (),
     resamples: int = 500,
     features: bool = True,
-    failures: Sequence[Failure] = (),
 ) -> Frames:
-    """Write the report of what the store holds of a plan, and return its frames.
+    """Write the report of what the store holds of a plan; what it lacks is a failed check on the page.
 
     Args:
-        plan: What was run; its cells that failed are left out.
+        plan: What was run.
         store: Of cells and scores.
         folder: Replaced as a whole.
+        failures: Of the run.
         resamples: Of the bootstrap.
         features: Whether to draw the feature space, too: for that alone every model looks at some thousand
             images again.
-        failures: What failed when it was run; a failed check of its model.
+
+    Returns:
+        The frames; their failures are those of the run and what the store lacks.
+
+    Raises:
+        StoreError: There is nothing to report.
     """
-    frames = frames_of(samples_frame(plan, store), resamples=resamples, failures=failures)
+    frames = plan_frames(plan, store, failures, resamples=resamples)
+    seen, unseen = gather(plan, store, middle_eps(models_of(frames.samples))) if features else ((), ())
+    if unseen:
+        frames = frames.with_failures(unseen)
     write_report(
         folder,
         title=plan.suite.name,
@@ -118,25 +142,20 @@ def publish(
         checks=frames.checks,
         examples=list(_examples(plan, store)),
         facts=_facts(plan, store),
-        features=gather(plan, store, middle_eps(models_of(frames.samples))) if features else (),
+        features=seen,
         accuracies=_accuracies(plan),
     )
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".svg"  # git has none: a clone's folder is complete without
-    }
-    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
-    manifest = {
-        "inputs": _inputs(plan, store, features=features),
+    told = {
+        "inputs": _inputs(plan, store, features=features, failures=frames.failures),
         "rendering": key_of({"report": REPORT, "suite": plan.suite.model_dump_json(), "features": features}),
-        "files": digests,
+        "numerics": NUMERICS,
+        "cells": cell_keys(plan.cells()),
     }
-    write_file(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    write_manifest(folder, told)
     return frames
 
 
-def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
+def _inputs(plan: Plan, store: Store, *, features: bool, failures: Sequence[Failure] = ()) -> str:
     """Hash all that decides the report.
 
     Contents of cells and scores, the suite's text, the machines, the cards, this code's number.
@@ -157,6 +176,8 @@ def _inputs(plan: Plan, store: Store, *, features: bool) -> str:
         "suite": plan.suite.model_dump_json(),
         "features": seen,
         "accuracies": accuracies,
+        "failures": list(map(str, failures)),
+        "published": plan.published.checksum if plan.published else "",
     }
     return key_of({"contents": contents, **told, "report": REPORT})
 
@@ -179,26 +200,14 @@ def _facts(plan: Plan, store: Store) -> Mapping[str, str]:
         f"{len(data['test'])} test images",
         "surrogate": plan.surrogate.name if plan.surrogate else "none",
         "device and versions": "; ".join(sorted(map(str, machines))),
+        **({"published rows": plan.published.told} if plan.published else {}),
     }
 
 
 def _accuracies(plan: Plan) -> list[Accuracy]:
-    """Take the test accuracies from the cards of the checkpoints that were trained on the suite's data."""
-    accuracies, images = [], len(plan.data["test"])
     # users' own defenses come after the suite's models
-    for name, job in zip(plan.suite.models, plan.jobs, strict=False):
-        entrant = job.entrant
-        try:
-            card = read_card(name)
-        except CheckpointError:  # no checkpoint but another's model or a file
-            continue
-        if card.name == entrant.name and card.data == plan.suite.data:
-            low, high = wilson_interval(round(card.test_accuracy * images), images)
-            trained = card.data, card.recipe.features, card.epochs
-            accuracies.append(
-                Accuracy(card.name, entrant.loss, *trained, card.test_accuracy, low, high, card.note)
-            )
-    return accuracies
+    names = {job.entrant.name: name for name, job in zip(plan.suite.models, plan.jobs, strict=False)}
+    return accuracies_of(names, plan.suite.data, len(plan.data["test"]))
 
 
 def _examples(plan: Plan, store: Store) -> Iterator[Examples]:

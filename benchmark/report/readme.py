@@ -9,18 +9,20 @@ detector beside it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
 
 import pandas as pd
 
 from ...models.losses import loss_name
 from ..analysis.claims.comparison import SuiteResults
 from .claims_section import claims_markdown
+from .escape import markdown_text
 from .headline import summary_markdown
 from .paper_section import paper_markdown
+from .shown import Shown
 from .tables import headline_markdown, markdown
 
-__all__ = ["Shown", "readme"]
+__all__ = ["readme"]
 
 _FILES = {
     "leaderboard.csv": "every model, threat model and detector, seeds apart",
@@ -45,20 +47,6 @@ _LEADERBOARD = (
 )
 
 
-class Shown(NamedTuple):
-    """A figure on the page.
-
-    Args:
-        section: The heading it stands under.
-        caption: What it shows.
-        path: Of the PNG, from the README; the SVG lies beside it.
-    """
-
-    section: str
-    caption: str
-    path: str
-
-
 def readme(
     title: str,
     *,
@@ -66,6 +54,7 @@ def readme(
     checks: pd.DataFrame,
     figures: Sequence[Shown],
     facts: Mapping[str, str],
+    kept: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
 ) -> str:
     """Write the page.
 
@@ -76,6 +65,7 @@ def readme(
         checks: A row per model and check.
         figures: In order.
         facts: {what: value}, a table at the end.
+        kept: Verdicts of claims that nothing here can be judged by, see `claims_markdown`.
     """
     own = ", ".join(f"{loss_name(loss)}: `{detector}`" for loss, detector in results.detectors.items())
     own = own or "none applies"
@@ -87,7 +77,7 @@ def readme(
         "## Checks",
         _checks(checks),
         *(["## Summary", summary] if summary else []),
-        claims_markdown(results),
+        claims_markdown(results, kept),
         "## Leaderboard",
         _LEADERBOARD,
         "<details>\n<summary>Every eps and attacker</summary>",
@@ -103,7 +93,10 @@ def readme(
         markdown([{"file": f"[{name}]({name})", "holds": text} for name, text in _FILES.items()]),
     ]
     if facts:
-        parts += ["## Facts", markdown([{"what": name, "value": value} for name, value in facts.items()])]
+        parts += [
+            "## Facts",
+            markdown([{"what": name, "value": markdown_text(text)} for name, text in facts.items()]),
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -115,7 +108,11 @@ def _checks(checks: pd.DataFrame) -> str:
     if failed.empty:
         return f"All {len(checks)} sanity checks passed."
     lines = [
-        {"model": str(row.model), "check": str(row.check), "found": str(row.detail)}
+        {
+            "model": markdown_text(str(row.model)),
+            "check": str(row.check),
+            "found": markdown_text(str(row.detail)),
+        }
         for row in failed.itertuples(index=False)
     ]
     told = f"{len(failed)} of {len(checks)} sanity checks **failed**"

@@ -6,14 +6,18 @@ The verdicts are read from its README: those of the claims need the models, and 
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from ..analysis.results_diff import Results
+from .escape import plain_text
 
-__all__ = ["MANIFEST", "check_replaceable", "is_intact", "read_results"]
+__all__ = ["MANIFEST", "check_replaceable", "is_intact", "read_results", "reserved", "rows_of", "sections_of"]
 
 MANIFEST = "manifest.json"
 
@@ -48,6 +52,37 @@ def check_replaceable(folder: Path) -> None:
             f"expected {folder} to be new or an earlier report, which is replaced, got one with "
             f"{', '.join(foreign[:3])}"
         )
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Hold a results folder for one run, before anything is computed for it.
+
+    Raises:
+        FileExistsError: It holds something that is no part of a report, or another run writes to it.
+        PermissionError: It cannot be written.
+    """
+    if folder.parent.exists() and not folder.parent.is_dir():
+        raise FileExistsError(f"expected {folder.parent} to be a folder, got a file")
+    check_replaceable(folder)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
+            pass
+    except Timeout:
+        raise FileExistsError(
+            f"another run writes to {folder}; wait for it, or give this one its own folder with --results"
+        ) from None
+    except OSError as error:
+        lock.release()
+        raise PermissionError(f"expected {folder} to be writable, got: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def is_intact(folder: Path) -> bool:
@@ -85,18 +120,23 @@ def read_results(folder: Path) -> Results:
 
 def _verdicts(text: str) -> Iterator[tuple[str, str]]:
     """Tell what the README judges, and how."""
-    sections = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
+    sections = sections_of(text)
     checks = sections.get("Checks", "")
     if count := re.search(r"(\d+) sanity checks", checks):
         yield "sanity checks", count[1]
-    for model, check, *_ in _rows(checks):
+    for model, check, *_ in rows_of(checks):
         yield f"{check} of {model}", "failed"
-    for paper, claim, *_, verdict in _rows(sections.get("The papers' claims", "")):
+    for paper, claim, *_, verdict in rows_of(sections.get("The papers' claims", "")):
         yield f"{paper}: {claim}", verdict.strip("*")
 
 
-def _rows(section: str) -> Iterator[list[str]]:
+def sections_of(text: str) -> dict[str, str]:
+    """Split a README into its sections, {heading: text}."""
+    return dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.MULTILINE))
+
+
+def rows_of(section: str) -> Iterator[list[str]]:
     """Split the rows of a section's table, as `tables.markdown` writes them, into cells."""
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     for line in lines[2:]:
-        yield [cell.replace("\\|", "|") for cell in re.split(r"(?<!\\) \| ", line[2:-2])]
+        yield [plain_text(cell) for cell in re.split(r"(?<!\\) \| ", line[2:-2])]

@@ -6,6 +6,7 @@ else the range over the seeds. Never NaN: "n/a" where a detector does not apply,
 are there to measure it on, and a line below the title that says so.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -28,6 +29,7 @@ from ..analysis.leaderboard import failed_checks
 from ..analysis.metrics import FEWEST
 from ..analysis.over_trainings import OverTrainings
 from ..analysis.wording import FEW, eps_number, eps_text, mean_range, number
+from .escape import latex
 
 __all__ = ["eer_latex", "eer_markdown", "headline_markdown", "leaderboard_markdown", "markdown"]
 
@@ -36,12 +38,6 @@ _HOW_TO_READ = (
     "the attacked images; positives"
     " are *all* their adversarial versions, or the *successful* ones, which turned a right prediction into a "
     "wrong one."
-)
-
-_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
-
-_LATEX = str.maketrans(
-    _SPECIAL | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
 
 _THREAT = ["norm", "eps", "access", "awareness"]
@@ -57,6 +53,8 @@ _SHARES = {
 
 # where there are no validation images to set a threshold on
 _MISSING = dict.fromkeys(("joint_robust_accuracy", "fpr_at_5"), "n/a")
+
+_PIPE = re.compile(r"(?<!\\)\|")  # that nobody escaped
 
 
 def eer_markdown(eer: pd.DataFrame) -> str:
@@ -127,7 +125,7 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     if not rows:
         return "Nothing was measured."
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_PIPE.sub(r"\|", cell) for cell in line) + " |" for line in lines)
 
 
 def _detectors(eer: pd.DataFrame) -> list[str]:
@@ -195,10 +193,10 @@ def _latex_table(series: AttackSeries, rows: pd.DataFrame, detectors: Sequence[s
     lines = [
         r"\begin{table}[p]",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{EER (\%), all / successful adversarials: {_escape(series.title)}}}",
+        rf"\caption{{EER (\%), all / successful adversarials: {latex(series.title)}}}",
         rf"\begin{{tabular}}{{ll{'c' * len(detectors)}}}",
         r"\toprule",
-        " & ".join([r"$\epsilon$", "loss", *map(_escape, detectors)]) + r" \\",
+        " & ".join([r"$\epsilon$", "loss", *map(latex, detectors)]) + r" \\",
     ]
     measured = _by_seed(rows)
     for eps in eps_of(rows):
@@ -213,12 +211,8 @@ def _latex_table(series: AttackSeries, rows: pd.DataFrame, detectors: Sequence[s
                 " / ".join(number(float(np.mean(values))) for values in pair if values) or "n/a"
                 for pair in both
             ]
-            lines.append(" & ".join([size, _escape(loss_name(loss)), *cells]) + r" \\")
+            lines.append(" & ".join([size, latex(loss_name(loss)), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
-
-
-def _escape(text: str) -> str:
-    return text.translate(_LATEX)
 
 
 def _best_first(rows: pd.DataFrame) -> list[pd.DataFrame]:

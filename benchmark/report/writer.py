@@ -31,8 +31,10 @@ from .figures.means import means_figure
 from .figures.roc import roc_figure
 from .figures.spread import spread_figure
 from .figures.style import save
-from .readme import Shown, readme
+from .kept import Kept
+from .readme import readme
 from .results_folder import check_replaceable
+from .shown import Shown
 from .tables import eer_latex, eer_markdown, leaderboard_markdown
 
 __all__ = ["write_report"]
@@ -53,6 +55,7 @@ def write_report(
     facts: Mapping[str, str],
     features: Sequence[ModelFeatures] = (),
     accuracies: Sequence[Accuracy] = (),
+    kept: Kept | None = None,
 ) -> None:
     """Write everything into ``folder``, which is replaced as a whole, or left as it is if anything fails.
 
@@ -67,6 +70,9 @@ def write_report(
         facts: What made the numbers, {"device": "..."}; no dates, or two runs would differ.
         features: What the models' features say; none, no figures of the feature space and no claims about it.
         accuracies: The models that are checkpoints, on the whole test split.
+
+        kept: What took the models, of the report that this is drawn from again; its samples.parquet stays,
+            byte for byte.
 
     Raises:
         FileExistsError: The folder holds something that is no part of a report.
@@ -88,15 +94,23 @@ def write_report(
                 _figures(models, results, examples), _feature_figures(results)
             )
         ]
-        _write_tables(building, samples, eer, leaderboard)
-        text = readme(title, results=results, checks=checks, figures=shown, facts=facts)
+        _write_tables(building, eer, leaderboard)
+        if kept is None:
+            _write_samples(building, samples)
+            text = readme(title, results=results, checks=checks, figures=shown, facts=facts)
+        else:
+            shutil.copyfile(folder / "samples.parquet", building / "samples.parquet")
+            for name, content in kept.files.items():
+                (building / name).write_bytes(content)
+            shown += kept.figures
+            text = readme(title, results=results, checks=checks, figures=shown, facts=facts, kept=kept.claims)
         (building / "README.md").write_text(text, encoding="utf-8")
         put_folder(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:
+def _write_tables(folder: Path, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:
     csv: dict[str, Any] = {
         "index": False,
         "float_format": _DIGITS,
@@ -111,6 +125,9 @@ def _write_tables(folder: Path, samples: pd.DataFrame, eer: pd.DataFrame, leader
         ("leaderboard.md", leaderboard_markdown(leaderboard)),
     ):
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _write_samples(folder: Path, samples: pd.DataFrame) -> None:
     single = [
         column for column in samples.columns if column in ("size", "margin") or column.startswith("score_")
     ]

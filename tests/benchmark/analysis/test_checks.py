@@ -13,6 +13,7 @@ from gmbench.benchmark.analysis.attack_strength import exceeds
 from gmbench.benchmark.analysis.checks import CHECKS, Finding, run_checks
 from gmbench.benchmark.analysis.eer_table import eer_table
 from gmbench.benchmark.analysis.leaderboard import leaderboard
+from gmbench.benchmark.engine.failure import Failure
 
 N = 100
 
@@ -95,16 +96,18 @@ def test_what_failed_is_a_failed_check(make_samples):
     samples = make_samples(losses=("lgm",), seeds=(0, 1), images=60, detectors=("msp", "energy"))
     eer = eer_table(samples, resamples=20)
     failures = [
-        ("mnist-lgm-s1", "pgd-ce (Linf 0.3, white-box, oblivious)", "RuntimeError: out of memory"),
-        ("mnist-lgm-s1", "detector own", "ValueError: expected scores to be numbers"),
-        ("mine", "clean (test)", "BrokenLogits: expected logits to be finite"),  # it has no samples at all
+        Failure("mnist-lgm-s1", "pgd-ce (Linf 0.3, white-box, oblivious)", "RuntimeError: out of memory"),
+        Failure("mnist-lgm-s1", "detector own", "ValueError: expected scores to be numbers"),
+        Failure(
+            "mine", "clean (test)", "BrokenLogits: expected logits to be finite"
+        ),  # it has no samples at all
     ]
     checks = run_checks(samples, eer, failures)
     failed = checks[~checks["passed"]].set_index("model")
     assert failed["check"].to_dict() == {"mnist-lgm-s1": "completed", "mine": "completed"}
     assert failed.loc["mnist-lgm-s1", "detail"] == (
-        "pgd-ce (Linf 0.3, white-box, oblivious) failed: RuntimeError: out of memory; "
-        "detector own failed: ValueError: expected scores to be numbers"
+        "pgd-ce (Linf 0.3, white-box, oblivious): RuntimeError: out of memory; "
+        "detector own: ValueError: expected scores to be numbers"
     )
     verdicts = leaderboard(samples, eer, checks).groupby("model", observed=True)["verdict"].unique()
     assert verdicts.map(list).to_dict() == {"mnist-lgm-s0": ["ok"], "mnist-lgm-s1": ["completed"]}

@@ -295,7 +295,7 @@ def test_a_failed_cell_stops_no_other(
     assert board["attacks"].str.contains("pgd").any()
     assert board["verdict"].str.contains("completed").all()
     page = (tmp_path / "results" / "small-v1-narrowed" / "README.md").read_text()
-    assert "| digits-lgm-s0 | completed | cheat (Linf 0.1, white-box, oblivious) failed: Cheat: " in page
+    assert "| digits-lgm-s0 | completed | cheat (Linf 0.1, white-box, oblivious): Cheat: " in page
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_failed_cell_stops_no_other(
         (["run", "digits-v1", "--no-such-option"], "o such option"),
         (["train", "mnist-lgn"], "did you mean 'mnist-lgm'"),
         (["data", "mnits"], "did you mean 'mnist'"),
-        (["report", "digits-v1"], "are not in the store"),
+        (["report", "digits-v1"], "nothing of digits-v1 is in the store"),
         (["show", "zzz"], "got 0"),
     ],
 )

@@ -48,7 +48,12 @@ class Broken(Detector):
     def score(self, outputs: Outputs) -> Tensor:
         scores = outputs.logits.amax(1)
         one_nan = torch.where(torch.arange(len(scores)) == 3, torch.nan, scores)
-        wrong = {"nan": scores * torch.nan, "one-nan": one_nan, "shape": scores.unsqueeze(1)}
+        wrong = {
+            "nan": scores * torch.nan,
+            "one-nan": one_nan,
+            "infinite": scores / 0,
+            "shape": scores.unsqueeze(1),
+        }
         return wrong.get(self.how, scores)
 
 
@@ -230,8 +235,9 @@ def test_a_cell_without_its_images_is_told(
     ("how", "message"),
     [
         ("fit", "no fit today"),
-        ("nan", "got NaN for 60"),
-        ("one-nan", "got NaN for 1 of"),
+        ("nan", "NaN or infinity for 60 of 60"),
+        ("one-nan", "NaN or infinity for 1 of"),
+        ("infinite", "NaN or infinity for 60 of 60"),
         ("shape", "expected scores of shape"),
     ],
 )

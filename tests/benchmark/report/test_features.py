@@ -117,7 +117,7 @@ def store(plan, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gathered(plan, store):
-    return {model.name: model for model in gather(plan, store, {"Linf": EPS})}
+    return {model.name: model for model in gather(plan, store, {"Linf": EPS})[0]}
 
 
 def test_models_of_two_dimensions_have_a_picture(gathered):
@@ -208,7 +208,7 @@ def test_images_that_are_wrong_have_no_part_in_the_spread(plan, store):
     right = swapped.y[:24] == 1  # classes 0 and 2 have changed places
     a, b = (model(swapped.images()[:24][right]).double().softmax(1).detach().numpy()[:, k] for k in (0, 2))
     other = replace(plan, data={**plan.data, "test": swapped}, jobs=(replace(job, cells=()),))
-    (found,) = gather(other, store, {"Linf": EPS})
+    ((found,), _) = gather(other, store, {"Linf": EPS})
     assert found.spread == pytest.approx(((a - b) ** 2 / 4).mean(), rel=1e-4)
     assert found.plane.attack == ""
 
@@ -224,9 +224,9 @@ def test_a_model_whose_features_are_not_finite_or_a_missing_class_stops_nothing(
     few = plan.data["train"].head(2)
     for one, train in ((broken, plan.data["train"]), (plan.jobs[0].entrant, few)):
         other = replace(plan, data={**plan.data, "train": train}, jobs=(Job(one, (), {}),))
-        (found,) = gather(other, store, {})
+        ((found,), _) = gather(other, store, {})
         assert (found.symmetry, found.plane) == (None, None)
-    assert np.isnan(gather(replace(plan, jobs=(Job(broken, (), {}),)), store, {})[0].spread)
+    assert np.isnan(gather(replace(plan, jobs=(Job(broken, (), {}),)), store, {})[0][0].spread)
 
 
 def test_a_report_without_the_feature_space_is_no_whole_one(plan, store, tmp_path, monkeypatch):
