@@ -1,8 +1,9 @@
 """The store: a folder of finished work, each piece under the hash of its description.
 
-An entry is a folder ``KEY[:2]/KEY`` with ``entry.json`` (description, facts, checksums of the other files),
-``table.parquet`` and perhaps ``images.safetensors``. It is written under a temporary name, synced to disk and
-renamed, so it is there whole or not at all; a damaged one is found by its checksum and made again.
+An entry is a folder ``KEY[:2]/KEY`` with ``entry.json`` (description, facts, checksums of the other files and
+of itself), ``table.parquet`` and perhaps ``images.safetensors``. It is written under a temporary name, synced
+to disk and renamed, so it is there whole or not at all; a damaged one is found by its checksum and made
+again.
 """
 
 import errno
@@ -95,9 +96,11 @@ class Store:
         """
         try:
             head: dict[str, Any] = json.loads((self.path(key_of(description)) / "entry.json").read_text())
-            return {"facts": head["facts"], "files": head["files"]}
-        except (OSError, ValueError, KeyError):
-            return {"facts": {}, "files": {}}
+            if _is_whole(head):
+                return {"facts": head["facts"], "files": head["files"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        return {"facts": {}, "files": {}}
 
     def read_key(self, key: str) -> Entry:
         """Read an entry by its key.
@@ -121,8 +124,13 @@ class Store:
         try:
             head = json.loads((folder / "entry.json").read_text())
             files = {name: (folder / name).read_bytes() for name in head["files"]}
-            sound = key_of(head["description"]) == key and all(
-                hashlib.sha256(content).hexdigest() == head["files"][name] for name, content in files.items()
+            sound = (
+                _is_whole(head)
+                and key_of(head["description"]) == key
+                and all(
+                    hashlib.sha256(content).hexdigest() == head["files"][name]
+                    for name, content in files.items()
+                )
             )
         except FileNotFoundError as error:
             raise StoreError(f"no entry {key[:12]} in the store at {self.root}") from error
@@ -210,15 +218,22 @@ class Store:
             raise OSError(errno.ENOSPC, "no space")
 
 
+def _is_whole(head: Mapping[str, Any]) -> bool:
+    """Tell whether an entry's head has its own checksum; one of an earlier version has none."""
+    told = {name: value for name, value in head.items() if name != "sha256"}
+    return set(told) == {"description", "facts", "files"} and head.get("sha256", key_of(told)) == key_of(told)
+
+
 def _write_files(folder: Path, entry: Entry) -> None:
     files = {"table.parquet": entry.table.to_parquet(None, index=False)}
     if entry.images is not None:
         files["images.safetensors"] = safetensors.torch.save({"images": entry.images.cpu().contiguous()})
-    head = {
+    head: dict[str, Any] = {
         "description": entry.description,
         "facts": entry.facts,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
+    head["sha256"] = key_of(head)
     files["entry.json"] = (json.dumps(head, indent=1, sort_keys=True) + "\n").encode()
     for name, content in files.items():
         write_file(folder / name, content)

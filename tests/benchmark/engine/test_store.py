@@ -151,6 +151,22 @@ def test_a_key_is_found_by_its_beginning(tmp_path: Path) -> None:
         store.find("zzzz")
 
 
+def test_any_edit_of_the_head_is_damage_but_an_earlier_versions_is_none(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(entry())
+    path = store.path(key_of(entry().description)) / "entry.json"
+    content = path.read_text()
+    for old, new in (("1.5", "1.6"), ('"seconds"', '"secondz"'), ('"sha256"', '"sha257"')):
+        path.write_text(content.replace(old, new))
+        assert not store.sound(entry().description)
+        assert store.head(entry().description) == {"facts": {}, "files": {}}
+    head = json.loads(content)
+    del head["sha256"]
+    path.write_text(json.dumps(head))
+    assert store.sound(entry().description)
+    assert store.head(entry().description)["facts"] == {"seconds": 1.5}
+
+
 def test_an_entry_under_another_key_is_damage(tmp_path: Path) -> None:
     """A description that does not hash to the key is no answer to the question."""
     store = Store(tmp_path)
