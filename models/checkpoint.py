@@ -8,7 +8,9 @@ restricted unpickler runs no code.
 """
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 ZOO = Path(__file__).parent / "zoo"
+
+CHECKSUM = "card_sha256"
+"""Key of a card's file for the sha256 of all its others; cards of an earlier version have none."""
 
 
 class CheckpointError(ValueError):
@@ -118,8 +123,10 @@ def save_checkpoint(classifier: Classifier, card: Card, folder: Path) -> Card:
 
 
 def write_card(card: Card, folder: Path = ZOO) -> None:
-    """Write a card, complete or not at all, in the place of the one that is there."""
-    write_file(folder / f"{card.name}.json", (card.model_dump_json(indent=2) + "\n").encode())
+    """Write a card with its own checksum, complete or not at all, in the place of the one that is there."""
+    told = card.model_dump(mode="json")
+    content = json.dumps(told | {CHECKSUM: _checksum(told)}, indent=2, ensure_ascii=False) + "\n"
+    write_file(folder / f"{card.name}.json", content.encode())
 
 
 def read_card(name: str | Path, folder: Path = ZOO) -> Card:
@@ -130,11 +137,21 @@ def read_card(name: str | Path, folder: Path = ZOO) -> Card:
     """
     path = _card_path(name, folder)
     try:
-        return Card.model_validate_json(path.read_bytes())
+        told = json.loads(path.read_bytes())
+        known = told.pop(CHECKSUM, None) if isinstance(told, dict) else None
+        card = Card.model_validate_json(json.dumps(told))
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint card at {path}") from None
-    except ValidationError as error:
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise CheckpointError(f"{path.name} is damaged: invalid JSON: {error}") from None
         raise CheckpointError(f"{path.name} is damaged: {explain(error, Card)}") from None
+    if known not in (None, _checksum(told)):
+        raise CheckpointError(
+            f"{path.name} is damaged: it does not have its own checksum; restore it, or take {CHECKSUM} out "
+            "where it was changed on purpose"
+        )
+    return card
 
 
 def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, Card]:
@@ -173,6 +190,11 @@ def load_checkpoint(name: str | Path, folder: Path = ZOO) -> tuple[Classifier, C
             f"{path.name} does not fit the network of its card: {str(error).splitlines()[-1].strip()}"
         ) from None
     return classifier.eval(), card
+
+
+def _checksum(told: Any) -> str:
+    """Hash what a card tells, however it is laid out."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _card_path(name: str | Path, folder: Path) -> Path:

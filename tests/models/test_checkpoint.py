@@ -21,6 +21,7 @@ from gmbench.models import (
     read_card,
     save_checkpoint,
 )
+from gmbench.models.checkpoint import ZOO
 from gmbench.models.recipe import build_classifier
 
 WEIGHTS, CARD = "tiny-s7.safetensors", "tiny-s7.json"
@@ -97,7 +98,7 @@ def test_card_tells_all_that_was_promised(folder: Path) -> None:
     text = json.loads((folder / CARD).read_text())
     assert set(text["recipe"]) == set(Recipe.model_fields)
     assert text["recipe"]["loss"] == {"name": "softmax"}
-    assert {key: text[key] for key in text.keys() - {"recipe", "sha256"}} == {
+    assert {key: text[key] for key in text.keys() - {"recipe", "sha256", "card_sha256"}} == {
         "name": "tiny-s7",
         "classes": 3,
         "shape": [1, 8, 8],
@@ -178,7 +179,9 @@ def test_missing_card_is_named(folder: Path) -> None:
     ],
 )
 def test_damaged_card_gets_one_short_line(folder: Path, right: str, wrong: str, message: str) -> None:
-    text = (folder / CARD).read_text()
+    told = json.loads((folder / CARD).read_text())
+    del told["card_sha256"]  # with it no edit comes so far
+    text = json.dumps(told, indent=2)
     assert right in text
     (folder / CARD).write_text(text.replace(right, wrong, 1))
     assert refusal("tiny-s7", folder).startswith(message)
@@ -249,3 +252,30 @@ def test_failed_saving_leaves_the_old_checkpoint(
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(classifier, card, folder)
     assert load_checkpoint("tiny-s7", folder)[1] == before
+
+
+def test_every_edit_of_a_card_is_seen_and_a_card_without_checksum_reads(folder: Path) -> None:
+    path = folder / CARD
+    content = path.read_text()
+    sound = read_card("tiny-s7", folder)
+    for old, new in (
+        ('"test_accuracy": 0.25', '"test_accuracy": 0.26'),
+        ('"seed": 7', '"seed": 8'),
+        ('"machine": "none"', '"machine": "nine"'),
+    ):
+        assert old in content
+        path.write_text(content.replace(old, new))
+        with pytest.raises(CheckpointError, match="does not have its own checksum") as caught:
+            read_card("tiny-s7", folder)
+        assert "\n" not in str(caught.value)
+    told = json.loads(content)
+    path.write_text(json.dumps(told))  # laid out otherwise, and nothing else
+    assert read_card("tiny-s7", folder) == sound
+    del told["card_sha256"]
+    path.write_text(json.dumps(told))
+    assert read_card("tiny-s7", folder) == sound
+
+
+def test_every_card_of_the_zoo_has_its_checksum() -> None:
+    for name in checkpoints():
+        assert "card_sha256" in json.loads((ZOO / f"{name}.json").read_text()), name
