@@ -77,11 +77,11 @@ def plan():
         "validation": make_images("validation", 9, 100),
         "test": make_images("test", 30, 200),
     }
-    attacks = [
+    attacks = (
         {"label": "fgsm", "attack": "fgsm", "eps": (EPS, 0.4)},
         {"label": "blind", "attack": "pgd", "eps": (EPS,), "access": "transfer", "options": {"steps": 2}},
         {"label": "weak", "attack": "pgd", "eps": (EPS,), "options": {"steps": 1}, "seeds": (0,)},
-    ]
+    )
     suite = Suite(
         name="pixels-v1", data="pixels", samples=24, batch=10, models=(), detectors=("msp",), attacks=attacks
     )
