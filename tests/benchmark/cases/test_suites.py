@@ -117,6 +117,15 @@ def test_paths_in_a_suite_begin_at_its_file(
     assert f"{tmp_path / 'other'}" in bench.refused(suite)
 
 
+def test_windows_line_ends_and_names_of_folders_in_any_script(bench: Bench) -> None:
+    folder = bench.folder / "Größe 大小"
+    folder.mkdir()
+    suite = folder / "tiny.toml"
+    suite.write_bytes(SUITE.replace("\n", "\r\n").encode())
+    assert bench.run(suite)[0] == 0
+    assert bench.page("tiny-v1").startswith("# tiny-v1")
+
+
 FAILING = """
 import torch
 from torch import nn
