@@ -112,6 +112,11 @@ def test_every_sample_is_treated_alone(name: str) -> None:
     for function in (norm.size, norm.steepest, lambda d: norm.project(d, 0.5)):
         assert torch.equal(torch.cat([function(delta[i : i + 1]) for i in range(6)]), function(delta))
 
+    def sample(ids: Tensor) -> Tensor:
+        return norm.sample(delta[ids], 0.3, SampleRandom.of("start", ids))
+
+    assert torch.equal(torch.cat([sample(torch.tensor([i])) for i in range(6)]), sample(torch.arange(6)))
+
 
 @pytest.mark.parametrize("method", ["size", "project", "steepest", "sample"])
 def test_a_norm_that_lacks_a_method_is_refused_where_it_is_made(method: str) -> None:

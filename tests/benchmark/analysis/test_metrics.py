@@ -247,7 +247,7 @@ def test_a_resample_without_positives_is_left_out():
     # one positive, whose clean score is below: with it, AUROC stays off 0
     found = detection_intervals(clean, clean + 2.5, positive)
     assert 0 < found["auroc"][0] < 0.5 < found["auroc"][1] <= 1
-    assert found == detection_intervals(clean, clean + 2.5, positive, resamples=500, seed=0)
+    assert found == detection_intervals(clean, clean + 2.5, positive, seed=0)
     assert found != detection_intervals(clean, clean + 2.5, positive, seed=1)
 
 
@@ -262,6 +262,13 @@ def test_intervals_contain_the_estimate_and_narrow_with_n(seed):
         assert all(found[key][0] < point[key] < found[key][1] for key in point)
         widths.append(np.diff([found["auroc"], found["eer"]]).ravel())
     np.testing.assert_allclose(widths[0] / widths[1], 4, rtol=0.35)
+
+
+def test_five_hundred_resamples_are_drawn_from_the_first_seed():
+    clean, adversarial = draw(4, 60, 60)
+    every = np.ones(60, dtype=bool)
+    expected = detection_intervals(clean, adversarial, every, resamples=500, seed=0)
+    assert detection_intervals(clean, adversarial, every) == expected
 
 
 def test_dependence_within_an_image_narrows_the_interval():
