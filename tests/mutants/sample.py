@@ -33,8 +33,7 @@ class Name(NamedTuple):
 
     def was_found(self) -> bool:
         """Tell whether the module still has the line."""
-        lines = (ROOT / self.module).read_text().splitlines()
-        return self.was in (" ".join(line.split()) for line in lines)
+        return self.was in " ".join((ROOT / self.module).read_text().split())
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,12 @@ class Mutant:
     @classmethod
     def of(cls, module: str, before: str, after: str) -> Self:
         """Name the change between two versions of a module."""
-        changed = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "-+"]
-        was, becomes = (
-            " ".join(" ".join(line[2:].split()) for line in changed if line[0] == sign) for sign in "-+"
-        )
-        return cls(Name(module, was, becomes), after)
+        old, new = before.splitlines(), after.splitlines()
+        blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        [(_, first, last, first_new, last_new)] = [block for block in blocks if block[0] != "equal"]
+        gone = first_new == last_new  # a decorator: named with what it stood above
+        was, becomes = old[first : last + gone], new[first_new : last_new + gone]
+        return cls(Name(module, *(" ".join(" ".join(lines).split()) for lines in (was, becomes))), after)
 
 
 class Change(NamedTuple):

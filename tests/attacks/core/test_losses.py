@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gmbench.attacks.core.attack import likeliest_targets
-from gmbench.attacks.core.losses import LOSSES, best_other, objective, without
+from gmbench.attacks.core.losses import LOSSES, best_other, check_loss, objective, without
 from gmbench.models import Outputs
 
 Z = (2.0, 5.0, 1.0, -3.0)
@@ -144,6 +144,39 @@ def test_each_sample_has_its_own_value(loss: str) -> None:
 def test_unknown_loss_gets_the_nearest_name() -> None:
     with pytest.raises(ValueError, match=r"no loss named 'margn'; did you mean 'margin'\?"):
         objective("margn", torch.tensor([0]))
+
+
+def test_a_loss_of_ones_own_is_told_logits_and_classes() -> None:
+    y = torch.tensor([1, 3])
+    climb = objective(lambda logits, y: logits.sum(1) * y, y)
+    assert climb(outputs(Z, Z)).tolist() == [5, 15]
+    assert objective(torch.nn.CrossEntropyLoss(reduction="none"), y)(outputs(Z, Z)).tolist() == pytest.approx(
+        [LOG_SUM - 5, LOG_SUM + 3]
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "got"),
+    [
+        (lambda logits, _: logits.mean(), r"shape \(\)"),
+        (lambda logits, _: logits, r"shape \(2, 4\)"),
+        (lambda logits, _: logits[:1, 0], r"shape \(1,\)"),
+        (lambda *_: 0.0, "float"),
+        (lambda logits, _: logits[:, 0].numpy(), "ndarray"),
+    ],
+)
+def test_a_loss_of_ones_own_gives_one_value_per_image(own, got: str) -> None:
+    climb = objective(own, torch.tensor([1, 3]))
+    with pytest.raises(ValueError, match=rf"one value per image, \(2,\), got {got}; .*reduction="):
+        climb(outputs(Z, Z))
+
+
+def test_a_loss_of_ones_own_is_told_no_target() -> None:
+    own = torch.nn.CrossEntropyLoss(reduction="none")
+    check_loss(own)
+    check_loss("margin", targets=3)
+    with pytest.raises(ValueError, match=r"expected targets to be 0 with a loss of your own.* got 3"):
+        check_loss(own, targets=3)
 
 
 def test_masking_takes_one_class_out() -> None:

@@ -250,3 +250,55 @@ def test_what_is_no_image_needs_no_channels() -> None:
     for shape in ((5, 6), (5, 2, 3), (5, 1, 1, 2, 3)):
         with Victim(classifier, samples=5) as attacked:
             assert attacked.outputs(torch.rand(shape)).logits.shape == (5, 3)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_gpus_random_state_is_kept_where_there_is_one(monkeypatch, there: bool) -> None:
+    restored: list[list[str]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: ["state"])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", restored.append)
+    with Victim(linear(), samples=3):
+        pass
+    assert restored == ([["state"]] if there else [])
+
+
+class Flattening(nn.Module):
+    """Flattens features by a view, as old networks do; notes each try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 2, 3, padding=1)
+        self.channels_last: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.channels_last.append(x.stride(1) == 1)
+        return self.convolution(x).view(len(x), -1)
+
+
+def test_a_net_that_flattens_by_a_view_is_run_again_without_channels_last() -> None:
+    net, x, y = Flattening(), torch.rand(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64)
+    classifier = Classifier(net, HEADS.build("softmax", features=32, classes=3)).eval()
+    classifier.normalise = nn.Identity()
+    expected = classifier(x).detach()
+    net.channels_last.clear()
+    with Victim(classifier, samples=5) as attacked:
+        torch.testing.assert_close(attacked.outputs(x).logits, expected)
+        _, gradient, _ = attacked.gradient(x, objective("margin", y))
+    assert net.channels_last == [True, False, False]  # tried once
+    assert gradient.abs().amax() > 0
+    assert attacked.forwards.tolist() == [2] * 5
+
+
+@pytest.mark.parametrize(("message", "tries"), [("out of memory", 1), (victim.STRIDES, 2)])
+def test_other_errors_of_a_net_are_its_own(message: str, tries: int) -> None:
+    class Failing(Watched):
+        def forward(self, x: Tensor) -> Tensor:
+            super().forward(x)
+            raise RuntimeError(message)
+
+    failing = Failing()
+    classifier = Classifier(failing, HEADS.build("softmax", features=16, classes=3))
+    with Victim(classifier, samples=5) as attacked, pytest.raises(RuntimeError, match=message):
+        attacked.outputs(torch.rand(5, 1, 4, 4))
+    assert len(failing.batches) == tries

@@ -143,7 +143,7 @@ def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
         ((1, 20), (1, 20), (0, 1), False),  # wrong but rejected when clean, too
         ((1, 20), (1, 3), (1, 20), True),
     ]
-    for *case, lost in cases:
+    for *case, lost in [*cases, ((1, 5), (0, 1), (0, 1), True)]:
         alone, first, second = ({"predicted": [p], "score_a": [float(s)]} for p, s in case)
         board = board_of(by_hand(alone, {PGD: first, ("fgsm", *PGD[1:]): second}, VALIDATION))
         assert board.loc[PGD[1:], "joint_robust_accuracy"] == (not lost), case
@@ -264,6 +264,22 @@ def test_detection_is_the_worst_over_attacks_with_enough_successes(by_hand):
     assert row["tpr_at_5_fpr_successful"] == table.loc[("fgsm", "successful"), "tpr_at_5_fpr"] == 5 / n
     assert row["eer_all"] == table["eer"].xs("all", level="population").max()
     assert row["auroc_all"] == table["auroc"].xs("all", level="population").min()
+
+
+def test_no_detector_need_see_noise(by_hand):
+    clean = {"predicted": [0] * 20, "score_a": np.arange(20)}
+    seen = {"predicted": [1] * 20, "score_a": np.arange(20) + 50.0}
+    unseen = {"predicted": [1] * 20, "score_a": np.arange(20) - 50.0}
+    noise = ("uniform-noise", "Linf", 0.1, "decision", "oblivious")
+    board = board_of(by_hand(clean, {PGD: seen, noise: unseen}, VALIDATION))
+    row = board.loc[PGD[1:]]
+    assert (row["eer_all"], row["auroc_all"], row["auroc_successful"], row["worst_attack"]) == (
+        0,
+        1,
+        1,
+        "pgd",
+    )
+    assert np.isnan(board.loc[noise[1:], "eer_all"])
 
 
 def test_costs_and_sizes(by_hand):

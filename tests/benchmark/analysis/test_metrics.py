@@ -134,6 +134,7 @@ def test_a_curve_is_a_value():
     curve = roc(np.array([0.0]), np.array([1.0]))
     with pytest.raises(dataclasses.FrozenInstanceError):
         curve.fpr = curve.tpr
+    assert curve != roc(np.array([0.0]), np.array([1.0]))  # whether arrays are equal is no yes or no
 
 
 def test_empty_populations_have_no_answer():
@@ -178,6 +179,8 @@ def test_other_bad_input_is_told():
         detection_intervals(scores, scores, flags.astype(np.int64))
     with pytest.raises(ValueError, match=r"expected fpr to be in \[0, 1\], got 5"):
         threshold_at_fpr(scores, 5)
+    with pytest.raises(ValueError, match=r"expected fpr to be in \[0, 1\], got -0.5"):
+        threshold_at_fpr(scores, -0.5)
     with pytest.raises(
         TypeError, match="expected values to be a 1-D array of bool, got a 1-D array of float64"
     ):

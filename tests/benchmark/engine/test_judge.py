@@ -14,11 +14,11 @@ from gmbench.models import Classifier, Outputs
 THREAT = ThreatModel("Linf", 0.1)
 
 
-def classifier() -> Classifier:
-    """Class 1 where the first pixel is above .501."""
+def classifier(threshold: float = 0.501) -> Classifier:
+    """Class 1 where the first pixel is above the threshold."""
     head = nn.Linear(4, 2)
     head.weight.data = torch.tensor([[0.0, 0, 0, 0], [10.0, 0, 0, 0]])
-    head.bias.data = torch.tensor([0.0, -5.01])
+    head.bias.data = torch.tensor([0.0, -10 * threshold])
     return Classifier(nn.Flatten(), head).eval()
 
 
@@ -60,6 +60,22 @@ def test_a_success_that_dies_in_8_bits_is_told() -> None:
     table = judge(classifier(), x, x_adv, y, THREAT)
     assert table["success"][0]
     assert not table["success_8bit"][0]
+
+
+@pytest.mark.parametrize("level", [1, 127, 128, 200, 254])
+def test_grey_levels_are_left_as_they_are(level: int) -> None:
+    y = torch.zeros(1, dtype=torch.int64)
+    for shift, above in ((-0.5, True), (0.5, False)):
+        x_adv = torch.full((1, 1, 2, 2), level / 255)
+        x = x_adv + (-1 if above else 1) / 255
+        table = judge(classifier((level + shift) / 255), x, x_adv, y if above else y + 1, THREAT)
+        assert table["success"].tolist() == table["success_8bit"].tolist() == [True]
+
+
+def test_the_edges_of_the_box_belong_to_it() -> None:
+    x, y = torch.full((3, 1, 2, 2), 0.05), images()[1]
+    x[:, :, 1] = 0.95
+    assert len(judge(classifier(), x, x.round(), y, THREAT)) == 3
 
 
 @pytest.mark.parametrize(
