@@ -73,6 +73,27 @@ def test_nothing_is_told_where_nothing_was_attacked(judge):
     assert checks.empty
 
 
+def test_five_failures_are_told_and_the_others_counted(by_hand):
+    samples = by_hand({"predicted": [0] * N}, {})
+    for count, more in ((5, ""), (6, "; and 1 more"), (8, "; and 3 more")):
+        failures = [Failure("mine", f"attack {number}", "out of memory") for number in range(count)]
+        detail = (
+            run_checks(samples, eer_table(samples), failures).set_index("check").loc["completed", "detail"]
+        )
+        assert detail == "; ".join(f"attack {number}: out of memory" for number in range(5)) + more
+
+
+def test_a_model_without_scores_is_not_judged_by_anothers(by_hand):
+    cell = white("pgd", 0.1)
+    scored_one = by_hand(
+        {"predicted": [0] * N, **CLEAN_SCORES}, {cell: scored(30, 2)}, {"score_a": range(20)}, "scored"
+    )
+    without = by_hand({"predicted": [0] * N}, {cell: {"predicted": falling(30)}}, None, "without")
+    samples = pd.concat([scored_one, without], ignore_index=True)
+    checks = run_checks(samples, eer_table(samples, resamples=50))
+    assert checks[checks["check"] == "detector-sign:a"]["model"].tolist() == ["scored"]
+
+
 def test_every_check_says_what_it_means_and_who_asks_for_it():
     for name, check in CHECKS.items():
         assert check.meaning.endswith("."), name
