@@ -15,13 +15,12 @@ intervals overlap it is *not decided*.
 
 - **Accuracy**, on the whole test split: by intervals. A published one holds if the mean comes up to it.
 - **EER**, at eps at which all trainings that were attacked have one. A published one holds if the mean comes
-  down to it at some eps.
-  The order: at each eps, by intervals. *All* and *successful* adversarials must agree.
+  down to it at some eps. The order: at each eps, by intervals. *All* and *successful* adversarials must
+  agree.
 - **Robustness**, the worst case per image over the attacks of a threat model, at the eps at which the two
-  losses met the most, the same
-  attacks on as many images: by intervals and, where some loss has several trainings that met the same, by a
-  gap larger than between any of one loss. Where both are at the floor or the ceiling, or one failed a sanity
-  check, an eps decides nothing.
+  losses met the most, the same attacks on as many images: by intervals and, where some loss has several
+  trainings that met the same, by a gap larger than between any of one loss. Where both are at the floor or
+  the ceiling, or one failed a sanity check, an eps decides nothing.
 - **Symmetry**: the range of the angles between class means, smaller in every training of one loss than in any
   of the other.
 - **Correlation**: the 95 % interval, of resampled losses with all their models, must not contain 0.
