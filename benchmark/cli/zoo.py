@@ -1,6 +1,6 @@
-"""``gmbench zoo``: the checkpoints listed, verified, measured, told on a page.
+"""``gmbench train`` makes a checkpoint.
 
-And those that are missing trained.
+``gmbench zoo`` lists, verifies and measures them and writes their page.
 """
 
 from pathlib import Path
@@ -18,17 +18,9 @@ from ..engine.zoo.checkpoints import matching, refresh, untrained, verify
 from ..engine.zoo.training import train_checkpoint
 from ..report.zoo_page import accuracy_text, ece_text, zoo_page
 from .console import Bar, console, fail
+from .options import DataRoot, Device, Plugins, load_plugins
 
-__all__ = ["DataRoot", "Device", "train_showing", "zoo"]
-
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-root", help="Folder of the data sets. Default: $GMBENCH_DATA, else the user's cache folder."
-    ),
-]
-
-Device = Annotated[str, typer.Option("--device", help="auto (a GPU where there is one), cpu or cuda.")]
+__all__ = ["train", "zoo"]
 
 Names = Annotated[
     list[str] | None, typer.Argument(help="Checkpoints, by name or pattern such as '*-s0'; none means all.")
@@ -139,7 +131,7 @@ def train_missing(folder: Folder = ZOO, device: Device = "auto", data_root: Data
     wanted = [(load_recipe(recipe), seed) for recipe, seed in untrained(folder)]
     for recipe, seed in wanted:
         try:
-            card = train_showing(recipe, seed, folder, data_root, place)
+            card = _train_showing(recipe, seed, folder, data_root, place)
         except (Diverged, DataError) as error:
             fail(f"{recipe.name} s{seed}: {error}")
             failed = True
@@ -149,7 +141,31 @@ def train_missing(folder: Folder = ZOO, device: Device = "auto", data_root: Data
         raise typer.Exit(1)
 
 
-def train_showing(recipe: Recipe, seed: int, folder: Path, root: Path | None, device: str) -> Card:
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (see: gmbench list) or a TOML file.")],
+    seed: Annotated[
+        int, typer.Option("--seed", help="Of the initial weights, the order and the shifts.", min=0)
+    ] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint and its card.")] = Path(
+        "checkpoints"
+    ),
+    plugin: Plugins = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Train a model from a recipe: weights (safetensors) and a card (JSON).
+
+    A stopped training goes on after its last epoch.
+    """
+    load_plugins(plugin)
+    card = _train_showing(load_recipe(recipe), seed, out, data_root, pick_device(device))
+    console.print(
+        f"{out / card.name}.safetensors: test accuracy {card.test_accuracy:.2%}, validation "
+        f"{card.validation_accuracy:.2%}"
+    )
+
+
+def _train_showing(recipe: Recipe, seed: int, folder: Path, root: Path | None, device: str) -> Card:
     """Train a checkpoint under a progress bar; see `train_checkpoint`."""
     with Bar() as bar:
         done = 0

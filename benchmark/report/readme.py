@@ -9,13 +9,11 @@ detector beside it.
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import pandas as pd
 
 from ...models.losses import loss_name
 from ..analysis.claims.comparison import SuiteResults
-from .claims_section import claims_markdown
 from .escape import markdown_text
 from .headline import summary_markdown
 from .paper_section import paper_markdown
@@ -54,7 +52,7 @@ def readme(
     checks: pd.DataFrame,
     figures: Sequence[Shown],
     facts: Mapping[str, str],
-    kept: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
+    claims: str = "",
 ) -> str:
     """Write the page.
 
@@ -65,7 +63,7 @@ def readme(
         checks: A row per model and check.
         figures: In order.
         facts: {what: value}, a table at the end.
-        kept: Verdicts of claims that nothing here can be judged by, see `claims_markdown`.
+        claims: The section of the papers' claims, see `claims_markdown`; empty where there is none.
     """
     own = ", ".join(f"{loss_name(loss)}: `{detector}`" for loss, detector in results.detectors.items())
     own = own or "none applies"
@@ -77,7 +75,7 @@ def readme(
         "## Checks",
         _checks(checks),
         *(["## Summary", summary] if summary else []),
-        claims_markdown(results, kept),
+        claims,
         "## Leaderboard",
         _LEADERBOARD,
         "<details>\n<summary>Every eps and attacker</summary>",

@@ -22,6 +22,7 @@ from ..analysis.features.space import ModelFeatures
 from ..analysis.features.spread import FEWEST_MODELS, shared_robustness
 from ..analysis.leaderboard import LEADERBOARD_COLUMNS
 from ..analysis.model_samples import ModelSamples, models_of
+from .claims_section import claims_markdown
 from .figures.eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
 from .figures.examples import Examples, examples_figure
 from .figures.features import features_figure
@@ -97,13 +98,13 @@ def write_report(
         _write_tables(building, eer, leaderboard)
         if kept is None:
             _write_samples(building, samples)
-            text = readme(title, results=results, checks=checks, figures=shown, facts=facts)
         else:
             shutil.copyfile(folder / "samples.parquet", building / "samples.parquet")
             for name, content in kept.files.items():
                 (building / name).write_bytes(content)
             shown += kept.figures
-            text = readme(title, results=results, checks=checks, figures=shown, facts=facts, kept=kept.claims)
+        claims = claims_markdown(results, kept.claims if kept else {})
+        text = readme(title, results=results, checks=checks, figures=shown, facts=facts, claims=claims)
         (building / "README.md").write_text(text, encoding="utf-8")
         put_folder(building, folder)
     finally:
