@@ -122,7 +122,8 @@ def check_logits(head: Head, width: int, dtype: torch.dtype) -> None:
 
 def check_likelihood(head: Head, width: int) -> None:
     """A likelihood vanishes far away."""
-    log_likelihood: Callable[[Tensor], Tensor] = getattr(head, "log_likelihood")  # noqa: B009 - no part of Head
+    # No part of `Head`: only one whose paper states a density has it.
+    log_likelihood: Callable[[Tensor], Tensor] = getattr(head, "log_likelihood")  # noqa: B009
     near, far = log_likelihood(noise(B, width)), log_likelihood(100 * noise(B, width))
     hold(near.shape == (B, K), f"expected log_likelihood of shape {(B, K)}, got {tuple(near.shape)}")
     hold((far < near).all(), "expected the likelihood to fall far away from all classes")

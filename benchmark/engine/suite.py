@@ -103,7 +103,7 @@ class Suite(Written):
     """What a benchmark runs.
 
     Args:
-        name: With a version, "mnist-v1".
+        name: With a version, "mnist-v2".
         about: What it is for, in a sentence or two.
         data: Name of the data set; see `images`.
         samples: First so many images of the test split.

@@ -77,7 +77,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_there(
 ) -> None:
     store = Store(tmp_path)
     store.write(entry())
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))  # type: ignore[attr-defined]
+    full = shutil._ntuple_diskusage(100, 100, 0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(StoreError, match=r"no space left.*finished cells are kept"):
         store.write(entry(2))
     assert store.read(entry().description) is not None
