@@ -60,6 +60,18 @@ class Trained:
     seconds: float
 
 
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Compute float32 as float32: a GPU's convolutions take TF32 by default, ten bits of mantissa."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@_full_float32()
 def train(
     recipe: Recipe,
     x: Tensor,
