@@ -130,12 +130,20 @@ class Classifier(nn.Module):
         else:
             features = self.features(x)
         mixture = getattr(self.head, "log_likelihood", None)
-        likelihood = None if mixture is None else mixture(features)
-        return Outputs(x, features, _wide("head", self.head(features)), likelihood, values)
+        with _in_float32(x):
+            likelihood = None if mixture is None else mixture(features)
+            return Outputs(x, features, _wide("head", self.head(features)), likelihood, values)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, (B, *S) -> (B, K)."""
-        return _wide("head", self.head(self.features(x)))
+        features = self.features(x)
+        with _in_float32(x):
+            return _wide("head", self.head(features))
+
+
+def _in_float32(x: Tensor) -> torch.autocast:
+    """Let a head compute in float32 where the net runs in bfloat16: distances lose too many digits in it."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _wide(part: str, value: object) -> Tensor:

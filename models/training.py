@@ -5,7 +5,6 @@ drawn from (seed, epoch), and the state is saved after each epoch, so a killed t
 that it would have had.
 """
 
-import contextlib
 import hashlib
 import math
 import time
@@ -21,10 +20,11 @@ from torch import Tensor, nn
 from .classifier import Classifier
 from .files import write_file
 from .heads.head import Head
+from .precision import bf16, full_float32, has_bf16
 from .python_file import first_line
 from .recipe import Recipe, build_classifier
 
-__all__ = ["Diverged", "Progress", "Trained", "accuracy", "has_bf16", "read_state", "train"]
+__all__ = ["Diverged", "Progress", "Trained", "accuracy", "read_state", "train"]
 
 MOMENTUM = 0.9
 SIGN = b"gmbench training 1\n"
@@ -60,18 +60,7 @@ class Trained:
     seconds: float
 
 
-@contextlib.contextmanager
-def _full_float32() -> Iterator[None]:
-    """Compute float32 as float32: a GPU's convolutions take TF32 by default, ten bits of mantissa."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
-@_full_float32()
+@full_float32()
 def train(
     recipe: Recipe,
     x: Tensor,
@@ -124,7 +113,7 @@ def train(
     classifier.train()
 
     def features(images: Tensor) -> Tensor:
-        with _autocast(device, recipe.bf16):
+        with bf16(device, wanted=recipe.bf16 and has_bf16(device)):
             return classifier.features(images).float()
 
     def logits(images: Tensor) -> Tensor:
@@ -202,6 +191,7 @@ def flipped(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
 
 
+@full_float32()
 @torch.no_grad()
 def accuracy(classifier: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> float:
     """Compute the share of images (N, C, H, W), uint8, that the classifier, in evaluation mode.
@@ -214,19 +204,6 @@ def accuracy(classifier: nn.Module, x: Tensor, y: Tensor, batch: int = 1000) -> 
         for images, labels in zip(x.split(batch), y.split(batch), strict=True)
     )
     return right / len(x)
-
-
-def has_bf16(device: str) -> bool:
-    """Tell whether the device computes in bfloat16 natively, not by emulation."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_capability()[0] >= 8
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(key, False) for key in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def _autocast(device: str, wanted: bool) -> contextlib.AbstractContextManager[object]:
-    enabled = wanted and has_bf16(device)
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def _parameter_groups(classifier: Classifier, head: Head, lr: float) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ were.
 
 import random as python_random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...models.classifier import Classifier, Outputs
+from ...models.precision import bf16, full_float32
 
 __all__ = ["AccessError", "Objective", "Victim"]
 
@@ -46,6 +48,8 @@ class Victim:
         samples: B, the number of images under attack.
         access: What is answered: "white-box" everything, "query" logits alone, "decision" one-hot logits of
             the label alone.
+        precision: One of `PRECISIONS`: in which the network computes gradients, and the outputs that come
+            with them; outputs without gradients are float32's.
 
     Attributes:
         forwards: Forward passes each image has cost, (B,).
@@ -53,9 +57,12 @@ class Victim:
         zeros: How many of those gave a gradient that is exactly 0, (B,).
     """
 
-    def __init__(self, classifier: Classifier, samples: int, access: str = "white-box") -> None:
+    def __init__(
+        self, classifier: Classifier, samples: int, access: str = "white-box", precision: str = "float32"
+    ) -> None:
         self.classifier = classifier
         self.access = access
+        self.precision = precision
         self._layout = torch.channels_last
         self.forwards, self.backwards, self.zeros = (
             torch.zeros(samples, dtype=torch.int64) for _ in range(3)
@@ -107,10 +114,15 @@ class Victim:
     def _differentiate(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Outputs]:
         x = self._laid_out(x.detach()).requires_grad_()
         with torch.enable_grad():
-            outputs = self._pass(x)
+            with self._arithmetic(x):
+                outputs = self._pass(x)
             value = objective(outputs)
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient, outputs.detach()
+
+    def _arithmetic(self, x: Tensor) -> AbstractContextManager[object]:
+        """Choose the floats of a pass that is differentiated; the objective is always in float32."""
+        return bf16(x.device, wanted=self.precision == "bf16")
 
     def _laid_out(self, x: Tensor) -> Tensor:
         """Copy images so that convolutions run channels-last from the first on: faster, the same bits.
@@ -166,11 +178,14 @@ class Victim:
         )
         self._cuda_random = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         self.classifier.eval().requires_grad_(False)
+        self._inside = ExitStack()
+        self._inside.enter_context(full_float32())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._inside.close()
         for module, training in self._modes:
             module.training = training
         for parameter, requires_grad, gradient in self._flags:
@@ -201,7 +216,8 @@ class _Counting(nn.Module):
             with torch.no_grad():
                 logits = victim._granted(self.classifier.outputs(x)).logits
         else:
-            logits = self.classifier(x)
+            with victim._arithmetic(x) if x.requires_grad else nullcontext():
+                logits = self.classifier(x)
         self._spend("forwards", len(x))
         if logits.requires_grad:
             logits.register_hook(lambda gradient: self._spend("backwards", len(gradient)))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
+from ...models.precision import computed_in
 from ...models.registry import check_known
 from ..engine.cell import propose
 from ..engine.judge import judge
@@ -34,6 +35,7 @@ class AttackRun:
         table: One row an image: ``y``, ``clean_predicted``, ``predicted``, ``margin`` (largest wrong logit
             minus the true one), ``success``, ``success_8bit``, ``size`` of the perturbation, and the passes
             that it cost.
+        precision: What its gradients were computed in.
     """
 
     model: Model
@@ -43,6 +45,7 @@ class AttackRun:
     y: Tensor = field(repr=False)
     x_adv: Tensor = field(repr=False)
     table: pd.DataFrame = field(repr=False)
+    precision: str = "float32"
 
     @property
     def success(self) -> Tensor:
@@ -99,6 +102,7 @@ def attack(
     seed: int = 0,
     batch: int = 250,
     device: str = "auto",
+    precision: str = "float32",
     progress: bool = True,
 ) -> AttackRun:
     """Attack a model and judge what comes out.
@@ -123,6 +127,8 @@ def attack(
         seed: Of the random numbers.
         batch: Images in a pass.
         device: "auto", "cpu" or "cuda".
+        precision: What gradients are computed in: "float32", or "bf16" where the device has it natively (else
+            float32 again). The judge's passes are float32's.
         progress: Whether to draw a bar.
 
     Raises:
@@ -130,6 +136,7 @@ def attack(
         ValueError: A setting is out of range, or the images and classes do not fit the model.
     """
     victim, place = as_model(model), pick_device(device)
+    arithmetic = computed_in(precision, place)
     built, name = _built(attack, options)
     check_known(f"norm of attack '{name}'", norm, built.norms)
     threat = ThreatModel(norm, eps, access or built.access, awareness)
@@ -151,13 +158,13 @@ def attack(
         for part in torch.arange(len(images)).split(batch):
             clean, true = images[part].to(place), labels[part].to(place)
             random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
-            x_adv, costs = propose(built, target, clean, true, threat, random)
+            x_adv, costs = propose(built, target, clean, true, threat, random, arithmetic)
             tables.append(judge(classifier, clean, x_adv, true, threat).assign(**costs))
             proposals.append(x_adv.cpu())
             bar.advance(len(part))
     table = pd.concat(tables, ignore_index=True).rename(columns={"label": "y"})
     table.insert(0, "id", numbers.numpy())
-    return AttackRun(victim, built, threat, images, labels, torch.cat(proposals), table)
+    return AttackRun(victim, built, threat, images, labels, torch.cat(proposals), table, arithmetic)
 
 
 def _built(attack: Attack | str, options: Mapping[str, Any] | None) -> tuple[Attack, str]:

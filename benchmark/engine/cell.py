@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
 from ...models.classifier import Classifier
 from ...models.plugins import code_of
+from ...models.precision import full_float32
 from ..data.image_set import ImageSet
 from .defense import Entrant
 from .judge import Cheat, check_logits, judge, predictions
@@ -52,6 +53,8 @@ class Cell:
         seed: Of the attack's random numbers.
         batch: Images per pass; part of the description because a kernel's rounding may depend on it.
         device: "cpu" or "cuda", for the same reason.
+        precision: One of `PRECISIONS`: what the attack's gradients are computed in. Float32 stands in no
+            description, so that cells which were made before there was a choice stay good.
     """
 
     model: str
@@ -68,6 +71,7 @@ class Cell:
     seed: int
     batch: int
     device: str
+    precision: str = "float32"
 
     @property
     def description(self) -> dict[str, Any]:
@@ -75,8 +79,10 @@ class Cell:
         plain = {
             item.name: getattr(self, item.name)
             for item in fields(self)
-            if item.name not in ("model", "label", "threat", "options")
+            if item.name not in ("model", "label", "threat", "options", "precision")
         }
+        if self.precision != "float32":
+            plain["precision"] = self.precision
         options = plain_fields(ATTACKS.build(self.attack, **self.options)) if self.attack else {}
         for name, value in options.items():
             if callable(value):
@@ -146,7 +152,7 @@ def run_cell(
                     if surrogate is not None and cell.threat.uses_surrogate
                     else entrant.classifier
                 )
-                x_adv, costs = propose(attack, target, x, y, cell.threat, random)
+                x_adv, costs = propose(attack, target, x, y, cell.threat, random, cell.precision)
             table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
             proposals.append(x_adv.cpu())
         tables.append(table.assign(id=ids.numpy()))
@@ -166,7 +172,13 @@ def run_cell(
 
 
 def propose(
-    attack: Attack, target: Classifier, x: Tensor, y: Tensor, threat: ThreatModel, random: SampleRandom
+    attack: Attack,
+    target: Classifier,
+    x: Tensor,
+    y: Tensor,
+    threat: ThreatModel,
+    random: SampleRandom,
+    precision: str = "float32",
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was.
 
@@ -179,7 +191,7 @@ def propose(
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
-    with Victim(target, len(x), access) as victim:
+    with Victim(target, len(x), access, precision) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:
         raise Cheat(
@@ -196,6 +208,7 @@ def _again(proposed: Entry, rows: slice, device: str) -> tuple[Tensor, dict[str,
     return proposed.images[rows].to(device), {name: proposed.table[name].to_numpy()[rows] for name in _COSTS}
 
 
+@full_float32()
 @torch.no_grad()
 def _clean(classifier: Classifier, x: Tensor, y: Tensor) -> pd.DataFrame:
     outputs = classifier.outputs(x)

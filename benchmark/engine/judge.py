@@ -12,6 +12,7 @@ from ...attacks.core.losses import margin
 from ...attacks.core.norms import NORMS
 from ...attacks.core.threat import ThreatModel
 from ...models.classifier import Classifier, Outputs
+from ...models.precision import full_float32
 
 __all__ = ["BrokenLogits", "Cheat", "check_logits", "check_proposal", "judge"]
 
@@ -67,6 +68,7 @@ def check_proposal(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> None:
         raise Cheat(f"expected perturbations of {threat.norm} norm at most {threat.eps:g}, got {size:.6g}")
 
 
+@full_float32()
 @torch.no_grad()
 def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: ThreatModel) -> pd.DataFrame:
     """Judge a batch of proposals, (B, *S), with forward passes of its own; one row per image.

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ...models.classifier import Classifier, Outputs
+from ...models.precision import full_float32
 from ..data.image_set import ImageSet
 
 __all__ = ["outputs_of", "outputs_of_all"]
 
 
+@full_float32()
 @torch.no_grad()
 def outputs_of(
     classifier: Classifier, x: Tensor, device: str | torch.device, layers: Sequence[str] = ()

@@ -21,6 +21,7 @@ from ...attacks import ATTACKS, ThreatModel
 from ...attacks.core.norms import NORMS
 from ...detectors import DETECTORS
 from ...models.files import Name, is_name
+from ...models.precision import PRECISIONS, computed_in
 from ...models.registry import check_known
 from ...models.validation import Several, Written, check_once, explain, read_toml
 from ..data.datasets import beside
@@ -74,6 +75,8 @@ class AttackPlan(Written):
         seeds: The trainings of each of the suite's losses that it meets, by their seed; None for all. A
             user's defense meets every attack.
         samples: First so many images only; None for all of the suite's.
+        precision: What gradients are computed in, "float32" or "bf16"; see `computed_in`. The judge's passes
+            are float32's.
     """
 
     label: Name
@@ -85,6 +88,7 @@ class AttackPlan(Written):
     awareness: str = "oblivious"
     seeds: Several[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
     samples: int | None = Field(None, gt=0)
+    precision: str = "float32"
 
     def threats(self) -> list[ThreatModel]:
         """List the threat models.
@@ -238,6 +242,7 @@ def plan_cells(
             seed=suite.seed,
             batch=suite.batch,
             device=device.split(":", maxsplit=1)[0],
+            precision=computed_in(plan.precision, device) if plan else "float32",
         )
 
     available = min(suite.samples, len(test))
@@ -299,6 +304,12 @@ def _check(suite: Suite) -> None:
         DETECTORS.build(name)
     for plan in suite.attacks:
         attack = ATTACKS.build(plan.attack, **plan.options)
+        check_known(f"precision of attack '{plan.label}'", plan.precision, PRECISIONS)
+        if plan.precision != "float32" and attack.access != "white-box":
+            raise ValueError(
+                f"expected precision of attack '{plan.label}' to be float32, got {plan.precision}: "
+                f"'{plan.attack}' takes no gradients"
+            )
         check_once(f"eps of attack '{plan.label}'", (float(f"{eps:.6g}") for eps in plan.eps))
         for threat in plan.threats():
             check_known(f"norm of attack '{plan.attack}'", threat.norm, attack.norms)

@@ -20,7 +20,6 @@ from gmbench.models.training import (
     Progress,
     accuracy,
     flipped,
-    has_bf16,
     one_cycle,
     rate,
     read_state,
@@ -364,22 +363,6 @@ def test_accuracy_is_the_share_of_right_predictions(batch: int) -> None:
 
     x = torch.tensor([0, 127, 128, 255, 10], dtype=torch.uint8).view(5, 1, 1, 1)
     assert accuracy(Brightness(), x, torch.tensor([0, 0, 1, 1, 1]), batch) == 0.8
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx512_bf16": True}, True),
-        ({"amx_bf16": True}, True),
-        ({"avx512_bf16": False, "avx2": True}, False),
-        ({}, False),
-    ],
-)
-def test_bf16_only_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert has_bf16("cpu") is expected
 
 
 def test_learning_rate_drops_where_the_recipe_says(recipe: Recipe) -> None:

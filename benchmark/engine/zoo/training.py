@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ....models.checkpoint import Card, save_checkpoint, write_card
+from ....models.precision import has_bf16
 from ....models.recipe import Recipe
-from ....models.training import Progress, accuracy, has_bf16, train
+from ....models.training import Progress, accuracy, train
 from ...data.datasets import load_data
 from ..machine import describe_machine
 from .checkpoints import NOTES, count_right, measured, outputs_for

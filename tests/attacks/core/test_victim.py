@@ -302,3 +302,54 @@ def test_other_errors_of_a_net_are_its_own(message: str, tries: int) -> None:
     with Victim(classifier, samples=5) as attacked, pytest.raises(RuntimeError, match=message):
         attacked.outputs(torch.rand(5, 1, 4, 4))
     assert len(failing.batches) == tries
+
+
+class Linear(nn.Module):
+    """A linear net that notes in which floats it computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 16)
+        self.types: list[torch.dtype] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.linear(x.flatten(1))
+        self.types.append(features.dtype)
+        return features
+
+
+def test_bf16_is_for_gradients_alone() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Linear()
+        classifier = Classifier(net, HEADS.build("lgm", features=16, classes=10))
+        x, y = torch.rand(20, 1, 8, 8), torch.randint(10, (20,))
+
+    def run(precision: str) -> tuple[Tensor, Tensor, Outputs, Outputs]:
+        with Victim(classifier, samples=20, precision=precision) as attacked:
+            return *attacked.gradient(x, objective("margin", y, None)), attacked.outputs(x)
+
+    fine, rough = run("float32"), run("bf16")
+    assert net.types == [torch.float32, torch.float32, torch.bfloat16, torch.float32]
+    assert {part.dtype for part in (rough[0], rough[1], rough[2].logits)} == {torch.float32}
+    assert rough[3].logits.equal(fine[3].logits)
+    assert not rough[1].equal(fine[1])
+    same = nn.functional.cosine_similarity(rough[1].flatten(1), fine[1].flatten(1))
+    assert same.min() > 0.99
+
+
+def test_bf16_reaches_another_librarys_attack_where_it_differentiates() -> None:
+    net = Linear()
+    with Victim(Classifier(net, nn.Linear(16, 10)).eval(), samples=2, precision="bf16") as attacked:
+        module = attacked.module()
+        module(torch.rand(2, 1, 8, 8))
+        module(torch.rand(2, 1, 8, 8).requires_grad_()).sum().backward()
+    assert net.types == [torch.float32, torch.bfloat16]
+
+
+def test_float32_is_computed_in_full() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    assert before, "torch's default, without which this test says nothing"
+    with Victim(linear(), samples=1):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before

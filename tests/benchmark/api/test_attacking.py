@@ -93,3 +93,16 @@ def test_wrong_settings_are_refused(model: gm.Model, changes, message) -> None:
 def test_what_is_no_attack_is_refused(model: gm.Model) -> None:
     with pytest.raises(TypeError, match=r"expected an attack, such as gm\.PGD"):
         gm.attack(model, X, Y, gm.PGD, eps=0.1)
+
+
+def test_bf16_gives_gradients_and_float32_judges(model: gm.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = gm.attack(model, X, Y, gm.PGD(steps=5), eps=0.1)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    rough = gm.attack(model, X, Y, gm.PGD(steps=5), eps=0.1, precision="bf16", device="cpu")
+    assert (fine.precision, rough.precision) == ("float32", "bf16")
+    assert not rough.x_adv.equal(fine.x_adv)
+    assert abs(rough.robust_accuracy - fine.robust_accuracy) <= 1 / len(X)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    again = gm.attack(model, X, Y, gm.PGD(steps=5), eps=0.1, precision="bf16", device="cpu")
+    assert again.precision == "float32"
+    assert again.x_adv.equal(fine.x_adv)

@@ -208,3 +208,16 @@ def test_a_proposal_from_the_store_is_judged_like_any_other(
             images,
             proposed=replace(proposed, images=(proposed.images + 0.2).clamp(0, 1)),
         )
+
+
+def test_bf16_is_part_of_the_description_and_float32_is_not(
+    cell: Cell, entrant: Entrant, images: ImageSet
+) -> None:
+    assert "precision" not in cell.description
+    rough = replace(cell, precision="bf16")
+    assert rough.description == {**cell.description, "precision": "bf16"}
+    one, other = (run_cell(each, entrant, None, images) for each in (cell, rough))
+    assert not torch.equal(one.images, other.images)
+    # judged in float32: what both leave alone has the same logits
+    assert (one.table["clean_predicted"] == other.table["clean_predicted"]).all()
+    assert abs(one.table["success"].sum() - other.table["success"].sum()) <= 1

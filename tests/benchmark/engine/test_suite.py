@@ -122,6 +122,12 @@ def test_a_defense_meets_what_the_first_training_of_a_loss_meets(name: str) -> N
         ("seeds = [0, 2]", "seeds = [-1]", "seeds"),
         ("seeds = [0, 2]", "seeds = []", "seeds"),
         ("seeds = [0, 2]", 'models = ["*-s0"]', "no key named 'models'"),
+        ('norm = "L2"', 'norm = "L2"\nprecision = "fp16"', "no precision of attack 'cw' named 'fp16'"),
+        (
+            'attack = "fgsm"',
+            'attack = "uniform-noise"\nprecision = "bf16"',
+            "precision of attack 'fgsm' to be float32, got bf16: 'uniform-noise' takes no gradients",
+        ),
         ('label = "cw"', 'label = "fgsm"', "its own.*fgsm"),
         ('label = "cw"', 'label = "clean"', "clean"),
         ('name = "mine-v1"', 'name = "mine-v1', "no valid TOML"),
@@ -159,3 +165,19 @@ def test_narrowing(tmp_path: Path) -> None:
         narrow(suite, attacks=["fgms"])
     with pytest.raises(SuiteError, match="samples to be between 1 and the suite's 20"):
         narrow(suite, samples=21)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bf16_is_float32_where_the_device_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    """So the suite runs everywhere, and each cell says what it was computed in."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": native})
+    suite = load_suite(write(tmp_path, 'norm = "L2"', 'norm = "L2"\nprecision = "bf16"'))
+    entrant = entrant_of_suite("digits-lgm-s0", (1, 8, 8))
+    cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu")
+    assert {cell.label: cell.precision for cell in cells} == {
+        "clean": "float32",
+        "fgsm": "float32",
+        "cw": "bf16" if native else "float32",
+    }
