@@ -12,9 +12,12 @@ from pathlib import Path
 
 from .python_file import first_line
 
-__all__ = ["PluginError", "code_of", "load_plugin"]
+__all__ = ["PluginError", "code_of", "load_plugin", "loaded_plugins"]
 
 OWN = __name__.split(".", maxsplit=1)[0]
+
+NAMED = "gmbench_plugin_"
+"""How the modules of plug-ins' files begin."""
 
 
 class PluginError(ValueError):
@@ -37,7 +40,7 @@ def load_plugin(path: str | Path) -> None:
     if file.suffix != ".py" or not file.is_file():
         raise PluginError(f"expected a plug-in to be a Python file (.py), got {path}")
     # the same name for the same path, so that a second load is known for one
-    name = f"gmbench_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    name = f"{NAMED}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError(f"expected a plug-in to be a Python file (.py), got {path}")
@@ -56,6 +59,12 @@ def load_plugin(path: str | Path) -> None:
         raise PluginError(
             f"plug-in {file.name} failed: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def loaded_plugins() -> list[Path]:
+    """List the files that `load_plugin` has loaded, in its order."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(NAMED)]
+    return [Path(str(module.__file__)) for module in modules]
 
 
 def code_of(thing: type | object) -> str | None:

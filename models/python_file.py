@@ -6,12 +6,12 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["first_line", "running", "sources"]
+__all__ = ["contents", "first_line", "running", "source_files", "sources"]
 
 OWN = __name__.split(".", maxsplit=1)[0]
 
@@ -48,7 +48,12 @@ def running(path: Path, kind: type[Exception]) -> Iterator[ModuleType]:
 
 
 def sources(module: ModuleType) -> list[bytes]:
-    """Read the file of a module and of all that it imports, however far away, of what is not installed.
+    """Read the file of a module and of all that it imports of what is not installed; see `source_files`."""
+    return contents(Path(str(module.__file__)), source_files(module))
+
+
+def source_files(module: ModuleType) -> dict[str, Path]:
+    """Find all that a module imports, however far away, of what is not installed, {name: file}.
 
     Installed is Python itself, what lies in its folders of packages, and gmbench.
 
@@ -68,11 +73,18 @@ def sources(module: ModuleType) -> list[bytes]:
             waiting += [
                 sys.modules[name] for name in names if name in sys.modules and not _is_installed(name)
             ]
-    first = found.pop(module.__name__)
-    # names, and not where the files lie, so that a copy of a folder is the same
-    parts = [Path(str(first.__file__)).read_bytes()]
-    for name in sorted(found):
-        parts += [name.encode(), Path(str(found[name].__file__)).read_bytes()]
+    del found[module.__name__]
+    return {name: Path(str(found[name].__file__)).resolve() for name in sorted(found)}
+
+
+def contents(file: Path, imported: Mapping[str, Path]) -> list[bytes]:
+    """Read a file and, with their names, the modules that it imports, {name: file}.
+
+    Names, and not where the files lie, so that a copy of a folder is the same.
+    """
+    parts = [file.read_bytes()]
+    for name in sorted(imported):
+        parts += [name.encode(), imported[name].read_bytes()]
     return parts
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "Defenses",
     "Detectors",
     "Device",
+    "GuestLimit",
     "Models",
     "Plugins",
     "Recompute",
@@ -69,6 +70,16 @@ Defenses = Annotated[
         "torchvision:NAME, timm:NAME, "
         "robustbench:NAME, PATH.pt2, torchscript:PATH, FILE.py:CLASS@WEIGHTS. Repeat it for "
         "more.",
+    ),
+]
+
+
+GuestLimit = Annotated[
+    float,
+    typer.Option(
+        "--guest-limit",
+        min=0.001,
+        help="Seconds that a --defense FILE.py may take over the answer about one batch.",
     ),
 ]
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ...models.files import store_root
 from ..engine.failure import Failure
+from ..engine.guest.process import LIMIT
 from ..engine.plan import Plan, plan_suite
 from ..engine.run import estimate_seconds
 from ..engine.store import Store
@@ -23,6 +24,7 @@ from .options import (
     Defenses,
     Detectors,
     Device,
+    GuestLimit,
     Models,
     Plugins,
     Recompute,
@@ -44,6 +46,7 @@ def run(
     detectors: Detectors = None,
     samples: Samples = None,
     defense: Defenses = None,
+    guest_limit: GuestLimit = LIMIT,
     plugin: Plugins = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")
@@ -63,7 +66,9 @@ def run(
     """
     load_plugins(plugin)
     place = Store(store_root(store))
-    plan, name = _plan(suite, models, attacks, detectors, samples, defense, device, data_root, place)
+    plan, name = _plan(
+        suite, models, attacks, detectors, samples, defense, guest_limit, device, data_root, place
+    )
     _say_notes(plan)
     if not recompute:
         plan = take_published(plan, (results, OURS))
@@ -95,6 +100,7 @@ def report(
     detectors: Detectors = None,
     samples: Samples = None,
     defense: Defenses = None,
+    guest_limit: GuestLimit = LIMIT,
     plugin: Plugins = None,
     recompute: Recompute = False,
     device: Device = "auto",
@@ -124,7 +130,9 @@ def report(
         _end(folder, failures)
         return
     place = Store(store_root(store))
-    plan, name = _plan(suite, models, attacks, detectors, samples, defense, device, data_root, place)
+    plan, name = _plan(
+        suite, models, attacks, detectors, samples, defense, guest_limit, device, data_root, place
+    )
     if not recompute:
         plan = take_published(plan, (results, OURS))
     folder = results / name
@@ -147,6 +155,7 @@ def _plan(
     detectors: Sequence[str] | None,
     samples: int | None,
     defenses: Sequence[str] | None,
+    guest_limit: float,
     device: str,
     root: Path | None,
     store: Store,
@@ -158,6 +167,7 @@ def _plan(
         detectors=detectors or (),
         samples=samples,
         defenses=defenses or (),
+        guest_limit=guest_limit,
         device=device,
         root=root,
         store=store,

@@ -5,9 +5,11 @@ Where it comes from and what it must be.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -19,19 +21,24 @@ from ...models.files import check_name
 from ...models.fingerprint import digest
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
 from ...models.losses import known_losses
-from ...models.python_file import first_line, running, sources
+from ...models.python_file import contents, first_line, running
 from ...models.recipe import Recipe
+from .failure import GuestError
+from .guest.client import Guest, GuestClassifier, GuestDetector
+from .guest.process import LIMIT
 
 __all__ = [
     "Defense",
     "DefenseError",
     "Entrant",
+    "building",
     "check_classifier",
     "check_names",
     "entrant_by_name",
     "entrant_from_checkpoint",
     "entrant_from_file",
     "entrant_of_suite",
+    "fresh",
 ]
 
 
@@ -79,13 +86,14 @@ class Entrant:
     of_suite: bool = False
 
 
-def entrant_by_name(name: str, shape: tuple[int, int, int] | None) -> Entrant:
+def entrant_by_name(name: str, shape: tuple[int, int, int] | None, guest_limit: float = LIMIT) -> Entrant:
     """Load a defense by what a command line calls it; this may run its code, `entrant_of_suite` does not.
 
     Args:
         name: A user's ``FILE.py``, another's model (see `gmbench.models.foreign`), or a checkpoint's name in
             the zoo or path.
         shape: Of the images that it will get, (C, H, W); None where that is not known.
+        guest_limit: Seconds that a ``FILE.py`` may take over one answer.
 
     Raises:
         CheckpointError: The checkpoint is missing or damaged.
@@ -94,7 +102,9 @@ def entrant_by_name(name: str, shape: tuple[int, int, int] | None) -> Entrant:
     """
     if is_foreign(name):
         return _entrant_from_others(name, shape)
-    return entrant_from_file(Path(name)) if name.endswith(".py") else entrant_from_checkpoint(name)
+    return (
+        entrant_from_file(Path(name), guest_limit) if name.endswith(".py") else entrant_from_checkpoint(name)
+    )
 
 
 def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
@@ -151,36 +161,76 @@ def _computes(recipe: Recipe) -> str:
     return recipe.model_dump_json(include={"net", "features", "mean", "std", "loss"})
 
 
-def entrant_from_file(path: Path) -> Entrant:
-    """Run a user's file and take what its ``build()`` returns.
+def entrant_from_file(path: Path, limit: float = LIMIT) -> Entrant:
+    """Have a process of its own run a user's file and keep what its ``build()`` returns; see `guest`.
 
-    This runs the file's code: only give it files you trust.
+    Args:
+        path: Of the file. Its code runs there with the user's own rights: only give it files you trust.
+        limit: Seconds that it may take over one answer.
 
     Raises:
         DefenseError: There is no such file, it fails, or ``build()`` does not return a Defense.
     """
     if not path.is_file():
         raise DefenseError(f"no defense file at {path}")
+    code = path.read_bytes()  # before it runs
+    guest = Guest(path, limit)
+    try:
+        facts = guest.facts
+        check_name(f"what build() of {path.name} calls its defense", facts.name, DefenseError)
+        if facts.name in known_losses():
+            raise DefenseError(
+                f"expected a defense to be named after no loss, got '{facts.name}'; give it another name"
+            )
+        imported = contents(path, {name: Path(file) for name, file in facts.sources.items()})[1:]
+    except (GuestError, OSError) as error:
+        raise DefenseError(f"{path.name}: {error}" if isinstance(error, OSError) else str(error)) from error
+    # what the guest says of itself is hashed with its file: it cannot be taken for another
+    fingerprint = digest(code, *imported, facts.state)
+    detector = GuestDetector(guest) if facts.detector else None
+    return Entrant(facts.name, facts.name, 0, fingerprint, GuestClassifier(guest), detector)
+
+
+@contextmanager
+def building(path: Path) -> Iterator[tuple[Defense, ModuleType]]:
+    """Run a user's file in this process, and give what its ``build()`` returns with the file's module.
+
+    Inside the context it may import what lies beside it.
+
+    Raises:
+        DefenseError: It fails, or ``build()`` does not return a Defense.
+    """
     with running(path, DefenseError) as module:
         build = getattr(module, "build", None)
+        if build is None:
+            raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")
         try:
-            defense = None if build is None else build()
-            read = sources(module)
+            defense = build()
         except (Exception, SystemExit) as error:
             raise DefenseError(f"{path.name} failed: {type(error).__name__}: {first_line(error)}") from error
-    if build is None:
-        raise DefenseError(f"expected {path.name} to define build(), which returns a gmbench.Defense")
-    if not isinstance(defense, Defense):
-        raise DefenseError(
-            f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}"
-        )
-    check_name(f"what build() of {path.name} calls its defense", defense.name, DefenseError)
-    if defense.name in known_losses():
-        raise DefenseError(
-            f"expected a defense to be named after no loss, got '{defense.name}'; give it another name"
-        )
-    fingerprint = digest(*read, defense.classifier, defense.detector)
-    return Entrant(defense.name, defense.name, 0, fingerprint, defense.classifier, defense.detector)
+        if not isinstance(defense, Defense):
+            raise DefenseError(
+                f"expected build() of {path.name} to return a gmbench.Defense, got {type(defense).__name__}"
+            )
+        if not isinstance(defense.classifier, Classifier):
+            raise _no_classifier(defense.name, defense.classifier)
+        yield defense, module
+
+
+@contextmanager
+def fresh(entrant: Entrant) -> Iterator[Entrant]:
+    """Give the entrant with a process of its own that has answered nothing yet, if it is a guest at all."""
+    classifier, detector = entrant.classifier, entrant.detector
+    if not isinstance(classifier, GuestClassifier):
+        yield entrant
+        return
+    guest = classifier.guest.another()
+    if isinstance(detector, GuestDetector):
+        detector = GuestDetector(guest).fitted_like(detector)
+    try:
+        yield replace(entrant, classifier=GuestClassifier(guest), detector=detector)
+    finally:
+        guest.close()
 
 
 def check_names(entrants: Sequence[Entrant]) -> None:
@@ -227,9 +277,7 @@ def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int)
             calls or depend on the rest of the batch.
     """
     if not isinstance(classifier, Classifier):
-        raise DefenseError(
-            f"expected the classifier of '{name}' to be a gmbench.Classifier, got {type(classifier).__name__}"
-        )
+        raise _no_classifier(name, classifier)
     if any(module.training for module in classifier.modules()):
         raise DefenseError(
             f"expected '{name}' to be in evaluation mode, got training mode; call classifier.eval() in "
@@ -260,6 +308,12 @@ def check_classifier(name: str, classifier: Classifier, x: Tensor, classes: int)
             f"expected a logit of '{name}' to depend on its own image alone, got other logits in another "
             "batch"
         )
+
+
+def _no_classifier(name: str, got: object) -> DefenseError:
+    return DefenseError(
+        f"expected the classifier of '{name}' to be a gmbench.Classifier, got {type(got).__name__}"
+    )
 
 
 def _tried(name: str, classifier: Classifier, x: Tensor) -> Outputs:

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Failure", "say"]
+__all__ = ["Failure", "GuestError", "say"]
+
+
+class GuestError(RuntimeError):
+    """What went wrong in the process of a user's defense, in one line that says all."""
 
 
 @dataclass(frozen=True)
@@ -30,4 +34,5 @@ class Failure:
 
 def say(error: BaseException) -> str:
     """Say an error of somebody's code in a line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    told = str(error) if isinstance(error, GuestError) else f"{type(error).__name__}: {error}"
+    return " ".join(told.split())

@@ -15,6 +15,7 @@ from ..data.image_set import SPLITS, ImageSet
 from .cell import Cell
 from .defense import DefenseError, Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
 from .failure import Failure, say
+from .guest.process import LIMIT
 from .probe import Probed, probe
 from .scoring import detectors_for
 from .store import Entry, Store
@@ -109,6 +110,7 @@ def make_plan(
     suite: Suite,
     *,
     defenses: Sequence[str | Path | Entrant] = (),
+    guest_limit: float = LIMIT,
     root: Path | None = None,
     device: str = "cpu",
     store: Store | None = None,
@@ -119,6 +121,7 @@ def make_plan(
         suite: What to run.
         defenses: The user's own, loaded or by name, see `entrant_by_name`. One that cannot be judged stops no
             other: it is among the plan's failures.
+        guest_limit: Seconds that a FILE.py among them may take over one answer.
         root: Where the data are.
         device: Where to compute.
         store: Of cells; outputs are compared with those that it keeps, see `probe`. None compares nothing.
@@ -139,7 +142,7 @@ def make_plan(
     shape = (channels, height, width)
     check_sizes(suite, shape)
     models = [entrant_of_suite(name, shape) for name in suite.models]
-    own, failures = _loaded(defenses, shape, test, device)
+    own, failures = _loaded(defenses, guest_limit, shape, test, device)
     check_names([*models, *own])
     surrogate = entrant_of_suite(suite.surrogate, shape) if suite.surrogate else None
     for entrant in [*models, surrogate] if surrogate else models:
@@ -169,7 +172,11 @@ def make_plan(
 
 
 def _loaded(
-    defenses: Sequence[str | Path | Entrant], shape: tuple[int, int, int], test: ImageSet, device: str
+    defenses: Sequence[str | Path | Entrant],
+    guest_limit: float,
+    shape: tuple[int, int, int],
+    test: ImageSet,
+    device: str,
 ) -> tuple[list[Entrant], tuple[Failure, ...]]:
     """Load and check the user's defenses, each by itself.
 
@@ -181,7 +188,7 @@ def _loaded(
     errors: list[Exception] = []
     for one in defenses:
         try:
-            entrant = one if isinstance(one, Entrant) else entrant_by_name(str(one), shape)
+            entrant = one if isinstance(one, Entrant) else entrant_by_name(str(one), shape, guest_limit)
             _check(entrant, test, device)
             detectors_for((), entrant, test, device)
         except Exception as error:  # noqa: BLE001 - a user's defense may raise anything; the others go on
@@ -214,6 +221,7 @@ def plan_suite(
     detectors: Sequence[str] = (),
     samples: int | None = None,
     defenses: Sequence[str | Entrant] = (),
+    guest_limit: float = LIMIT,
     device: str = "auto",
     root: Path | None = None,
     store: Store | None = None,
@@ -229,7 +237,9 @@ def plan_suite(
     beside = [
         one for one in defenses if not (isinstance(one, Entrant) and one.recipe and one.name in chosen.models)
     ]
-    plan = make_plan(chosen, defenses=beside, root=root, device=pick_device(device), store=store)
+    plan = make_plan(
+        chosen, defenses=beside, guest_limit=guest_limit, root=root, device=pick_device(device), store=store
+    )
     narrowed = narrow(whole, samples=whole.samples) != narrow(chosen, samples=chosen.samples)
     own = "".join(f"+{job.entrant.name}" for job in plan.jobs[len(chosen.models) :])
     folder = f"{whole.name}{own}{'-narrowed' if narrowed else ''}"

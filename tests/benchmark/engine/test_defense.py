@@ -91,15 +91,37 @@ def build():
 def test_a_file_becomes_an_entrant(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(GOOD)
-    torch.manual_seed(0)
     first = entrant_from_file(path)
     assert (first.name, first.loss, first.seed) == ("mine", "mine", 0)
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # of this process, which is none of the file's
     assert entrant_from_file(path).fingerprint == first.fingerprint
-    assert entrant_from_file(path).fingerprint != first.fingerprint  # other weights
     path.write_text(GOOD + "# changed\n")
-    torch.manual_seed(0)
     assert entrant_from_file(path).fingerprint != first.fingerprint  # other code
+
+
+def test_other_weights_are_another_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD.replace("    return", "    torch.manual_seed(len(open('seed').read()))\n    return"))
+    path.write_text("import torch\n" + path.read_text())
+    fingerprints = []
+    for seed in ("a", "a", "aa"):
+        (tmp_path / "seed").write_text(seed)
+        fingerprints.append(entrant_from_file(path).fingerprint)
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+def test_nobody_takes_anothers_fingerprint(tmp_path: Path) -> None:
+    """Whatever it says of its state and its sources: the host reads the file."""
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD)
+    first = entrant_from_file(path)
+    lie = "\nimport gmbench.benchmark.engine.guest.server as server\n"
+    lie += f"server.digest = lambda *_: {first.classifier.guest.facts.state!r}\n"
+    lie += "server.source_files = lambda _: {}\n"
+    path.write_text(GOOD + lie)
+    liar = entrant_from_file(path)
+    assert liar.classifier.guest.facts == first.classifier.guest.facts
+    assert liar.fingerprint != first.fingerprint
 
 
 @pytest.mark.parametrize(
