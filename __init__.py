@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from .attacks import ATTACKS, Attack, ThreatModel, Victim
 from .attacks.cw import CW
+from .attacks.ddn import DDN
 from .attacks.fgsm import FGSM
+from .attacks.fmn import FMN
 from .attacks.likelihood_fgsm import LikelihoodFGSM
 from .attacks.mi_fgsm import MIFGSM
 from .attacks.pgd import PGD
@@ -40,8 +42,10 @@ __version__ = "0.1.0"
 __all__ = [
     "ATTACKS",
     "CW",
+    "DDN",
     "DETECTORS",
     "FGSM",
+    "FMN",
     "HEADS",
     "MIFGSM",
     "NETS",

@@ -29,6 +29,7 @@ from .core.attack import ATTACKS, Attack
 from .core.losses import objective
 from .core.norms import NORMS, column
 from .core.randomness import SampleRandom
+from .core.smallest import rounding
 from .core.threat import ThreatModel
 from .core.victim import Victim
 
@@ -43,8 +44,6 @@ ADAM_EPS = 1e-8
 GROWTH = 10.0  # of c until something fools; authors' code
 # looks at the loss per search, and the share of the last look's that it must fall below; authors' code
 CHECKS, PROGRESS = 10, 0.9999
-# of the largest logit: a lead within them is a tie, which another batch size may round the other way
-ULPS = 16
 # bounds of the linear model's change per pixel: a tie must move, and half the box is the middle of it
 REACH = (1e-6, 0.5)
 FLATTEST = 1e-12  # a smaller norm of a gradient counts as this, so that c stays finite
@@ -102,7 +101,7 @@ class CW(Attack):
         while len(state.rows):
             x_adv = _image(state.w)
             margin, gradient, outputs = victim.gradient(x_adv, objective("margin", state.y), state.rows)
-            lead = margin - _rounding(outputs.logits)
+            lead = margin - rounding(outputs.logits)
             delta = x_adv - state.x
             better = state.keep_better(NORMS["L2"].size(delta), lead > self.confidence)
             found[state.rows[better]] = x_adv[better]
@@ -262,11 +261,6 @@ class _Searches:
         for field in (self.mean, self.square, self.taken, self.improved):
             field[over] = 0
         self.lowest[over] = self.before[over] = torch.inf
-
-
-def _rounding(logits: Tensor) -> Tensor:
-    """Bound the rounding errors of a difference of logits, (b, K) -> (b,)."""
-    return logits.abs().amax(1) * (ULPS * torch.finfo(logits.dtype).eps)
 
 
 def _pace(w: Tensor, reach: Tensor) -> Tensor:

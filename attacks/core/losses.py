@@ -25,6 +25,7 @@ __all__ = [
     "check_loss",
     "dlr",
     "likelihood",
+    "log_odds",
     "margin",
     "objective",
 ]
@@ -38,10 +39,20 @@ def ce(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
     """
     # softplus, not log_softmax: where p_y rounds to 1 (a margin of 17 in float32) the latter's gradient by
     # z_y is exactly 0.
+    odds = log_odds(outputs, y, target)
+    return functional.softplus(odds) if target is None else -functional.softplus(-odds)
+
+
+def log_odds(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Compute log sum_{k != y} exp z_k - z_y, or z_t - log sum_{k != t} exp z_k.
+
+    Cross-entropy is a rising function of it, so their gradients point the same way; this one's never
+    underflows. For attacks that read the direction alone.
+    """
     z = outputs.logits
     if target is None:
-        return functional.softplus(without(z, y).logsumexp(1) - _at(z, y))
-    return -functional.softplus(without(z, target).logsumexp(1) - _at(z, target))
+        return without(z, y).logsumexp(1) - _at(z, y)
+    return _at(z, target) - without(z, target).logsumexp(1)
 
 
 def margin(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
@@ -90,7 +101,13 @@ def likelihood(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Ten
 
 
 LossFunction = Callable[[Outputs, Tensor, Tensor | None], Tensor]
-LOSSES: dict[str, LossFunction] = {"ce": ce, "margin": margin, "dlr": dlr, "likelihood": likelihood}
+LOSSES: dict[str, LossFunction] = {
+    "ce": ce,
+    "log-odds": log_odds,
+    "margin": margin,
+    "dlr": dlr,
+    "likelihood": likelihood,
+}
 """Every loss by name."""
 
 

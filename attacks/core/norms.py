@@ -1,7 +1,7 @@
 """Norms of perturbations: size, projection, steepest ascent and random start; one class a norm."""
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,8 +25,11 @@ class Norm(ABC):
         """Measure, (B, *S) -> (B,)."""
 
     @abstractmethod
-    def project(self, delta: Tensor, eps: float) -> Tensor:
-        """Move to the nearest point of the ball of radius ``eps``, (B, *S) -> (B, *S)."""
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
+        """Move to the nearest point of the ball of radius ``eps``, (B, *S) -> (B, *S).
+
+        One radius for all, or a column of one for each sample.
+        """
 
     @abstractmethod
     def steepest(self, gradient: Tensor) -> Tensor:
@@ -36,10 +39,14 @@ class Norm(ABC):
         """
 
     @abstractmethod
+    def slope(self, gradient: Tensor) -> Tensor:
+        """Tell how fast a loss with this gradient rises along `steepest`, the dual norm, (B, *S) -> (B,)."""
+
+    @abstractmethod
     def sample(self, x: Tensor, eps: float, random: Draws) -> Tensor:
         """Draw a perturbation of ``x`` uniformly from the ball, (B, *S) -> (B, *S)."""
 
-    def perturb(self, x: Tensor, delta: Tensor, eps: float) -> Tensor:
+    def perturb(self, x: Tensor, delta: Tensor, eps: float | Tensor) -> Tensor:
         """Apply ``delta`` inside the ball and the box [0, 1].
 
         The box comes last because it only ever shrinks a perturbation.
@@ -53,11 +60,15 @@ class Linf(Norm):
     def size(self, delta: Tensor) -> Tensor:
         return delta.abs().flatten(1).amax(1)
 
-    def project(self, delta: Tensor, eps: float) -> Tensor:
-        return delta.clamp(-eps, eps)
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
+        limit: Any = eps  # numbers and tensors alike; torch's types tell them apart
+        return delta.clamp(-limit, limit)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         return gradient.sign()
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return gradient.abs().flatten(1).sum(1)
 
     def sample(self, x: Tensor, eps: float, random: Draws) -> Tensor:
         return (2 * random.uniform(*x.shape[1:], dtype=x.dtype) - 1) * eps
@@ -70,7 +81,7 @@ class L2(Norm):
         size: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
         return size
 
-    def project(self, delta: Tensor, eps: float) -> Tensor:
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
         size = column(self.size(delta), delta)
         return delta * (eps / size.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1)
 
@@ -80,6 +91,9 @@ class L2(Norm):
         scale = column(gradient.abs().flatten(1).amax(1), gradient)
         scaled = gradient / torch.where(scale == 0, 1, scale)
         return scaled / column(self.size(scaled), scaled).clamp_min(1)
+
+    def slope(self, gradient: Tensor) -> Tensor:
+        return (gradient * self.steepest(gradient)).flatten(1).sum(1)
 
     def sample(self, x: Tensor, eps: float, random: Draws) -> Tensor:
         direction = self.steepest(random.normal(*x.shape[1:], dtype=x.dtype))

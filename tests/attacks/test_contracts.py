@@ -34,6 +34,8 @@ Build = Callable[..., tuple[Classifier, Tensor, Tensor]]
 
 FAST: dict[str, dict[str, Any]] = {
     "cw": {"binary_steps": 3, "steps": 40},
+    "ddn": {"steps": 60},
+    "fmn": {"steps": 40},
     "mi-fgsm": {"steps": 15},
     "pgd": {"steps": 15},
     "square": {"queries": 200},
@@ -49,7 +51,7 @@ LINEAR: dict[str, dict[str, Any]] = {
 }
 """Options for the linear model."""
 
-MARGIN_LOSSES = {"square", "torchattacks-square", "cw", "torchattacks-cw"}
+MARGIN_LOSSES = {"square", "torchattacks-square", "cw", "torchattacks-cw", "fmn"}
 """Attacks that ascend the margin without a field that says so."""
 
 ASKS_NOTHING = {"uniform-noise"}
@@ -148,7 +150,7 @@ def test_pixels_at_0_and_1_move(case: Case, channels: int) -> None:
 def ascends_a_margin(case: Case) -> bool:
     # a field's default is an attribute of the class
     loss = case.options.get("loss", getattr(ATTACKS[case.name], "loss", None))
-    return loss in ("margin", "dlr") or case.name in MARGIN_LOSSES
+    return loss in ("margin", "dlr", "log-odds") or case.name in MARGIN_LOSSES
 
 
 @ASKING

@@ -33,6 +33,8 @@ def value(loss: str, z: tuple[float, ...], y: int, target: int | None = None, mi
         ("ce", 1, None, LOG_SUM - 5),
         ("ce", 0, None, LOG_SUM - 2),
         ("ce", 1, 3, -3 - LOG_SUM),
+        ("log-odds", 1, None, math.log(sum(math.exp(z) for z in (2.0, 1.0, -3.0))) - 5),
+        ("log-odds", 1, 3, -3 - math.log(sum(math.exp(z) for z in (2.0, 5.0, 1.0)))),
         ("margin", 1, None, 2 - 5),
         ("margin", 0, None, 5 - 2),
         ("margin", 1, 2, 1 - 5),
@@ -108,6 +110,18 @@ def test_margin_of_negative_logits_pulls_exactly_two() -> None:
     z = torch.tensor([[-900.0, -100.0, -400.0]], requires_grad=True)
     (gradient,) = torch.autograd.grad(objective("margin", torch.tensor([1]))(Outputs(z, z, z)).sum(), z)
     assert gradient.tolist() == [[0, -1, 1]]
+
+
+@pytest.mark.parametrize("target", [None, 3])
+def test_log_odds_point_where_cross_entropy_does(target: int | None) -> None:
+    z = torch.tensor([Z], dtype=torch.float64, requires_grad=True)
+    chosen = None if target is None else torch.tensor([target])
+    directions = []
+    for loss in ("ce", "log-odds"):
+        value = objective(loss, torch.tensor([1]), chosen)(Outputs(z, z, z))
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+        directions.append(gradient / gradient.norm())
+    torch.testing.assert_close(*directions)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -65,6 +65,23 @@ def test_steepest_reaches_the_dual_norm(name: str, scale: float) -> None:
 
 
 @NAMES
+def test_slope_is_the_dual_norm(name: str) -> None:
+    gradient = noise(6, 3, 4, 4)
+    dual = torch.linalg.vector_norm(gradient, DUAL[name], (1, 2, 3))
+    torch.testing.assert_close(NORMS[name].slope(gradient), dual)
+    tiny = NORMS["L2"].slope((gradient * 1e-30).float())  # whose squares underflow
+    torch.testing.assert_close(tiny, (torch.linalg.vector_norm(gradient, 2, (1, 2, 3)) * 1e-30).float())
+
+
+@NAMES
+def test_each_sample_may_have_a_ball_of_its_own(name: str) -> None:
+    delta, eps = noise(3, 2, 4, 4), (0.1, 0.7, math.inf)
+    together = NORMS[name].project(delta, torch.tensor(eps, dtype=delta.dtype).view(-1, 1, 1, 1))
+    alone = torch.cat([NORMS[name].project(delta[i : i + 1], eps[i]) for i in range(3)])
+    torch.testing.assert_close(together, alone)
+
+
+@NAMES
 def test_steepest_of_nothing_is_nothing(name: str) -> None:
     gradient = torch.stack([torch.zeros(5), torch.ones(5)])
     direction = NORMS[name].steepest(gradient)
