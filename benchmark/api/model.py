@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...detectors import Detector
 from ...models.checkpoint import CheckpointError, read_card
 from ...models.classifier import Classifier
+from ...models.compiled import as_classifier
 from ...models.files import check_name
 from ...models.foreign.load import Foreign
 from ...models.foreign.wrap import fingerprint_of
@@ -167,6 +168,7 @@ def as_model(model: object) -> Model:
     if isinstance(model, Defense):
         fingerprint = fingerprint_of(model.classifier)
         return Model(Entrant(model.name, model.name, 0, fingerprint, model.classifier, model.detector))
+    model = as_classifier(model)
     if isinstance(model, Classifier):
         return as_model(Defense("mine", model))
     if isinstance(model, nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...detectors import Detector
 from ...models.checkpoint import load_checkpoint
 from ...models.classifier import Classifier, Outputs
+from ...models.compiled import as_classifier
 from ...models.files import check_name
 from ...models.fingerprint import digest
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
@@ -52,13 +53,16 @@ class Defense:
 
     Args:
         name: As it is to appear on the leaderboard.
-        classifier: In evaluation mode.
+        classifier: In evaluation mode; perhaps compiled, see `as_classifier`.
         detector: Its own, beside the suite's; None for none.
     """
 
     name: str
     classifier: Classifier
     detector: Detector | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classifier", as_classifier(self.classifier))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..classifier import Classifier
+from ..compiled import as_written
 from ..python_file import first_line
 from .load import Foreign, behead, probe
 from .packed import ForeignError, Packed, Shape
@@ -31,7 +32,7 @@ def wrap(
 
     Args:
         module: Normalised images (B, C, H, W) -> logits (B, K), or an object whose ``logits`` they are, as
-            Hugging Face's models give.
+            Hugging Face's models give. A compiled one runs as written: layers are looked for in it.
         mean: Subtracted from images in [0, 1] before they enter it, a number or one per channel.
         std: Divides them, likewise.
         name: For the messages.
@@ -41,10 +42,11 @@ def wrap(
         TypeError: It is no module, or a `Classifier` already.
         ForeignError: It cannot be copied, gives no logits, or fails on such images.
     """
-    if isinstance(module, Classifier):
+    if isinstance(as_written(module), Classifier):
         raise TypeError(f"expected '{name}' to be a plain torch.nn.Module, got a gmbench.Classifier already")
     if not isinstance(module, nn.Module):
         raise TypeError(f"expected '{name}' to be a torch.nn.Module, got {type(module).__name__}")
+    module = as_written(module)
     try:
         model = copy.deepcopy(module).eval()
     # A module may hold anything, an open file or a tensor with a graph
