@@ -15,11 +15,11 @@ BUILD := $(INSTALL) --no-build-isolation --use-pep517 --editable
 SUITES := digits-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench reproduce zoo test portable lint types check mutants perf report clean
+.PHONY: help dev bench reproduce zoo test test-slow portable lint types check mutants perf report clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(DEV) ## set up .venv (Python >= 3.11; about 6 GB, once)
 
@@ -36,6 +36,9 @@ zoo: $(DEV) ## train what models/zoo.toml lists and has no checkpoint yet, hours
 
 test: $(DEV) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
+
+test-slow: $(PERF) ## run the long tests, an hour or so: trainings, computing anew, comparisons with other libraries
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow
 
 portable: $(DEV) ## run the tests of stored numbers with the instructions of an older processor
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OMP_NUM_THREADS=1 \
