@@ -42,17 +42,24 @@ class Outputs:
 
     def detach(self) -> "Outputs":
         """Cut the graph."""
-        return self._each(Tensor.detach)
+        return self.each(Tensor.detach)
 
     def cpu(self) -> "Outputs":
         """Bring all to the CPU."""
-        return self._each(Tensor.cpu)
+        return self.each(Tensor.cpu)
 
     def __getitem__(self, rows: Tensor | slice) -> "Outputs":
         """Select samples."""
-        return self._each(lambda tensor: tensor[rows])
+        return self.each(lambda tensor: tensor[rows])
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it holds, in one order."""
+        perhaps = (self.x, self.features, self.logits, self.log_likelihood, *self.layers.values())
+        return [tensor for tensor in perhaps if tensor is not None]
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        """Change every tensor that it holds."""
         return Outputs(
             change(self.x),
             change(self.features),

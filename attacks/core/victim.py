@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...models.classifier import Classifier, Outputs
+from ...models.memory import Memory
 from ...models.precision import bf16, full_float32
 
 __all__ = ["AccessError", "Objective", "Victim"]
@@ -64,6 +65,7 @@ class Victim:
         self.access = access
         self.precision = precision
         self._layout = torch.channels_last
+        self._memory = Memory()
         self.forwards, self.backwards, self.zeros = (
             torch.zeros(samples, dtype=torch.int64) for _ in range(3)
         )
@@ -80,7 +82,7 @@ class Victim:
         """
         self._count(self.forwards, x, rows)
         with torch.no_grad():
-            return self._granted(self._either_way(lambda: self._pass(self._laid_out(x))))
+            return self._granted(self._either_way(lambda: self._memory.fit(len(x), self._passes(x))))
 
     def gradient(
         self, x: Tensor, objective: Objective, rows: Tensor | None = None
@@ -99,7 +101,16 @@ class Victim:
             raise AccessError(f"expected access to be white-box for gradients, got {self.access}")
         self._count(self.forwards, x, rows)
         self._count(self.backwards, x, rows)
-        value, gradient, outputs = self._either_way(lambda: self._differentiate(x, objective))
+        value, gradient, outputs = self._either_way(
+            lambda: self._memory.fit(
+                len(x),
+                lambda pieces: (
+                    self._differentiate(x, objective)
+                    if len(pieces) == 1
+                    else self._differentiate_pieces(x, objective, pieces)
+                ),
+            )
+        )
         vanished = (gradient.flatten(1).abs().amax(1) == 0).cpu()
         self.zeros[slice(None) if rows is None else rows.cpu()] += vanished
         return value, gradient, outputs
@@ -119,6 +130,40 @@ class Victim:
             value = objective(outputs)
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient, outputs.detach()
+
+    def _differentiate_pieces(
+        self, x: Tensor, objective: Objective, pieces: list[slice]
+    ) -> tuple[Tensor, Tensor, Outputs]:
+        """Differentiate without ever holding the graph of more than a piece; takes a second forward pass.
+
+        An objective is of the whole batch: it is differentiated by the outputs, and these piece by piece.
+        """
+        with torch.no_grad(), self._arithmetic(x):
+            outputs = self._passes(x)(pieces).each(lambda tensor: tensor.detach().requires_grad_())
+        with torch.enable_grad():
+            value = objective(outputs)
+        slopes = torch.autograd.grad(value.sum(), outputs.tensors, allow_unused=True)
+        gradients: list[Tensor] = []
+        for rows in pieces:
+            piece = self._laid_out(x[rows].detach()).requires_grad_()
+            with torch.enable_grad(), self._arithmetic(x):
+                made = self._pass(piece).tensors
+            used = [
+                (one, slope[rows])
+                for one, slope in zip(made, slopes, strict=True)
+                if slope is not None and one.requires_grad
+            ]
+            gradients += torch.autograd.grad([one for one, _ in used], piece, [slope for _, slope in used])
+        return value.detach(), torch.cat(gradients), outputs.detach()
+
+    def _passes(self, x: Tensor) -> Callable[[list[slice]], Outputs]:
+        """Make what runs the classifier piece by piece; a single piece is not copied."""
+
+        def run(pieces: list[slice]) -> Outputs:
+            parts = [self._pass(self._laid_out(x[rows])) for rows in pieces]
+            return parts[0] if len(parts) == 1 else Outputs.cat(parts)
+
+        return run
 
     def _arithmetic(self, x: Tensor) -> AbstractContextManager[object]:
         """Choose the floats of a pass that is differentiated; the objective is always in float32."""

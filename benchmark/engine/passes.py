@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...models.classifier import Classifier, Outputs
+from ...models.memory import Memory
 from ...models.precision import full_float32
 from ..data.image_set import ImageSet
 
@@ -23,10 +24,17 @@ def outputs_of(
 ) -> Outputs:
     """Compute the outputs of one batch of images, (B, *S), on ``device`` and without a graph.
 
-    With the features of ``layers``, if any.
+    With the features of ``layers``, if any. In pieces where memory runs out.
     """
     x = x.to(device)
-    return (classifier.outputs(x, layers) if layers else classifier.outputs(x)).detach()
+
+    def run(pieces: list[slice]) -> Outputs:
+        parts = [
+            classifier.outputs(x[rows], layers) if layers else classifier.outputs(x[rows]) for rows in pieces
+        ]
+        return parts[0] if len(parts) == 1 else Outputs.cat(parts)
+
+    return Memory().fit(len(x), run).detach()
 
 
 def outputs_of_all(

@@ -353,3 +353,60 @@ def test_float32_is_computed_in_full() -> None:
     with Victim(linear(), samples=1):
         assert not torch.backends.cudnn.allow_tf32
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+class Small(nn.Module):
+    """A net that has memory for so many images at once; its ``tried`` tells how many came."""
+
+    def __init__(self, room: int, *, with_graph_only: bool) -> None:
+        super().__init__()
+        self.room, self.with_graph_only = room, with_graph_only
+        self.net = NETS.build("digits-conv4", features=16)
+        self.tried: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.tried.append(len(x))
+        if len(x) > self.room and (torch.is_grad_enabled() or not self.with_graph_only):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        features: Tensor = self.net(x)
+        return features
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("with_graph_only", [False, True])
+@pytest.mark.parametrize("loss", ["margin", "likelihood", "uses x"])
+def test_out_of_memory_changes_nothing(precision: str, with_graph_only: bool, loss: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Small(1000, with_graph_only=with_graph_only)
+        classifier = Classifier(net, HEADS.build("lgm", features=16, classes=10)).eval()
+        x, y = torch.rand(50, 1, 8, 8), torch.randint(10, (50,))
+    weights = torch.arange(1.0, 51)  # an objective may treat each image of the batch in its own way
+
+    def climb(outputs: Outputs) -> Tensor:
+        if loss == "uses x":
+            return weights * (outputs.x.flatten(1).pow(2).sum(1) + outputs.features.sum(1))
+        return weights * objective(loss, y, None)(outputs)
+
+    def run() -> tuple[Tensor, Tensor, Outputs, Outputs, Victim]:
+        with Victim(classifier, samples=50, precision=precision) as attacked:
+            return *attacked.gradient(x, climb), attacked.outputs(x), attacked
+
+    whole = run()
+    net.room, net.tried = 20, []
+    pieces = run()
+    assert max(net.tried) == 50, "the first try is of everything"
+    assert 13 in net.tried
+    for one, other in zip(whole[:2], pieces[:2], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    for one, other in zip(whole[2:4], pieces[2:4], strict=True):
+        for name in ("x", "features", "logits", "log_likelihood"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name))
+    for name in ("forwards", "backwards", "zeros"):
+        assert getattr(whole[4], name).equal(getattr(pieces[4], name))
+
+
+def test_an_image_that_does_not_fit_alone_is_told() -> None:
+    classifier = Classifier(Small(0, with_graph_only=False), nn.Linear(16, 3)).eval()
+    with Victim(classifier, samples=4) as attacked, pytest.raises(torch.OutOfMemoryError):
+        attacked.outputs(torch.rand(4, 1, 8, 8))
