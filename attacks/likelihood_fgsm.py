@@ -12,11 +12,11 @@ from torch import Tensor
 from ..models.about import About
 from ..models.classifier import Outputs
 from .core.attack import ATTACKS, Attack, likeliest_targets
-from .core.losses import class_log_likelihood
+from .core.losses import Objective, class_log_likelihood
 from .core.norms import NORMS
 from .core.randomness import SampleRandom
 from .core.threat import ThreatModel
-from .core.victim import Objective, Victim
+from .core.victim import Victim
 from .pgd import Best
 
 __all__ = ["LikelihoodFGSM"]

@@ -27,6 +27,8 @@ class Outputs:
         log_likelihood: (B, K), log p(features | class) up to one constant for all classes, or None where the
             model has no mixture.
         layers: Features of layers further down by name, (B, ...) each; only those that were asked for.
+        score: What the detector that an attacker knows says, (B,), the higher the more suspicious; None where
+            nobody asked it.
     """
 
     x: Tensor
@@ -34,6 +36,7 @@ class Outputs:
     logits: Tensor
     log_likelihood: Tensor | None = None
     layers: Mapping[str, Tensor] = field(default_factory=dict)
+    score: Tensor | None = None
 
     @property
     def predicted(self) -> Tensor:
@@ -66,11 +69,13 @@ class Outputs:
             change(self.logits),
             None if self.log_likelihood is None else change(self.log_likelihood),
             {name: change(layer) for name, layer in self.layers.items()},
+            None if self.score is None else change(self.score),
         )
 
     @staticmethod
     def cat(parts: Sequence["Outputs"]) -> "Outputs":
-        """Join batches that carry the same layers."""
+        """Join batches that carry the same layers and scores."""
+        scores = [part.score for part in parts if part.score is not None]
         likelihoods = [part.log_likelihood for part in parts if part.log_likelihood is not None]
         return Outputs(
             torch.cat([part.x for part in parts]),
@@ -78,6 +83,7 @@ class Outputs:
             torch.cat([part.logits for part in parts]),
             torch.cat(likelihoods) if likelihoods else None,
             {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers},
+            torch.cat(scores) if scores else None,
         )
 
 

@@ -29,6 +29,8 @@ class Attack(ABC):
         access: The weakest access that it needs.
         norms: The norms that it can attack in.
         minimises: Whether it looks for the smallest perturbation, so that eps may be infinite.
+        reads_score: Whether it cannot do without the score of the detector that its threat model names.
+        needs_score_gradients: Whether it needs that score's gradients, too, which not every detector has.
         batch_independent: Whether an image's result is the same in any batch; false only for another
             library's attacks.
     """
@@ -37,6 +39,8 @@ class Attack(ABC):
     access: ClassVar[str] = "white-box"
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimises: ClassVar[bool] = False
+    reads_score: ClassVar[bool] = False
+    needs_score_gradients: ClassVar[bool] = False
     batch_independent: ClassVar[bool] = True
 
     @abstractmethod

@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from ...models.classifier import Outputs
 from ...models.registry import check_known
-from .victim import Objective
 
 __all__ = [
     "LOSSES",
+    "Objective",
     "OwnLoss",
     "best_other",
     "ce",
@@ -99,6 +99,9 @@ def likelihood(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Ten
     own = _at(values, target)
     return own - (best_other(values, target) - own).clamp_min(0)
 
+
+Objective = Callable[[Outputs], Tensor]
+"""What an attack ascends: Outputs of B images -> (B,)."""
 
 LossFunction = Callable[[Outputs, Tensor, Tensor | None], Tensor]
 LOSSES: dict[str, LossFunction] = {

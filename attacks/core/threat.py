@@ -1,22 +1,19 @@
 """The threat model: how far an attack may go, what it may ask of the model, and what it knows."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from ...models.registry import check_known
 from .norms import NORMS
 
-__all__ = ["ACCESS", "AWARENESS", "THREAT_COLUMNS", "ThreatModel", "grants"]
+__all__ = ["ACCESS", "THREAT_COLUMNS", "ThreatModel", "grants"]
 
 ACCESS = ("white-box", "transfer", "query", "decision")
 """White-box: gradients of the victim. Transfer: gradients of a surrogate only. Query: the victim's logits.
 
 Decision: its labels.
 """
-
-AWARENESS = ("oblivious", "adaptive")
-"""Oblivious: knows the classifier only. Adaptive: knows how the detector scores, too."""
 
 _GRANTS = {
     "white-box": ACCESS,  # who has gradients may use a surrogate or queries instead
@@ -37,6 +34,9 @@ class _Asking(Protocol):
     @property
     def access(self) -> str: ...
 
+    @property
+    def reads_score(self) -> bool: ...
+
 
 @dataclass(frozen=True, order=True)
 class ThreatModel:
@@ -47,7 +47,7 @@ class ThreatModel:
         eps: Largest norm of the perturbation in input units ([0, 1] pixels), > 0; infinity where the attack
             is to find the smallest.
         access: One of `ACCESS`.
-        awareness: One of `AWARENESS`.
+        knows: The detector that it knows, by name; "" where it knows the classifier alone.
 
     Raises:
         ValueError: An unknown name, or an eps out of range.
@@ -56,12 +56,11 @@ class ThreatModel:
     norm: str
     eps: float
     access: str = "white-box"
-    awareness: str = "oblivious"
+    knows: str = ""
 
     def __post_init__(self) -> None:
         check_known("norm", self.norm, NORMS)
         check_known("access", self.access, ACCESS)
-        check_known("awareness", self.awareness, AWARENESS)
         if math.isnan(self.eps) or self.eps <= 0:
             raise ValueError(f"expected eps to be > 0, got {self.eps}")
         if self.norm == "Linf" and 1 < self.eps < math.inf:
@@ -73,7 +72,11 @@ class ThreatModel:
     @classmethod
     def of_row(cls, row: Any) -> Self:
         """Read one from the row of a frame, which has its fields as attributes."""
-        return cls(str(row.norm), float(row.eps), str(row.access), str(row.awareness))
+        return cls(str(row.norm), float(row.eps), str(row.access), str(row.knows))
+
+    def row(self) -> dict[str, Any]:
+        """Write it as the `THREAT_COLUMNS` of a frame."""
+        return {name: getattr(self, name) for name in THREAT_COLUMNS}
 
     @property
     def has_gradients(self) -> bool:
@@ -87,8 +90,13 @@ class ThreatModel:
 
     @property
     def knows_detector(self) -> bool:
-        """Whether the detector's score is known, too."""
-        return self.awareness == "adaptive"
+        """Whether a detector's score is known, too."""
+        return self.knows != ""
+
+    @property
+    def awareness(self) -> str:
+        """Oblivious: knows the classifier alone. Adaptive: knows a detector, too, the one that it names."""
+        return "adaptive" if self.knows_detector else "oblivious"
 
     @property
     def size(self) -> str:
@@ -98,22 +106,26 @@ class ThreatModel:
     def permits(self, other: "ThreatModel") -> bool:
         """Tell whether an attacker of this threat model may run an attack made under ``other``.
 
-        Same norm, same eps; at least its access; who knows the detector may behave as if not.
+        Same norm, same eps; at least its access; who knows a detector may behave as if not.
         """
         return (
             (self.norm, self.eps) == (other.norm, other.eps)
             and grants(self.access, other.access)
-            and (self.knows_detector or not other.knows_detector)
+            and other.knows in ("", self.knows)
         )
 
     def suffices_for(self, attack: _Asking) -> bool:
-        """Tell whether an attack can be run under it; one that needs gradients may have a surrogate's."""
+        """Tell whether an attack can be run under it.
+
+        One that needs gradients may have a surrogate's; one that reads a detector's score must know one.
+        """
         given = "white-box" if self.uses_surrogate and attack.access == "white-box" else self.access
-        return grants(given, attack.access)
+        return grants(given, attack.access) and (self.knows_detector or not attack.reads_score)
 
     def __str__(self) -> str:
-        return f"{self.size}, {self.access}, {self.awareness}"
+        knowledge = f"knows {self.knows}" if self.knows_detector else self.awareness
+        return f"{self.size}, {self.access}, {knowledge}"
 
 
-THREAT_COLUMNS = tuple(item.name for item in fields(ThreatModel))
-"""The columns of a frame that say under which threat model a row was made."""
+THREAT_COLUMNS = ("norm", "eps", "access", "awareness", "knows")
+"""The columns of a frame that say under which threat model a row was made; awareness follows from knows."""

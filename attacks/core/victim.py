@@ -8,6 +8,7 @@ were.
 import random as python_random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,8 +20,10 @@ from torch.nn import functional
 from ...models.classifier import Classifier, Outputs
 from ...models.memory import Memory
 from ...models.precision import bf16, full_float32
+from .known import KnownDetector
+from .losses import Objective
 
-__all__ = ["AccessError", "Objective", "Victim"]
+__all__ = ["AccessError", "Victim"]
 
 PIECE = 50_000
 """Pixels, all channels of one counted once, that a CPU takes through the network at once.
@@ -32,9 +35,6 @@ STRIDES = "view size is not compatible with input tensor's size and stride"
 """How torch refuses to flatten channels-last features by a view."""
 
 T = TypeVar("T")
-
-Objective = Callable[[Outputs], Tensor]
-"""What an attack ascends: Outputs of B images -> (B,)."""
 
 
 class AccessError(RuntimeError):
@@ -48,7 +48,8 @@ class Victim:
         classifier: Whom to attack.
         samples: B, the number of images under attack.
         access: What is answered: "white-box" everything, "query" logits alone, "decision" one-hot logits of
-            the label alone.
+            the label alone; of a known detector likewise, its decision alone under "decision".
+        known: The detector that the threat model names; its score comes with the outputs.
         precision: One of `PRECISIONS`: in which the network computes gradients, and the outputs that come
             with them; outputs without gradients are float32's.
 
@@ -59,10 +60,17 @@ class Victim:
     """
 
     def __init__(
-        self, classifier: Classifier, samples: int, access: str = "white-box", precision: str = "float32"
+        self,
+        classifier: Classifier,
+        samples: int,
+        access: str = "white-box",
+        known: KnownDetector | None = None,
+        *,
+        precision: str = "float32",
     ) -> None:
         self.classifier = classifier
         self.access = access
+        self.known = known
         self.precision = precision
         self._layout = torch.channels_last
         self._memory = Memory()
@@ -190,18 +198,29 @@ class Victim:
     def _pass(self, x: Tensor) -> Outputs:
         """Run the classifier; on a CPU in even pieces: an eighth faster on MNIST, the same bits."""
         if x.ndim != 4 or x.device.type != "cpu":
-            return self.classifier.outputs(x)
+            return self._scored(x)
         images = max(16, PIECE // x[0, 0].numel())
         pieces = -(-len(x) // images)
-        return Outputs.cat([self.classifier.outputs(piece) for piece in x.chunk(pieces)])
+        return Outputs.cat([self._scored(piece) for piece in x.chunk(pieces)])
+
+    def _scored(self, x: Tensor) -> Outputs:
+        """Run the classifier and the known detector, whose score has a graph only if it is differentiable."""
+        if self.known is None:
+            return self.classifier.outputs(x)
+        layers = self.known.layers
+        outputs = self.classifier.outputs(x, layers) if layers else self.classifier.outputs(x)
+        seen = outputs if self.known.differentiable else outputs.detach()
+        return replace(outputs, score=self.known.score(seen))
 
     def _granted(self, outputs: Outputs) -> Outputs:
         if self.access == "white-box":
             return outputs
-        logits = outputs.logits
+        logits, score = outputs.logits, outputs.score
         if self.access == "decision":
             logits = functional.one_hot(outputs.predicted, logits.shape[1]).to(logits.dtype)
-        return Outputs(outputs.x, logits.new_empty(len(logits), 0), logits)
+            if self.known is not None and score is not None:
+                score = self.known.rejects(score).to(score.dtype)
+        return Outputs(outputs.x, logits.new_empty(len(logits), 0), logits, score=score)
 
     def _count(self, counter: Tensor, x: Tensor, rows: Tensor | None) -> None:
         if rows is None and len(x) != len(counter):

@@ -6,21 +6,20 @@ What one panel of a figure or one section of a table shows.
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ...detectors.detector import OWN
+from ...detectors.verification import verification_detector
 from ...models.losses import about_loss, in_order
-from .metrics import FEWEST
+from .metrics import FEWEST, WITH_DETECTION
 from .model_samples import ModelSamples, Outcome
 
 __all__ = [
     "FGSM",
-    "JOINT",
     "NORM",
+    "WITH_DETECTION",
     "AttackSeries",
     "accuracy_by_attack",
     "attacks_of",
@@ -38,12 +37,9 @@ __all__ = [
     "verification_detectors",
 ]
 
-_GENERIC_DETECTORS = ("likelihood", "msp")
 NORM = "Linf"
 FGSM = "fgsm"
 """Its name in the registry."""
-
-JOINT = "joint_robust_accuracy"
 
 
 class AttackSeries(NamedTuple):
@@ -125,7 +121,7 @@ def accuracy_by_attack(models: Sequence[ModelSamples]) -> pd.DataFrame:
             "seed": model.seed,
             "attack": outcome.attack,
             "label": outcome.label,
-            **asdict(outcome.threat),
+            **outcome.threat.row(),
             "clean_accuracy": model.clean_correct[outcome.images].mean(),
             "accuracy": outcome.correct[outcome.images].mean(),
         }
@@ -192,7 +188,12 @@ def own_rows(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> pd.Data
         ["model", "norm", "eps", "access", "awareness"]
     )
     return (
-        pd.concat([own, without.assign(joint_robust_accuracy=np.nan, eer_all=np.nan, eer_successful=np.nan)])
+        pd.concat(
+            [
+                own,
+                without.assign(robust_accuracy_with_detection=np.nan, eer_all=np.nan, eer_successful=np.nan),
+            ]
+        )
         if len(without)
         else own
     )
@@ -206,9 +207,7 @@ def losses_of(frame: pd.DataFrame) -> list[str]:
 def verification_detectors(models: Sequence[ModelSamples]) -> dict[str, str]:
     """Choose for each loss the detector that its paper verifies inputs with, {loss: detector}.
 
-    What the loss declares. Where it declares none: the detector that a defense brings, else the likelihood
-    where the model has one, else MSP, else the first that applies. A loss to which no detector applies is
-    left out.
+    Of those that all its models have, see `verification_detector`; a loss to which none applies is left out.
     """
     applies = {
         loss: [model.detectors for model in models if model.loss == loss]
@@ -217,8 +216,7 @@ def verification_detectors(models: Sequence[ModelSamples]) -> dict[str, str]:
     chosen = {}
     for loss in in_order(applies):
         common = [name for name in applies[loss][0] if all(name in other for other in applies[loss])]
-        wanted = (about_loss(loss).detector or OWN, *_GENERIC_DETECTORS, *common)
-        if detector := next((name for name in wanted if name in common), None):
+        if detector := verification_detector(about_loss(loss).detector, common):
             chosen[loss] = detector
     return chosen
 

@@ -1,12 +1,12 @@
 """The `eer` frame: how well each detector tells each attack's images from clean ones, with intervals.
 
-One row per (model, attack, threat model, detector, population), none where the detector has no scores.
+One row per (model, attack, threat model, detector, population), none where the detector has no scores or the
+attack knows another one: what was aimed at one detector says nothing of the rest.
 Negatives are the clean versions of the very images that were attacked, misclassified ones included. Positives
-are their adversarial versions: "all", or the "successful" ones, which turned a right prediction into a wrong
-one. Thresholds come from the clean validation images.
+are their adversarial versions on the 8-bit grid: "all", or the "successful" ones, which turned a right
+prediction into a wrong one on that grid. Thresholds come from the clean validation images.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ EER_COLUMNS = (
     ),
 )
 
-_TEXT = ("model", "loss", "attack", "norm", "access", "awareness", "detector", "population")
+_TEXT = ("model", "loss", "attack", "norm", "access", "awareness", "knows", "detector", "population")
 
 Row = dict[str, Any]
 
@@ -57,8 +57,8 @@ Row = dict[str, Any]
 def eer_table(samples: pd.DataFrame, *, resamples: int = 500) -> pd.DataFrame:
     """Compute the `eer` frame from the `samples` frame.
 
-    ``success_rate`` is the share of the attacked images that were right when clean and are wrong now, among
-    those that were right.
+    ``success_rate`` is the share of the attacked images that were right when clean and are wrong now, on
+    the 8-bit grid, among those that were right.
 
     Args:
         samples: One row per (model, cell, image).
@@ -80,13 +80,13 @@ def _model_rows(model: ModelSamples, resamples: int) -> list[Row]:
         {**named, **_cell(outcome), "detector": detector, **row}
         for outcome in model.outcomes
         for detector in model.detectors
-        if detector in outcome.detectors
+        if detector in outcome.detectors and outcome.threat.knows in ("", detector)
         for row in _outcome_rows(model, outcome, detector, thresholds[detector], resamples)
     ]
 
 
 def _cell(outcome: Outcome) -> Row:
-    return {"attack": outcome.attack, "label": outcome.label, **asdict(outcome.threat)}
+    return {"attack": outcome.attack, "label": outcome.label, **outcome.threat.row()}
 
 
 def _outcome_rows(
@@ -95,7 +95,7 @@ def _outcome_rows(
     clean, adversarial, success = (
         model.clean_scores(detector)[outcome.images],
         outcome.scores(detector),
-        outcome.success,
+        outcome.rounded_success,
     )
     right = int(model.clean_correct[outcome.images].sum())
     told = {

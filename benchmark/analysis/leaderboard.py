@@ -9,20 +9,17 @@ section 5.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...attacks.core.threat import THREAT_COLUMNS, ThreatModel
-from .metrics import FEWEST, proportion_interval, tpr
+from ...detectors.threshold import FPR
+from .metrics import FEWEST, WITH_DETECTION, proportion_interval, tpr
 from .model_samples import NOISE, Flags, ModelSamples, Outcome, fully_attacked, models_of
 
 __all__ = ["LEADERBOARD_COLUMNS", "failed_checks", "leaderboard"]
-
-FPR = 0.05
-"""The share of clean validation images that a defense may reject in joint robust accuracy."""
 
 UNCHECKED = "not checked"
 
@@ -32,7 +29,8 @@ NO_DETECTOR = ""
 LEADERBOARD_COLUMNS = (
     *("model", "loss", "seed", *THREAT_COLUMNS, "detector", "images", "clean_accuracy", "attacks"),
     *("robust_accuracy", "robust_accuracy_low", "robust_accuracy_high"),
-    *("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"),
+    *(f"{WITH_DETECTION}{end}" for end in ("", "_low", "_high")),
+    *("clean_accepted", "fpr_at_5", "sr_at_5"),
     *(
         "eer_all",
         "eer_successful",
@@ -48,7 +46,7 @@ Row = dict[str, Any]
 
 
 def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) -> pd.DataFrame:
-    """Compute the `leaderboard` frame, best joint robust accuracy first under each threat model.
+    """Compute the `leaderboard` frame, best robust accuracy with detection first under each threat model.
 
     ``images`` and all accuracies are of the test images that every permitted attack was run on, see
     `fully_attacked`; where there are none the accuracies are NaN. ``mean_size`` is over the successes of all
@@ -74,17 +72,25 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
         for threat in sorted({outcome.threat for outcome in model.outcomes}):
             permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
             shared = _threat_row(model, threat, permitted)
-            for detector in model.detectors or (NO_DETECTOR,):
+            for detector in _judged(model, threat):
                 judged = [row for other, row in detection[model.name, detector] if threat.permits(other)]
                 verdict = {"detector": detector, "verdict": _verdict(verdicts[model.name], detector)}
-                rows.append({**shared, **_joint(model, permitted, detector), **_worst(judged), **verdict})
+                rows.append({**shared, **_detected(model, permitted, detector), **_worst(judged), **verdict})
     frame = pd.DataFrame(rows, columns=list(LEADERBOARD_COLUMNS))
-    ascending = [True] * len(THREAT_COLUMNS) + [False, True, True]
+    sections = [name for name in THREAT_COLUMNS if name != "knows"]
+    ascending = [True] * len(sections) + [False, True, True]
     return frame.sort_values(
-        [*THREAT_COLUMNS, "joint_robust_accuracy", "model", "detector"],
+        [*sections, "robust_accuracy_with_detection", "model", "detector"],
         ascending=ascending,
         ignore_index=True,
     )
+
+
+def _judged(model: ModelSamples, threat: ThreatModel) -> tuple[str, ...]:
+    """Name the detectors that a threat model says something of: all, or the one that it knows."""
+    if threat.knows_detector:
+        return (threat.knows,)
+    return model.detectors or (NO_DETECTOR,)
 
 
 def _threat_row(model: ModelSamples, threat: ThreatModel, permitted: Sequence[Outcome]) -> Row:
@@ -96,7 +102,7 @@ def _threat_row(model: ModelSamples, threat: ThreatModel, permitted: Sequence[Ou
         "model": model.name,
         "loss": model.loss,
         "seed": model.seed,
-        **asdict(threat),
+        **threat.row(),
         "images": int(ran.sum()),
         "clean_accuracy": _mean(model.clean_correct[ran]),
         "attacks": ";".join(dict.fromkeys(outcome.label for outcome in permitted)),
@@ -107,10 +113,16 @@ def _threat_row(model: ModelSamples, threat: ThreatModel, permitted: Sequence[Ou
     }
 
 
-def _joint(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> Row:
-    """Count an image as lost if it is wrong and accepted, clean or under any permitted attack."""
+def _detected(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> Row:
+    """Count an image as lost if it is wrong or rejected when clean, or wrong and accepted under attack.
+
+    Robust accuracy with detection (Tramer 2022); under attack the rounded image counts, which was scored.
+    """
     unknown = dict.fromkeys(
-        ("joint_robust_accuracy", "joint_robust_accuracy_low", "joint_robust_accuracy_high", "fpr_at_5"),
+        (
+            *(f"{WITH_DETECTION}{end}" for end in ("", "_low", "_high")),
+            *("clean_accepted", "fpr_at_5", "sr_at_5"),
+        ),
         np.nan,
     )
     if any(detector not in outcome.detectors for outcome in permitted):
@@ -119,11 +131,15 @@ def _joint(model: ModelSamples, permitted: Sequence[Outcome], detector: str) -> 
     if np.isnan(threshold):  # a comparison with NaN would call every image safe
         return unknown
     ran, clean = fully_attacked(model, permitted), model.clean_scores(detector)
-    lost = ~model.clean_correct & (clean <= threshold)
+    evaded = np.zeros(len(clean), bool)
     for outcome in permitted:
-        wrong = ~outcome.correct[outcome.images]
-        lost[outcome.images] |= wrong & (outcome.scores(detector) <= threshold)
-    return _share("joint_robust_accuracy", ~lost[ran]) | {"fpr_at_5": tpr(clean[ran], threshold)}
+        evaded[outcome.images] |= outcome.rounded_success & (outcome.scores(detector) <= threshold)
+    accepted = model.clean_correct & (clean <= threshold)
+    return _share(WITH_DETECTION, (accepted & ~evaded)[ran]) | {
+        "clean_accepted": _mean(accepted[ran]),
+        "fpr_at_5": tpr(clean[ran], threshold),
+        "sr_at_5": _mean(evaded[ran & model.clean_correct]),
+    }
 
 
 def _worst(judged: Sequence[Any]) -> Row:

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...detectors.threshold import threshold_at_fpr
 from ...models.measurements import wilson_interval
 
 __all__ = [
     "FEWEST",
+    "WITH_DETECTION",
     "Roc",
     "auroc",
     "detection_intervals",
@@ -39,6 +41,12 @@ _STATISTICS = ("auroc", "eer")
 
 # weights handled at once: 1 MB for each of a few arrays, which stay in cache at any number of images
 _CHUNK = 2**17
+
+WITH_DETECTION = "robust_accuracy_with_detection"
+"""How tables call what is right and accepted when clean, and under attack right or rejected.
+
+Tramer, "Detecting adversarial examples is (nearly) as hard as classifying them", ICML 2022, arXiv 2107.11630.
+"""
 
 FEWEST = 10
 """From so many successes on an attack counts in the worst detection of successes.
@@ -88,28 +96,6 @@ def eer(clean: Scores, adversarial: Scores) -> float:
     (N,), (M,) -> scalar: 0 for perfect separation, .5 for constant scores, 1 for the wrong sign.
     """
     return float(_eer(*_operating_points(clean, adversarial)[1:]))
-
-
-def threshold_at_fpr(clean_validation: Scores, fpr: float) -> float:
-    """Find the smallest threshold that rejects at most ``fpr`` of the clean validation images.
-
-    (N,) -> scalar.
-
-    An image is rejected if its score is **>** the threshold, which is one of the scores. Tied images are
-    accepted or rejected together, so with ties the share rejected can be well below ``fpr``, never above it.
-
-    Args:
-        clean_validation: Scores of held-out clean images; never the test data's.
-        fpr: In [0, 1]; 1 gives -inf.
-    """
-    if not 0 <= fpr <= 1:
-        raise ValueError(f"expected fpr to be in [0, 1], got {fpr}")
-    falling = np.sort(_checked("clean_validation", clean_validation))[::-1]
-    if not (n := len(falling)):
-        return np.nan
-    # The largest k with k / n <= fpr; int(fpr * n) would round .29 * 100 down to 28.
-    rejected = np.searchsorted(np.arange(n + 1) / n, fpr, side="right") - 1
-    return float(np.append(falling, -np.inf)[rejected])
 
 
 def tpr(adversarial: Scores, threshold: float) -> float:

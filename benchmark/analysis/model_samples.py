@@ -48,8 +48,8 @@ class Outcome:
         images: Which of the model's N test images were attacked, (M,), places in `ModelSamples.clean`.
         samples: Their rows of the frame, in the same order, M rows.
         ran: Whether each test image was attacked, (N,).
-        correct: Whether each test image is classified correctly under attack, (N,); True where it was not
-            attacked.
+        correct: Whether each test image is classified correctly under attack, as it is and rounded, (N,);
+            True where it was not attacked.
         detectors: Those that scored it.
     """
 
@@ -64,8 +64,13 @@ class Outcome:
 
     @property
     def success(self) -> Flags:
-        """Whether the attack turned each attacked image from right to wrong, (M,)."""
-        return np.asarray(self.samples["success"], dtype=bool)
+        """Whether the attack turned each attacked image from right to wrong, as it is or rounded, (M,)."""
+        return np.asarray(self.samples["success"] | self.samples["success_8bit"], dtype=bool)
+
+    @property
+    def rounded_success(self) -> Flags:
+        """Whether the image on the 8-bit grid, which detectors score, is wrong and was right, (M,)."""
+        return np.asarray(self.samples["success_8bit"], dtype=bool)
 
     def scores(self, detector: str) -> NDArray[np.float64]:
         """Give a detector's scores of the attacked images, (M,)."""
@@ -183,7 +188,7 @@ def _model(name: str, rows: pd.DataFrame) -> ModelSamples:
             )
         ran, correct = np.zeros(len(clean), bool), np.ones(len(clean), bool)
         ran[images] = True
-        correct[images] = part["predicted"] == part["y"]
+        correct[images] = (part["predicted"] == part["y"]) & ~part["success_8bit"]
         outcomes.append(Outcome(attack, label, threat, images, part, ran, correct, _scored(part)))
     first = rows.iloc[0]
     return ModelSamples(

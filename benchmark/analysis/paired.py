@@ -8,7 +8,6 @@ bootstrap", Annals of Applied Statistics 1, 2007), which is on the wide side.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from statistics import NormalDist
 from typing import Any
 
@@ -64,7 +63,7 @@ def paired_differences(samples: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
         difference, low, high = paired_difference(ours, theirs)
         rows.append(
             {
-                **asdict(threat),
+                **threat.row(),
                 "measure": "robust accuracy",
                 "a": a,
                 "b": b,

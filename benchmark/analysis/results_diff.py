@@ -123,7 +123,12 @@ class ResultsDiff:
         return self.kind if self.kind == EQUAL else f"{self.kind} ({'; '.join(told)})"
 
 
-_FIGURES = ("eer.eer", "eer.auroc", "leaderboard.robust_accuracy", "leaderboard.joint_robust_accuracy")
+_FIGURES = (
+    "eer.eer",
+    "eer.auroc",
+    "leaderboard.robust_accuracy",
+    "leaderboard.robust_accuracy_with_detection",
+)
 
 
 def compare_results(one: Results, other: Results) -> ResultsDiff:
@@ -273,6 +278,8 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if "label" not in frame.columns or pd.api.types.is_numeric_dtype(frame["label"]):
         frame = frame.rename(columns={"label": "y", "attack": "label"})
+    if "knows" in frame.columns:  # where nobody knows a detector, a CSV's column is empty
+        frame = frame.assign(knows=frame["knows"].astype(object))
     text = [column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])]
     return frame.astype(dict.fromkeys(text, object)).fillna(dict.fromkeys(text, ""))
 

@@ -6,6 +6,7 @@ Of those files, which stay as they are, `attack` is the suite's label and `label
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -30,7 +31,23 @@ def read_samples(path: Path, suite: Suite | None) -> pd.DataFrame:
         samples = pd.read_parquet(path)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    return samples if "y" in samples else _renamed(samples, path, suite)
+    if "y" not in samples:
+        samples = _renamed(samples, path, suite)
+    return samples if "knows" in samples else _knowing(samples)
+
+
+def _knowing(samples: pd.DataFrame) -> pd.DataFrame:
+    """Say of older rows which detector their adaptive attacks knew.
+
+    They climbed the likelihood of a class where the model states one and its posterior, which MSP reads,
+    where it does not.
+    """
+    stated = samples.groupby("model", observed=True)["score_likelihood"].transform("count") > 0
+    aware = samples["awareness"] == "adaptive"
+    knows = np.where(aware, np.where(stated, "likelihood", "msp"), "")
+    place = list(samples.columns).index("awareness") + 1
+    samples.insert(place, "knows", pd.Series(pd.Categorical(knows), index=samples.index))
+    return samples
 
 
 def _renamed(samples: pd.DataFrame, path: Path, suite: Suite | None) -> pd.DataFrame:

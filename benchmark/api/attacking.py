@@ -95,7 +95,6 @@ def attack(
     eps: float,
     norm: str = "Linf",
     access: str | None = None,
-    awareness: str = "oblivious",
     surrogate: object | None = None,
     options: Mapping[str, Any] | None = None,
     ids: Images | None = None,
@@ -120,7 +119,6 @@ def attack(
             smallest.
         norm: "Linf", "L2".
         access: "white-box", "transfer", "query" or "decision"; None for the weakest that the attack needs.
-        awareness: "oblivious" or "adaptive", for the record.
         surrogate: The model whose gradients a transfer attack uses.
         options: The attack's fields, where it is given by name.
         ids: Of the images, (N,); each has the random numbers of its id. None for 0, 1, ...
@@ -139,7 +137,7 @@ def attack(
     arithmetic = computed_in(precision, place)
     built, name = _built(attack, options)
     check_known(f"norm of attack '{name}'", norm, built.norms)
-    threat = ThreatModel(norm, eps, access or built.access, awareness)
+    threat = ThreatModel(norm, eps, access or built.access)
     if threat.uses_surrogate != (surrogate is not None):
         raise ValueError(
             f"expected a surrogate with access 'transfer' and with no other, got access '{threat.access}' "
@@ -158,7 +156,7 @@ def attack(
         for part in torch.arange(len(images)).split(batch):
             clean, true = images[part].to(place), labels[part].to(place)
             random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
-            x_adv, costs = propose(built, target, clean, true, threat, random, arithmetic)
+            x_adv, costs = propose(built, target, clean, true, threat, random, precision=arithmetic)
             tables.append(judge(classifier, clean, x_adv, true, threat).assign(**costs))
             proposals.append(x_adv.cpu())
             bar.advance(len(part))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...attacks.core.grid import on_grid
 from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
 from ...models.classifier import Outputs
@@ -34,9 +35,9 @@ class Detection:
         run: The attack.
         detector: Fitted.
         clean: Its scores of the clean images, (N,).
-        adversarial: Of the attacked ones, (N,).
+        adversarial: Of the attacked ones, rounded to the 8-bit grid inside the ball, (N,).
         validation: Of the clean validation images, which set the thresholds and nothing else.
-        successful: Whether the successful adversarial images alone are the positives; else all are.
+        successful: Whether those that fool when rounded are alone the positives; else all are.
     """
 
     run: AttackRun
@@ -49,7 +50,8 @@ class Detection:
     @property
     def positives(self) -> Scores:
         """The scores of the images that are to be detected, (M,)."""
-        return self.adversarial[self.run.success.numpy()] if self.successful else self.adversarial
+        fooled = self.run.table["success_8bit"].to_numpy(bool)
+        return self.adversarial[fooled] if self.successful else self.adversarial
 
     @property
     def eer(self) -> float:
@@ -153,7 +155,8 @@ def detect(
     images, classes = _split(run, "train", train, root)
     fit(built, outputs(images), classes.to(device))
     held_out, _ = _split(run, "validation", validation, root)
-    return Detection(run, built, scores(run.x), scores(run.x_adv), scores(held_out), successful)
+    rounded = on_grid(run.x, run.x_adv, run.threat)
+    return Detection(run, built, scores(run.x), scores(rounded), scores(held_out), successful)
 
 
 def _built(detector: Detector | str, run: AttackRun) -> Detector:

@@ -21,7 +21,7 @@ from .shown import frame_of
 
 __all__ = ["Board", "compare", "evaluate"]
 
-SHOWN = ("model", "detector", "robust_accuracy", "joint_robust_accuracy", "eer_all", "verdict")
+SHOWN = ("model", "detector", "robust_accuracy", "robust_accuracy_with_detection", "eer_all", "verdict")
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
+from ...attacks.core.known import KnownDetector
 from ...models.classifier import Classifier
 from ...models.plugins import code_of
 from ...models.precision import full_float32
@@ -25,7 +26,7 @@ from .store import Entry
 
 __all__ = ["NUMERICS", "Cell", "propose", "run_cell"]
 
-NUMERICS = 1
+NUMERICS = 2
 """Raise it when a change of the code changes what an attack or the judge computes.
 
 Every stored cell is then made again.
@@ -50,6 +51,7 @@ class Cell:
         options: The attack's fields.
         threat: What it may do; None for the unattacked images.
         surrogate: Fingerprint of the model whose gradients a transfer attack uses, or None.
+        known: Of the detector that the threat model names, its description; None where it names none.
         seed: Of the attack's random numbers.
         batch: Images per pass; part of the description because a kernel's rounding may depend on it.
         device: "cpu" or "cuda", for the same reason.
@@ -68,6 +70,7 @@ class Cell:
     options: Mapping[str, Any]
     threat: ThreatModel | None
     surrogate: str | None
+    known: Mapping[str, Any] | None
     seed: int
     batch: int
     device: str
@@ -115,6 +118,7 @@ def run_cell(
     surrogate: Entrant | None,
     images: ImageSet,
     *,
+    known: KnownDetector | None = None,
     proposed: Entry | None = None,
     device: str = "cpu",
     report: Callable[[int], None] = lambda _: None,
@@ -126,6 +130,7 @@ def run_cell(
         entrant: The model under attack, on ``device``.
         surrogate: The model whose gradients a transfer attack uses, likewise.
         images: At least ``cell.samples`` images of ``cell.split``.
+        known: The detector that the cell's threat model names, fitted.
         proposed: What this very attack proposed before, if it did; only judged, then.
         device: Where to compute.
         report: Told the number of images finished so far.
@@ -152,7 +157,9 @@ def run_cell(
                     if surrogate is not None and cell.threat.uses_surrogate
                     else entrant.classifier
                 )
-                x_adv, costs = propose(attack, target, x, y, cell.threat, random, cell.precision)
+                x_adv, costs = propose(
+                    attack, target, x, y, cell.threat, random, known, precision=cell.precision
+                )
             table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
             proposals.append(x_adv.cpu())
         tables.append(table.assign(id=ids.numpy()))
@@ -178,9 +185,21 @@ def propose(
     y: Tensor,
     threat: ThreatModel,
     random: SampleRandom,
+    known: KnownDetector | None = None,
+    *,
     precision: str = "float32",
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was.
+
+    Args:
+        attack: Which.
+        target: The model that it may ask.
+        x: Clean images, (B, *S).
+        y: Their classes, (B,).
+        threat: What it may do.
+        random: Streams of the images.
+        known: The detector that the threat model names, fitted.
+        precision: One of `PRECISIONS`, of the gradients.
 
     Returns:
         Images (B, *S), and what each cost: forward and backward passes, gradients of 0.
@@ -191,7 +210,7 @@ def propose(
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
-    with Victim(target, len(x), access, precision) as victim:
+    with Victim(target, len(x), access, known, precision=precision) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:
         raise Cheat(

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ...attacks.core.grid import on_grid
 from ...attacks.core.losses import margin
 from ...attacks.core.norms import NORMS
 from ...attacks.core.threat import ThreatModel
@@ -73,6 +74,9 @@ def check_proposal(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> None:
 def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: ThreatModel) -> pd.DataFrame:
     """Judge a batch of proposals, (B, *S), with forward passes of its own; one row per image.
 
+    A proposal counts as it is and rounded to the 8-bit grid inside the ball, the worse for the classifier;
+    against a detector the rounded one alone counts.
+
     Raises:
         Cheat: A proposal breaks the threat model.
         BrokenLogits: The classifier's logits name no class.
@@ -80,20 +84,20 @@ def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: T
     check_proposal(x, x_adv, threat)
     unattacked = classifier.outputs(x)
     outputs = classifier.outputs(x_adv)
-    in_8_bits = classifier.outputs((x_adv * 255).round() / 255)
+    in_8_bits = classifier.outputs(on_grid(x, x_adv, threat))
     for found, images in (
         (unattacked, "clean images"),
         (outputs, "attacked images"),
         (in_8_bits, "attacked images in 8 bits"),
     ):
         check_logits(found, images)
-    clean, rounded = unattacked.predicted, in_8_bits.predicted
+    right, rounded = unattacked.predicted == y, in_8_bits.predicted != y
     return pd.DataFrame(
         {
             **predictions(outputs, y),
-            "clean_predicted": clean.cpu().numpy(),
-            "success": ((clean == y) & (outputs.predicted != y)).cpu().numpy(),
-            "success_8bit": ((clean == y) & (rounded != y)).cpu().numpy(),
+            "clean_predicted": unattacked.predicted.cpu().numpy(),
+            "success": (right & ((outputs.predicted != y) | rounded)).cpu().numpy(),
+            "success_8bit": (right & rounded).cpu().numpy(),
             "size": NORMS[threat.norm].size(x_adv - x).cpu().numpy(),
         }
     )

@@ -17,7 +17,7 @@ from .defense import DefenseError, Entrant, check_classifier, check_names, entra
 from .failure import Failure, say
 from .guest.process import LIMIT
 from .probe import Probed, probe
-from .scoring import detectors_for
+from .scoring import detector_description, detectors_for
 from .store import Entry, Store
 from .suite import Suite, SuiteError, check_sizes, load_suite, narrow, plan_cells
 
@@ -150,14 +150,7 @@ def make_plan(
     probed = [_probed(entrant, test, store, device) for entrant in [*models, *own]]
     of_surrogate = _probed(surrogate, test, store, device) if surrogate else None
     surrogate = of_surrogate.entrant if of_surrogate else None
-    jobs = tuple(
-        Job(
-            one.entrant,
-            plan_cells(suite, one.entrant, surrogate, test, data["validation"], device),
-            detectors_for(suite.detectors, one.entrant, test, device),
-        )
-        for one in probed
-    )
+    jobs = tuple(_job(suite, one.entrant, surrogate, data, device) for one in probed)
     everybody = [*probed, of_surrogate] if of_surrogate else probed
     return Plan(
         suite,
@@ -169,6 +162,18 @@ def make_plan(
         tuple(one.outputs for one in everybody if one.outputs is not None),
         tuple(one.entrant.name for one in everybody if one.changed),
     )
+
+
+def _job(
+    suite: Suite, entrant: Entrant, surrogate: Entrant | None, data: Mapping[str, ImageSet], device: str
+) -> Job:
+    test, validation = data["test"], data["validation"]
+    detectors = detectors_for(suite.detectors, entrant, test, device)
+    known = {
+        name: {**detector_description(name, detector, data["train"]), "validation": validation.checksum}
+        for name, detector in detectors.items()
+    }
+    return Job(entrant, plan_cells(suite, entrant, surrogate, test, validation, device, known), detectors)
 
 
 def _loaded(

@@ -8,10 +8,11 @@ from typing import Protocol
 import torch
 
 from ...attacks import ATTACKS
+from ...attacks.core.known import KnownDetector
 from .cell import Cell, run_cell
 from .failure import Failure, say
 from .plan import Job, Plan
-from .scoring import score_cells, score_description
+from .scoring import Fitting, score_cells, score_description
 from .store import Entry, Store, StoreError, key_of
 
 __all__ = [
@@ -76,16 +77,19 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
     made = 0
     for job in plan.jobs:
         finished = []
+        fitting = Fitting(
+            job.entrant, job.detectors, plan.data["train"], plan.device, report=listener.advance
+        )
         for cell in job.cells:
             is_missing = key_of(cell.description) in missing
-            if is_missing and (failure := _make(plan, job, cell, store, listener)):
+            if is_missing and (failure := _make(plan, job, cell, fitting, store, listener)):
                 failures.append(failure)
             else:
                 finished.append(cell)
                 made += is_missing
         if job.entrant.name in unscored:
             listener.doing(f"{job.entrant.name} / detectors")
-            failures += _score(plan, job, finished, store, listener)
+            failures += _score(plan, fitting, finished, store)
     return Summary(made, sum(len(job.cells) for job in plan.jobs) - len(missing), tuple(failures))
 
 
@@ -116,7 +120,9 @@ def _work(plan: Plan, job: Job, missing: Collection[str], unscored: Collection[s
     return cells + (_scoring_work(plan, job) if job.entrant.name in unscored else 0)
 
 
-def _make(plan: Plan, job: Job, cell: Cell, store: Store, listener: Listener) -> Failure | None:
+def _make(
+    plan: Plan, job: Job, cell: Cell, fitting: Fitting, store: Store, listener: Listener
+) -> Failure | None:
     listener.doing(str(cell))
     share = work_of(cell) / cell.samples
     try:
@@ -125,6 +131,7 @@ def _make(plan: Plan, job: Job, cell: Cell, store: Store, listener: Listener) ->
             job.entrant,
             plan.surrogate,
             plan.data[cell.split],
+            known=_known(plan, cell, fitting),
             proposed=_proposed(plan, cell, store),
             device=plan.device,
             report=_differences(lambda images: listener.advance(images * share)),
@@ -136,23 +143,21 @@ def _make(plan: Plan, job: Job, cell: Cell, store: Store, listener: Listener) ->
     return None
 
 
-def _score(plan: Plan, job: Job, finished: Sequence[Cell], store: Store, listener: Listener) -> list[Failure]:
+def _known(plan: Plan, cell: Cell, fitting: Fitting) -> KnownDetector | None:
+    """Fit the detector that a cell's threat model names."""
+    if cell.threat is None or not cell.threat.knows_detector:
+        return None
+    return fitting.known(cell.threat.knows, plan.data["validation"])
+
+
+def _score(plan: Plan, fitting: Fitting, finished: Sequence[Cell], store: Store) -> list[Failure]:
     try:
-        broken = score_cells(
-            job.entrant,
-            finished,
-            job.detectors,
-            store,
-            plan.data["train"],
-            plan.data,
-            device=plan.device,
-            report=listener.advance,
-        )
+        broken = score_cells(fitting, finished, store, plan.data)
     except StoreError:  # a full disk is everybody's
         raise
     except Exception as error:  # noqa: BLE001 - a user's model may raise anything; the other models go on
-        return [Failure(job.entrant.name, "detector", say(error))]
-    return [Failure(job.entrant.name, f"detector {name}", why) for name, why in broken.items()]
+        return [Failure(fitting.entrant.name, "detector", say(error))]
+    return [Failure(fitting.entrant.name, f"detector {name}", why) for name, why in broken.items()]
 
 
 def _proposed(plan: Plan, cell: Cell, store: Store) -> Entry | None:

@@ -19,7 +19,8 @@ from .store import Entry, Store, StoreError
 
 __all__ = ["Samples", "samples_frame"]
 
-NAMES = ["model", "loss", "split", "attack", "label", "norm", "access", "awareness"]
+CLEAN_THREAT = {"norm": "", "eps": 0.0, "access": "", "awareness": "", "knows": ""}
+NAMES = ["model", "loss", "split", "attack", "label", "norm", "access", "awareness", "knows"]
 
 
 class Samples(NamedTuple):
@@ -79,10 +80,7 @@ def _cell_frame(
         "split": cell.split,
         "attack": cell.attack or "clean",
         "label": cell.label,
-        "norm": threat.norm if threat else "",
-        "eps": threat.eps if threat else 0.0,
-        "access": threat.access if threat else "",
-        "awareness": threat.awareness if threat else "",
+        **(threat.row() if threat else CLEAN_THREAT),
     }
     table = entry.table.rename(columns={"label": "y"})  # in the store, label is the true class
     frame = table.assign(**head)[[*head, "id", *(name for name in table.columns if name != "id")]]

@@ -4,15 +4,18 @@ One forward pass for all of them; a detector that asks for the model itself adds
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from ...attacks.core.grid import on_grid
+from ...attacks.core.known import KnownDetector
 from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
+from ...detectors.threshold import FPR, threshold_at_fpr
 from ...models.classifier import Classifier, Outputs
 from ...models.plugins import code_of
 from ..data.image_set import ImageSet
@@ -24,6 +27,8 @@ from .store import Entry, Store, key_of
 
 __all__ = [
     "BATCH",
+    "Fitting",
+    "detector_description",
     "detectors_for",
     "fit",
     "layers_for",
@@ -54,12 +59,11 @@ def detectors_for(
     }
 
 
-def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
-    """Describe one detector's scores of one cell, for the store."""
+def detector_description(name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
+    """Describe a detector that is fitted on ``train``, for the store."""
     code = code_of(detector)
     return {
         **({"code": code} if code else {}),  # likewise in a cell
-        "cell": key_of(cell.description),
         "detector": name,
         "kind": type(detector).__name__,
         "configuration": detector.configuration(),
@@ -68,76 +72,131 @@ def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet
     }
 
 
-def score_cells(
-    entrant: Entrant,
-    cells: Sequence[Cell],
-    detectors: Mapping[str, Detector],
-    store: Store,
-    train: ImageSet,
-    splits: Mapping[str, ImageSet],
-    *,
-    device: str = "cpu",
-    report: Callable[[int], None] = lambda _: None,
-) -> dict[str, str]:
-    """Fill the store with the scores of an entrant's finished cells.
+def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
+    """Describe one detector's scores of one cell, for the store."""
+    return {"cell": key_of(cell.description), **detector_description(name, detector, train)}
 
-    Fits the detectors on ``train`` if anything is missing.
+
+@dataclass(eq=False)
+class Fitting:
+    """An entrant's detectors, each fitted once, when it is first needed.
 
     Args:
         entrant: On ``device``.
-        cells: Finished ones.
         detectors: Those that apply, by name.
-        store: Of cells and scores.
-        train: Split that the detectors are fitted on.
-        splits: "validation" and "test".
+        train: Split that they are fitted on.
         device: Where to compute.
         report: Told each number of images that passed the model.
+        failed: Those that could not be fitted or do not score, with the reason.
+    """
+
+    entrant: Entrant
+    detectors: Mapping[str, Detector]
+    train: ImageSet
+    device: str = "cpu"
+    report: Callable[[int], None] = lambda _: None
+    failed: dict[str, str] = field(default_factory=dict)
+    _fitted: set[str] = field(default_factory=set)
+
+    def fit(self, names: Iterable[str]) -> None:
+        """Fit those of these that are not fitted yet, with one pass over the training split for them all."""
+        missing = sorted(set(names) - self._fitted - set(self.failed))
+        if not missing:
+            return
+        outputs = outputs_of_all(
+            self.entrant.classifier,
+            self.train,
+            BATCH,
+            self.device,
+            self.report,
+            layers=layers_for((self.detectors[name] for name in missing), self.entrant.classifier),
+            with_images=any(self.detectors[name].needs_model for name in missing),
+        )
+        for name in missing:
+            try:
+                fit(self.detectors[name], outputs, self.train.y.to(self.device))
+                self._fitted.add(name)
+            except Exception as error:  # noqa: BLE001 - a user's may raise anything; the others go on
+                self.failed[name] = say(error)
+
+    def known(self, name: str, validation: ImageSet) -> KnownDetector:
+        """Give a detector as an attacker who knows it sees it, with its threshold.
+
+        Raises:
+            ValueError: It could not be fitted, or does not score the validation images.
+        """
+        self.fit([name])
+        if name in self.failed:
+            raise ValueError(f"detector {name} cannot be known: {self.failed[name]}")
+        detector = self.detectors[name]
+        layers = layers_for([detector], self.entrant.classifier)
+        parts = [
+            outputs_of(self.entrant.classifier, part, self.device, layers)
+            for part in validation.images().split(BATCH)
+        ]
+        clean = torch.cat([score(detector, part) for part in parts]).double()
+        return KnownDetector(
+            name,
+            lambda outputs: detector.score(seen_by(detector, outputs)),
+            threshold_at_fpr(clean.numpy(), FPR),
+            float(clean.std(correction=0)) or 1.0,
+            detector.differentiable,
+            layers,
+        )
+
+
+def score_cells(
+    fitting: Fitting,
+    cells: Sequence[Cell],
+    store: Store,
+    splits: Mapping[str, ImageSet],
+) -> dict[str, str]:
+    """Fill the store with the scores of an entrant's finished cells.
+
+    Fits the detectors if anything is missing. Attacked images are scored as the judge sees them, rounded to
+    the 8-bit grid, on which clean ones lie.
+
+    Args:
+        fitting: The entrant and its detectors.
+        cells: Finished ones.
+        store: Of cells and scores.
+        splits: "validation" and "test".
 
     Returns:
         The detectors that failed, with the reason.
     """
+    detectors, device, classifier = fitting.detectors, fitting.device, fitting.entrant.classifier
     missing = [
         (
             cell,
             [
                 name
                 for name, detector in detectors.items()
-                if not store.sound(score_description(cell, name, detector, train))
+                if not store.sound(score_description(cell, name, detector, fitting.train))
             ],
         )
         for cell in cells
     ]
     wanted = {name for _, names in missing for name in names}
-    failed: dict[str, str] = {}
-    if not wanted:
-        return failed
-    layers = layers_for((detectors[name] for name in wanted), entrant.classifier)
-    with_images = any(detectors[name].needs_model for name in wanted)
-    train_outputs = outputs_of_all(
-        entrant.classifier, train, BATCH, device, report, layers=layers, with_images=with_images
-    )
-    for name in sorted(wanted):
-        try:
-            fit(detectors[name], train_outputs, train.y.to(device))
-        except Exception as error:  # noqa: BLE001 - a user's detector may raise anything; the others go on
-            failed[name] = say(error)
+    fitting.fit(wanted)
+    layers = layers_for((detectors[name] for name in wanted), classifier)
     for cell, unscored in missing:
-        names = [name for name in unscored if name not in failed]
+        names = [name for name in unscored if name not in fitting.failed]
         if not names:
             continue
         images = _cell_images(cell, store, splits)
-        parts = [outputs_of(entrant.classifier, part, device, layers) for part in images.split(BATCH)]
-        report(len(images))
+        parts = [outputs_of(classifier, part, device, layers) for part in images.split(BATCH)]
+        fitting.report(len(images))
         for name in names:
             try:
                 scores = torch.cat([score(detectors[name], part) for part in parts])
             except Exception as error:  # noqa: BLE001 - likewise
-                failed[name] = say(error)
+                fitting.failed[name] = say(error)
                 continue
             ids = splits[cell.split].ids[: cell.samples]
             table = pd.DataFrame({"id": ids.numpy(), "score": scores.numpy()})
-            store.write(Entry(score_description(cell, name, detectors[name], train), table))
-    return failed
+            store.write(Entry(score_description(cell, name, detectors[name], fitting.train), table))
+    return fitting.failed
 
 
 def layers_for(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:
@@ -188,9 +247,10 @@ def score(detector: Detector, outputs: Outputs) -> Tensor:
 
 
 def _cell_images(cell: Cell, store: Store, splits: Mapping[str, ImageSet]) -> Tensor:
-    if cell.attack is None:
-        return splits[cell.split].images(slice(0, cell.samples))
+    x = splits[cell.split].images(slice(0, cell.samples))
+    if cell.threat is None:
+        return x
     images = store.read_key(key_of(cell.description)).images
     if images is None:
         raise ValueError(f"expected the cell {cell} to have images")
-    return images
+    return on_grid(x, images, cell.threat)

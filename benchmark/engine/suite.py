@@ -7,20 +7,24 @@ a version: when its numbers change, so does the name.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import torch
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
-from ...attacks import ATTACKS, ThreatModel
+from ...attacks import ATTACKS, Attack, ThreatModel
 from ...attacks.core.norms import NORMS
 from ...detectors import DETECTORS
+from ...detectors.detector import OWN
+from ...detectors.verification import verification_detector
 from ...models.files import Name, is_name
+from ...models.losses import about_loss
 from ...models.precision import PRECISIONS, computed_in
 from ...models.registry import check_known
 from ...models.validation import Several, Written, check_once, explain, read_toml
@@ -71,7 +75,8 @@ class AttackPlan(Written):
         eps: Its sizes in input units, numbers or fractions such as "8/255"; [inf] where the attack is to find
             the smallest.
         access: What the attack may ask of the model.
-        awareness: What it knows of the detector.
+        knows: The detector that it knows, by name, "own" for the one that each loss is verified with; "" for
+            none. A model to which that detector does not apply is not attacked.
         seeds: The trainings of each of the suite's losses that it meets, by their seed; None for all. A
             user's defense meets every attack.
         samples: First so many images only; None for all of the suite's.
@@ -85,18 +90,22 @@ class AttackPlan(Written):
     norm: str = "Linf"
     eps: Several[Size] = Field(min_length=1)
     access: str = "white-box"
-    awareness: str = "oblivious"
+    knows: str = ""
     seeds: Several[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
     samples: int | None = Field(None, gt=0)
     precision: str = "float32"
 
-    def threats(self) -> list[ThreatModel]:
+    def threats(self, knows: str | None = None) -> list[ThreatModel]:
         """List the threat models.
+
+        Args:
+            knows: The detector that each names; None for the plan's own word.
 
         Raises:
             ValueError: One is impossible.
         """
-        return [ThreatModel(self.norm, eps, self.access, self.awareness) for eps in self.eps]
+        known = self.knows if knows is None else knows
+        return [ThreatModel(self.norm, eps, self.access, known) for eps in self.eps]
 
     def meets(self, entrant: Entrant) -> bool:
         """Tell whether it attacks the entrant, whatever that is called."""
@@ -207,6 +216,7 @@ def plan_cells(
     test: ImageSet,
     validation: ImageSet,
     device: str,
+    known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Cell]:
     """List an entrant's cells: the clean validation and test images, then every attack at every size.
 
@@ -217,7 +227,9 @@ def plan_cells(
         test: The test split.
         validation: The validation split.
         device: Where it will be computed.
+        known: The detectors that apply to the entrant, by name, each with its description.
     """
+    own = verification_detector(about_loss(entrant.loss).detector, known)
 
     def cell(
         images: ImageSet,
@@ -239,6 +251,7 @@ def plan_cells(
             options=plan.options if plan else {},
             threat=threat,
             surrogate=surrogate.fingerprint if surrogate and transfer else None,
+            known=known[threat.knows] if threat is not None and threat.knows_detector else None,
             seed=suite.seed,
             batch=suite.batch,
             device=device.split(":", maxsplit=1)[0],
@@ -248,9 +261,10 @@ def plan_cells(
     available = min(suite.samples, len(test))
     cells = [cell(validation, len(validation), "clean"), cell(test, available, "clean")]
     for plan in suite.attacks:
-        if plan.meets(entrant):
+        knows = own or plan.knows if plan.knows == OWN else plan.knows
+        if plan.meets(entrant) and (knows == "" or knows in known):
             samples = min(plan.samples or available, available)
-            cells += [cell(test, samples, plan.label, plan, threat) for threat in plan.threats()]
+            cells += [cell(test, samples, plan.label, plan, threat) for threat in plan.threats(knows)]
     return cells
 
 
@@ -310,6 +324,7 @@ def _check(suite: Suite) -> None:
                 f"expected precision of attack '{plan.label}' to be float32, got {plan.precision}: "
                 f"'{plan.attack}' takes no gradients"
             )
+        _check_known(suite, plan, attack)
         check_once(f"eps of attack '{plan.label}'", (float(f"{eps:.6g}") for eps in plan.eps))
         for threat in plan.threats():
             check_known(f"norm of attack '{plan.attack}'", threat.norm, attack.norms)
@@ -317,6 +332,11 @@ def _check(suite: Suite) -> None:
                 raise ValueError(
                     f"expected eps of attack '{plan.label}' to be finite: '{plan.attack}' does not look for "
                     "the smallest perturbation"
+                )
+            if attack.reads_score and not threat.knows_detector:
+                raise ValueError(
+                    f"attack '{plan.label}' reads a detector's score; say which it knows: knows = "
+                    '"own" or a detector\'s name'
                 )
             if not threat.suffices_for(attack):
                 raise ValueError(
@@ -328,6 +348,18 @@ def _check(suite: Suite) -> None:
                     f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the "
                     "suite"
                 )
+
+
+def _check_known(suite: Suite, plan: AttackPlan, attack: Attack) -> None:
+    """See that the detector which an attack is to know is one of the suite's, with gradients if need be."""
+    if plan.knows in ("", OWN):
+        return
+    check_known(f"detector that attack '{plan.label}' knows", plan.knows, (OWN, *suite.detectors))
+    if attack.needs_score_gradients and not DETECTORS.build(plan.knows).differentiable:
+        raise ValueError(
+            f"attack '{plan.label}' needs the gradients of a detector's score, which '{plan.knows}' has not; "
+            "take an attack that needs none (see: gmbench list)"
+        )
 
 
 def _fitting(kind: str, patterns: Sequence[str], names: Sequence[str]) -> list[str]:

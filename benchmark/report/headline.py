@@ -18,7 +18,7 @@ import pandas as pd
 from ...models.losses import about_loss, loss_name
 from ..analysis.attack_series import (
     FGSM,
-    JOINT,
+    WITH_DETECTION,
     _under,
     attacks_of,
     eps_of,
@@ -99,8 +99,8 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
         (OBLIVIOUS, "robust_accuracy", "robust accuracy", "right, clean and under every attack"),
         (
             ADAPTIVE,
-            JOINT,
-            "joint robust accuracy",
+            WITH_DETECTION,
+            "robust accuracy with detection",
             "not both wrong *and* accepted by the detector at 5 % FPR",
         ),
     ):

@@ -25,7 +25,7 @@ OURS = Path(__file__).parents[2] / "results"
 FIRST_NUMERICS = 1
 """Of results whose manifest does not tell."""
 
-_CELL = ["split", "label", "norm", "eps", "access", "awareness"]
+_CELL = ["split", "label", "norm", "eps", "access", "knows"]
 
 
 def take_published(plan: Plan, places: Sequence[Path]) -> Plan:
@@ -98,7 +98,7 @@ def _place(cell: Cell) -> tuple[str, str, str, float, str, str]:
     threat = cell.threat
     if threat is None:
         return cell.split, cell.label, "", 0.0, "", ""
-    return cell.split, cell.label, threat.norm, threat.eps, threat.access, threat.awareness
+    return cell.split, cell.label, threat.norm, threat.eps, threat.access, threat.knows
 
 
 def _is_scored(part: pd.DataFrame, job: Job) -> bool:

@@ -35,8 +35,9 @@ _FILES = {
 
 _LEADERBOARD = (
     "Worst case per image over every attack that the threat model permits, on the images that all of these "
-    "attacks were run on. **Robust accuracy**: right, clean and attacked. **Joint robust accuracy**: wrong "
-    "*and* accepted counts as lost, with the detector's threshold at 5 % FPR on clean validation images; "
+    "attacks were run on. **Robust accuracy**: right, clean and attacked. **Robust accuracy with detection** "
+    "(Tramer 2022): right and accepted when clean, and under attack right or rejected, with the detector's "
+    "threshold at 5 % FPR on clean validation images; "
     "**FPR** is what that rejects of the clean test images. **EER**: the worst over the attacks; few: no "
     "attack has enough successes for one. In per cent, mean over the training seeds that met the most "
     "attacks; [low, high] of robust accuracies from the lowest to the highest end of their 95 % intervals, "

@@ -45,14 +45,14 @@ _THREAT = ["norm", "eps", "access", "awareness"]
 _SHARES = {
     "clean_accuracy": "clean accuracy",
     "robust_accuracy": "robust accuracy",
-    "joint_robust_accuracy": "joint robust accuracy",
+    "robust_accuracy_with_detection": "robust accuracy with detection",
     "fpr_at_5": "FPR",
     "eer_all": "EER, all",
     "eer_successful": "EER, successful",
 }
 
 # where there are no validation images to set a threshold on
-_MISSING = dict.fromkeys(("joint_robust_accuracy", "fpr_at_5"), "n/a")
+_MISSING = dict.fromkeys(("robust_accuracy_with_detection", "fpr_at_5"), "n/a")
 
 _PIPE = re.compile(r"(?<!\\)\|")  # that nobody escaped
 
@@ -90,7 +90,7 @@ def eer_latex(eer: pd.DataFrame) -> str:
 def leaderboard_markdown(leaderboard: pd.DataFrame) -> str:
     """Write a table per threat model with every detector, seeds together.
 
-    The best joint robust accuracy first.
+    The best robust accuracy with detection first.
     """
     parts = ["# Leaderboard"]
     for threat, rows in leaderboard.groupby(_THREAT, observed=True, sort=True):
@@ -218,12 +218,16 @@ def _latex_table(series: AttackSeries, rows: pd.DataFrame, detectors: Sequence[s
 def _best_first(rows: pd.DataFrame) -> list[pd.DataFrame]:
     """Put together the seeds of each loss and detector that met the same attacks.
 
-    Those that met more attacks come first, then the best mean joint robust accuracy, those without one last.
+    Those that met more attacks come first, then the best mean robust accuracy with detection.
+    Those without one last.
     """
     parts = [part for _, part in rows.groupby(["loss", "detector", "attacks"], observed=True, sort=True)]
     return sorted(
         parts,
-        key=lambda part: (-_attacks(part), -np.nan_to_num(part["joint_robust_accuracy"].mean(), nan=-1)),
+        key=lambda part: (
+            -_attacks(part),
+            -np.nan_to_num(part["robust_accuracy_with_detection"].mean(), nan=-1),
+        ),
     )
 
 

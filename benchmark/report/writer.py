@@ -41,7 +41,7 @@ from .tables import eer_latex, eer_markdown, leaderboard_markdown
 __all__ = ["write_report"]
 
 _DIGITS = "%.5g"
-_TEXT = ("model", "loss", "split", "attack", "label", "norm", "access", "awareness")
+_TEXT = ("model", "loss", "split", "attack", "label", "norm", "access", "awareness", "knows")
 
 
 def write_report(

@@ -80,7 +80,7 @@ def _by_hand(
     Args:
         clean: ``predicted`` of the test images 0, 1, ..., and ``score_<detector>`` where there are any.
         attacks: From (label, norm, eps, access, awareness) to ``predicted``, scores, and ``id`` where some
-            images were not attacked.
+            images were not attacked. Who is adaptive knows the first of the detectors.
         validation: Scores of the clean validation images.
         model: Its name.
     """
@@ -110,6 +110,8 @@ def _by_hand(
         frame["success_8bit"] = frame.get("success_8bit", frame["success"])
         named = dict(zip(("label", "norm", "eps", "access", "awareness"), attack, strict=True))
         named["attack"] = REGISTRY.get(attack[0], attack[0])
+        scored = [name.removeprefix("score_") for name in clean if name.startswith("score_")]
+        named["knows"] = (scored or ["likelihood"])[0] if named["awareness"] == "adaptive" else ""
         frames.append(frame.assign(model=model, loss="lgm", seed=0, **head, **named))
     return pd.concat(frames, ignore_index=True)
 
@@ -172,7 +174,7 @@ def _samples(
         frame[f"score_{name}"] = (
             frame.pop(f"score_{name}").astype("float32") if f"score_{name}" in frame else np.float32(np.nan)
         )
-    for name in ("model", "loss", "split", "attack", "label", "norm", "access", "awareness"):
+    for name in ("model", "loss", "split", "attack", "label", "norm", "access", "awareness", "knows"):
         frame[name] = frame[name].astype("category")
     return frame.astype(
         dict.fromkeys(("size", "margin"), "float32")
@@ -198,6 +200,7 @@ def _cell(rng, model, clean, cell, radius=None, detectors=()) -> pd.DataFrame:
             "eps": eps,
             "access": access,
             "awareness": awareness,
+            "knows": detectors[0] if awareness == "adaptive" else "",
             "predicted": np.where(success, (truth + 3) % 10, predicted),
             "success": success,
             "success_8bit": success & (rng.random(n) > 0.01),

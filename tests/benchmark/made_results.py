@@ -68,10 +68,10 @@ def robust(shares, *, access="white-box", awareness="oblivious", eps=(0.1,), hal
                 row = dict(zip(BOARD, told, strict=True))
                 row |= {
                     f"{column}{end}": share
-                    for column in ("robust_accuracy", "joint_robust_accuracy")
+                    for column in ("robust_accuracy", "robust_accuracy_with_detection")
                     for end, share in ends.items()
                 }
-                rows.append(row | {"eer_all": 0.1, "eer_successful": 0.1} | changed)
+                rows.append(row | {"clean_accepted": 0.99, "eer_all": 0.1, "eer_successful": 0.1} | changed)
     return pd.DataFrame(rows)
 
 

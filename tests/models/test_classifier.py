@@ -76,7 +76,11 @@ def test_a_subclass_may_override_features_and_head() -> None:
 @pytest.fixture
 def outputs() -> Outputs:
     outputs = Classifier(nn.Flatten(), Mixture()).outputs(images().requires_grad_())
-    return replace(outputs, layers={"first": 3 * outputs.x, "second": outputs.features.sum(1)})
+    return replace(
+        outputs,
+        layers={"first": 3 * outputs.x, "second": outputs.features.sum(1)},
+        score=outputs.features.amax(1),
+    )
 
 
 def tensors(outputs: Outputs) -> list[Tensor]:

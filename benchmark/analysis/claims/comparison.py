@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ....models.losses import loss_name
-from ..attack_series import JOINT, NORM, attacks_of, fullest_eps, number_of, own_rows
+from ..attack_series import NORM, WITH_DETECTION, attacks_of, fullest_eps, number_of, own_rows
 from ..features.space import ModelFeatures
 from ..features.spread import Robustness
 from ..leaderboard import UNCHECKED, failed_checks
@@ -281,9 +281,11 @@ def _largest_range(groups: Collection[Sequence[float]]) -> float | None:
 
 def _side(rows: pd.DataFrame, column: str) -> _Side:
     failed = [check for check in failed_checks(rows) if check != UNCHECKED]
-    # what is wrong but rejected is not lost, so that more may be left than is right when clean
-    if column == JOINT:
-        return _Side(OverTrainings.of(rows, column), len(rows), 1.0, tuple(failed))
+    # what a detector rejects when clean is lost before any attack
+    if column == WITH_DETECTION:
+        return _Side(
+            OverTrainings.of(rows, column), len(rows), float(rows["clean_accepted"].mean()), tuple(failed)
+        )
     # No detector has a part in it.
     failed = [check for check in failed if ":" not in check]
     return _Side(

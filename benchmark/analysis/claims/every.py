@@ -16,7 +16,7 @@ from math import comb
 import numpy as np
 
 from ....models.losses import about_loss, loss_name
-from ..attack_series import JOINT
+from ..attack_series import WITH_DETECTION
 from ..features.spread import FEWEST_LOSSES, spread_correlation
 from ..features.symmetry import simplex_angle
 from ..wording import eps_text, mean_range, number
@@ -238,7 +238,7 @@ CLAIMS = (
         "MCAT, trained jointly with its detector, is more robust than GM (here: to one who knows the "
         "detector,"
         " with a threshold at 5 % FPR; the paper's is at 1 %)",
-        lambda results: more_robust(results, "mcat", "gm", awareness="adaptive", column=JOINT),
+        lambda results: more_robust(results, "mcat", "gm", awareness="adaptive", column=WITH_DETECTION),
     ),
     Claim(
         _GCCS,

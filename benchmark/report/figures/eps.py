@@ -1,4 +1,4 @@
-"""What grows or falls with eps: the EER, the robust accuracy, the joint robust accuracy."""
+"""What grows or falls with eps: the EER, the robust accuracy, the robust accuracy with detection."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -82,20 +82,20 @@ def eer_figure(eer: pd.DataFrame, detectors: Mapping[str, str], population: str)
 def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> Figure:
     """Draw the worst case over the attacks of each threat model.
 
-    Robust accuracy above, joint robust accuracy below.
+    Robust accuracy above, robust accuracy with detection below.
 
     Only where the most attacks were run: a point with fewer would stand too high.
 
     Args:
         leaderboard: The leaderboard.
-        detectors: {loss: detector}, see `verification_detectors`; joint robust accuracy counts what that
-            detector rejects as safe.
+        detectors: {loss: detector}, see `verification_detectors`; robust accuracy with detection counts what
+            that detector rejects under attack as safe.
     """
     table = most_attacked(_own(leaderboard, detectors), across_eps=True)
     table = table.assign(attack="", label="")  # of a worst case: all of them
     threats = sorted(series_of(table))
     groups = families(list(detectors))
-    parts = list(product(("robust_accuracy", "joint_robust_accuracy"), groups.items()))
+    parts = list(product(("robust_accuracy", "robust_accuracy_with_detection"), groups.items()))
     left, size = (0.7, 7) if len(groups) > 1 else (0.55, 8)  # a label of two lines
     figure, panels = grid(
         len(parts), max(len(threats), 1), (1.2, 1.2), entries=len(detectors), left=left, between=(0.22, 0.25)

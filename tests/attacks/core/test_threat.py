@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from gmbench.attacks import ATTACKS, ThreatModel
-from gmbench.attacks.core.threat import ACCESS, AWARENESS, THREAT_COLUMNS
+from gmbench.attacks.core.threat import ACCESS, THREAT_COLUMNS
+
+KNOWS = ("", "kde", "msp")
 
 
 @pytest.mark.parametrize(
@@ -17,7 +19,6 @@ from gmbench.attacks.core.threat import ACCESS, AWARENESS, THREAT_COLUMNS
         ({"norm": "linf"}, r"no norm named 'linf'; did you mean 'Linf'\?"),
         ({"norm": "L7"}, "no norm named 'L7'"),
         ({"access": "whitebox"}, r"no access named 'whitebox'; did you mean 'white-box'\?"),
-        ({"awareness": "adaptiv"}, r"no awareness named 'adaptiv'; did you mean 'adaptive'\?"),
         ({"eps": 0.0}, "expected eps to be > 0, got 0.0"),
         ({"eps": -0.1}, "expected eps to be > 0, got -0.1"),
         ({"eps": math.nan}, "expected eps to be > 0, got nan"),
@@ -41,7 +42,7 @@ def test_right_values_pass(norm: str, eps: float) -> None:
     ("threat", "text"),
     [
         (ThreatModel("Linf", 0.3), "Linf 0.3, white-box, oblivious"),
-        (ThreatModel("L2", math.inf, "query", "adaptive"), "L2 minimal, query, adaptive"),
+        (ThreatModel("L2", math.inf, "query", "kde"), "L2 minimal, query, knows kde"),
     ],
 )
 def test_reads_as_one_line(threat: ThreatModel, text: str) -> None:
@@ -66,18 +67,18 @@ def test_is_a_value() -> None:
     ],
 )
 def test_what_each_threat_model_permits(access: str, permitted: set[str]) -> None:
-    for awareness, other_access, other_awareness in itertools.product(AWARENESS, ACCESS, AWARENESS):
-        expected = other_access in permitted and (awareness, other_awareness) != ("oblivious", "adaptive")
-        threat = ThreatModel("Linf", 0.1, access, awareness)
-        assert threat.permits(ThreatModel("Linf", 0.1, other_access, other_awareness)) == expected
-        assert not threat.permits(ThreatModel("Linf", 0.2, other_access, other_awareness))
-        assert not threat.permits(ThreatModel("Linf", 0.05, other_access, other_awareness))
-        assert not threat.permits(ThreatModel("L2", 0.1, other_access, other_awareness))
+    for knows, other_access, other_knows in itertools.product(KNOWS, ACCESS, KNOWS):
+        expected = other_access in permitted and other_knows in ("", knows)
+        threat = ThreatModel("Linf", 0.1, access, knows)
+        assert threat.permits(ThreatModel("Linf", 0.1, other_access, other_knows)) == expected
+        assert not threat.permits(ThreatModel("Linf", 0.2, other_access, other_knows))
+        assert not threat.permits(ThreatModel("Linf", 0.05, other_access, other_knows))
+        assert not threat.permits(ThreatModel("L2", 0.1, other_access, other_knows))
 
 
 def test_permission_passes_on() -> None:
     """Else a stronger threat model could lack an attack that a weaker one has."""
-    every = [ThreatModel("Linf", 0.1, *kind) for kind in itertools.product(ACCESS, AWARENESS)]
+    every = [ThreatModel("Linf", 0.1, *kind) for kind in itertools.product(ACCESS, KNOWS)]
     for one, two, three in itertools.product(every, repeat=3):
         assert one.permits(one)
         assert one.permits(three) or not (one.permits(two) and two.permits(three))
@@ -100,19 +101,30 @@ def test_what_an_attacker_has() -> None:
     threats = [ThreatModel("L2", 0.1, access) for access in ACCESS]
     assert [threat.access for threat in threats if threat.has_gradients] == ["white-box"]
     assert [threat.access for threat in threats if threat.uses_surrogate] == ["transfer"]
-    assert [ThreatModel("L2", 1, awareness=one).knows_detector for one in AWARENESS] == [False, True]
+    knowing = [ThreatModel("L2", 1, knows=one) for one in KNOWS]
+    assert [threat.knows_detector for threat in knowing] == [False, True, True]
+    assert [threat.awareness for threat in knowing] == ["oblivious", "adaptive", "adaptive"]
+
+
+def test_an_attack_that_reads_a_score_must_know_a_detector() -> None:
+    class Reader:
+        access, reads_score = "query", True
+
+    assert ThreatModel("Linf", 0.1, "query", "kde").suffices_for(Reader())
+    assert not ThreatModel("Linf", 0.1, "query").suffices_for(Reader())
+    assert not ThreatModel("Linf", 0.1, "decision", "kde").suffices_for(Reader())
 
 
 def test_words_read_from_a_file_mean_the_same() -> None:
-    transfer, adaptive, white = ("".join(list(word)) for word in ("transfer", "adaptive", "white-box"))
-    assert ThreatModel("L2", 1, transfer, adaptive).uses_surrogate
-    assert ThreatModel("L2", 1, transfer, adaptive).knows_detector
+    transfer, kde, white = ("".join(list(word)) for word in ("transfer", "kde", "white-box"))
+    assert ThreatModel("L2", 1, transfer, kde).uses_surrogate
+    assert ThreatModel("L2", 1, transfer, kde).knows_detector
     assert ThreatModel("L2", 1, white).has_gradients
 
 
 def test_is_read_from_the_row_of_a_frame() -> None:
-    threats = [ThreatModel("Linf", 0.25, "query"), ThreatModel("L2", math.inf, awareness="adaptive")]
-    frame = pd.DataFrame([dataclasses.asdict(threat) for threat in threats])
+    threats = [ThreatModel("Linf", 0.25, "query"), ThreatModel("L2", math.inf, knows="kde")]
+    frame = pd.DataFrame([threat.row() for threat in threats])
     assert tuple(frame.columns) == THREAT_COLUMNS
     assert [ThreatModel.of_row(row) for row in frame.itertuples(index=False)] == threats
     assert [ThreatModel.of_row(row) for _, row in frame.astype({"norm": "category"}).iterrows()] == threats

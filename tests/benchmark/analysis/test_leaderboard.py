@@ -40,15 +40,16 @@ def board_of(samples, checks=NO_CHECKS):
 
 def test_the_columns(eer, board):
     assert " ".join(eer.columns) == (
-        "model loss seed attack label norm eps access awareness detector population images adversarials "
+        "model loss seed attack label norm eps access awareness knows detector population images "
+        "adversarials "
         "success_rate eer eer_low eer_high "
         "auroc auroc_low auroc_high tpr_at_1_fpr tpr_at_5_fpr tpr_at_10_fpr fpr_at_5"
     )
     assert " ".join(board.columns) == (
-        "model loss seed norm eps access awareness detector images clean_accuracy attacks robust_accuracy "
-        "robust_accuracy_low "
-        "robust_accuracy_high joint_robust_accuracy joint_robust_accuracy_low joint_robust_accuracy_high "
-        "fpr_at_5 eer_all "
+        "model loss seed norm eps access awareness knows detector images clean_accuracy attacks "
+        "robust_accuracy robust_accuracy_low "
+        "robust_accuracy_high robust_accuracy_with_detection robust_accuracy_with_detection_low "
+        "robust_accuracy_with_detection_high clean_accepted fpr_at_5 sr_at_5 eer_all "
         "eer_successful auroc_all auroc_successful tpr_at_5_fpr_successful worst_attack mean_size forwards "
         "backwards verdict"
     )
@@ -93,7 +94,7 @@ def test_an_image_that_any_permitted_attack_skipped_does_not_count(by_hand):
     }
     columns = {key: {**value, "score_a": [0.0] * len(value["id"])} for key, value in attacks.items()}
     board = board_of(by_hand({"predicted": [1, 0, 0, 0, 0], "score_a": [0.0] * 5}, columns, VALIDATION))
-    told = ["images", "clean_accuracy", "robust_accuracy", "joint_robust_accuracy"]
+    told = ["images", "clean_accuracy", "robust_accuracy", "robust_accuracy_with_detection"]
     assert board.loc[PGD[1:], told].tolist() == [2, 1.0, 0.5, 0.5]
     assert board.loc[("Linf", 0.1, "query", "oblivious"), told].tolist() == [2, 1.0, 0.5, 0.5]
 
@@ -107,7 +108,9 @@ def test_where_no_image_met_every_attack_there_is_no_accuracy(by_hand):
     board = board_of(by_hand({"predicted": [0, 0], "score_a": [0.0] * 2}, attacks, VALIDATION))
     row = board.loc[PGD[1:]]
     assert row["images"] == 0
-    assert row[["clean_accuracy", "robust_accuracy", "joint_robust_accuracy", "fpr_at_5"]].isna().all()
+    assert (
+        row[["clean_accuracy", "robust_accuracy", "robust_accuracy_with_detection", "fpr_at_5"]].isna().all()
+    )
     assert board.loc[("Linf", 0.1, "query", "oblivious"), "robust_accuracy"] == 0
 
 
@@ -120,7 +123,7 @@ def test_a_tie_goes_by_name(by_hand):
         by_hand({"predicted": [0, 0], **scores}, attack, validation, model) for model in ("second", "first")
     )
     board = board_of(both)
-    assert board["joint_robust_accuracy"].tolist() == [0.5] * 4
+    assert board["robust_accuracy_with_detection"].tolist() == [0.5] * 4
     assert board[["model", "detector"]].to_numpy().tolist() == [
         [model, detector] for model in ("first", "second") for detector in ("y", "z")
     ]
@@ -131,32 +134,39 @@ def test_failed_checks_are_all_but_ok_each_once():
     assert failed_checks(rows) == ["zero-gradients", "larger-eps", "not checked"]
 
 
-def test_joint_robust_accuracy_loses_what_is_wrong_and_accepted(by_hand):
+def test_robust_accuracy_with_detection_loses_what_is_wrong_and_accepted(by_hand):
     # (clean prediction and score, under one attack, under another, lost?); a score above 19 is rejected.
     cases = [
         ((0, 1), (0, 1), (0, 1), False),
+        ((0, 19), (0, 50), (0, 1), False),  # rejected under attack, though right: no harm was done
         ((0, 1), (1, 19), (0, 1), True),  # wrong, and accepted by a hair
         ((0, 1), (1, 19.5), (1, 20), False),  # wrong, rejected
         ((0, 1), (1, 20), (1, 5), True),  # rejected under one attack, accepted under the other
-        ((0, 50), (0, 50), (0, 50), False),  # a clean image rejected is the detector's price, not lost
+        ((0, 50), (0, 50), (0, 50), True),  # a clean image that is rejected is lost
         ((1, 19), (0, 1), (0, 1), True),  # the clean image is wrong and accepted, by a hair
-        ((1, 20), (1, 20), (0, 1), False),  # wrong but rejected when clean, too
+        ((1, 20), (1, 20), (0, 1), True),  # wrong when clean, though rejected
         ((1, 20), (1, 3), (1, 20), True),
     ]
     for *case, lost in [*cases, ((1, 5), (0, 1), (0, 1), True)]:
         alone, first, second = ({"predicted": [p], "score_a": [float(s)]} for p, s in case)
         board = board_of(by_hand(alone, {PGD: first, ("fgsm", *PGD[1:]): second}, VALIDATION))
-        assert board.loc[PGD[1:], "joint_robust_accuracy"] == (not lost), case
+        assert board.loc[PGD[1:], "robust_accuracy_with_detection"] == (not lost), case
     clean, first, second = (
         {"predicted": [p for p, _ in part], "score_a": [s for _, s in part]}
         for part in list(zip(*cases, strict=True))[:3]
     )
     board = board_of(by_hand(clean, {PGD: first, ("fgsm", *PGD[1:]): second}, VALIDATION))
     row = board.loc[PGD[1:]]
-    assert row["joint_robust_accuracy"] == pytest.approx(1 - sum(lost for *_, lost in cases) / 8)
-    assert row["fpr_at_5"] == pytest.approx(3 / 8)
-    assert row["robust_accuracy"] == pytest.approx(2 / 8)
-    assert row["joint_robust_accuracy_low"] < row["joint_robust_accuracy"] < row["joint_robust_accuracy_high"]
+    assert row["robust_accuracy_with_detection"] == pytest.approx(1 - sum(lost for *_, lost in cases) / 9)
+    assert row["fpr_at_5"] == pytest.approx(3 / 9)
+    assert row["clean_accepted"] == pytest.approx(5 / 9)
+    assert row["robust_accuracy"] == pytest.approx(3 / 9)
+    assert row["sr_at_5"] == pytest.approx(2 / 6)  # of the six that are right when clean
+    assert (
+        row["robust_accuracy_with_detection_low"]
+        < row["robust_accuracy_with_detection"]
+        < row["robust_accuracy_with_detection_high"]
+    )
 
 
 def test_detection_by_hand(by_hand):
@@ -192,13 +202,13 @@ def test_thresholds_come_from_validation(by_hand):
                 told["fpr_at_5"],
                 told["tpr_at_5_fpr"],
                 row["fpr_at_5"],
-                row["joint_robust_accuracy"],
+                row["robust_accuracy_with_detection"],
                 told["auroc"],
             )
         )
 
-    assert judged(0, 0) == (0.05, 0.45, 0.05, 0.45, 0.82)
-    assert judged(100, 0) == (1.0, 1.0, 1.0, 1.0, 0.82)
+    assert judged(0, 0) == (0.05, 0.45, 0.05, 0.4, 0.82)
+    assert judged(100, 0) == (1.0, 1.0, 1.0, 0.0, 0.82)
     assert judged(0, 100) == (0.0, 0.0, 0.0, 0.0, 0.82)
     assert judged(100, 100) == judged(0, 0)
 
@@ -210,7 +220,7 @@ def test_without_validation_images_nothing_is_claimed_at_a_threshold(by_hand):
     table, row = eer_table(samples, resamples=20), board_of(samples).iloc[0]
     assert table[["tpr_at_5_fpr", "fpr_at_5"]].isna().all(axis=None)
     assert table["auroc"].tolist() == [1.0, 1.0]
-    assert np.isnan(row["joint_robust_accuracy"])
+    assert np.isnan(row["robust_accuracy_with_detection"])
     assert row["robust_accuracy"] == 0.5
 
 
@@ -315,7 +325,7 @@ def test_a_detector_that_does_not_apply_has_no_rows(samples, eer, board):
 def test_a_model_without_detectors_is_on_the_leaderboard(by_hand):
     row = board_of(by_hand({"predicted": [0, 0]}, {PGD: {"predicted": [1, 0]}}, {"margin": [0.0]})).iloc[0]
     assert (row["detector"], row["robust_accuracy"]) == ("", 0.5)
-    assert np.isnan(row["joint_robust_accuracy"])
+    assert np.isnan(row["robust_accuracy_with_detection"])
 
 
 def test_a_cell_that_was_not_scored_is_not_called_safe(by_hand):
@@ -327,8 +337,8 @@ def test_a_cell_that_was_not_scored_is_not_called_safe(by_hand):
     samples = by_hand({"predicted": [0, 0], "score_a": [0.0, 1.0]}, {PGD: scored, fgsm: unscored}, VALIDATION)
     assert set(eer_table(samples, resamples=20)["label"]) == {"pgd"}
     board = board_of(samples)
-    assert np.isnan(board.loc[fgsm[1:], "joint_robust_accuracy"])
-    assert board.loc[PGD[1:], "joint_robust_accuracy"] == 0.5
+    assert np.isnan(board.loc[fgsm[1:], "robust_accuracy_with_detection"])
+    assert board.loc[PGD[1:], "robust_accuracy_with_detection"] == 0.5
 
 
 def test_bad_frames_get_one_clear_line(by_hand):
@@ -379,7 +389,7 @@ def test_verdicts(by_hand):
 def test_the_best_defense_under_each_threat_comes_first(board):
     assert board[KEY].equals(board[KEY].sort_values(KEY, ignore_index=True))
     for _, rows in board.groupby(KEY):
-        assert rows["joint_robust_accuracy"].is_monotonic_decreasing
+        assert rows["robust_accuracy_with_detection"].is_monotonic_decreasing
 
 
 def test_neither_the_order_of_the_rows_nor_their_types_matter(samples, eer, board):
@@ -393,7 +403,7 @@ def test_intervals_hold_the_point(eer, board):
     for name in ("eer", "auroc"):
         told = eer[eer["adversarials"] >= 10]
         assert told[name].between(told[f"{name}_low"], told[f"{name}_high"]).all()
-    for name in ("robust_accuracy", "joint_robust_accuracy"):
+    for name in ("robust_accuracy", "robust_accuracy_with_detection"):
         assert board[name].between(board[f"{name}_low"], board[f"{name}_high"]).all()
     fractions = eer.loc[:, "success_rate":].stack().dropna()
     assert fractions.between(0, 1).all()
@@ -408,7 +418,7 @@ def test_a_large_frame_recomputed_another_way(samples, eer, board):
         cell = test[
             (test["label"] == row.label) & (test["eps"] == row.eps) & (test["model"] == row.model)
         ].set_index(["model", "id"])
-        positives = (cell[cell["success"]] if row.population == "successful" else cell)[
+        positives = (cell[cell["success_8bit"]] if row.population == "successful" else cell)[
             f"score_{row.detector}"
         ]
         negatives = clean.loc[cell.index, f"score_{row.detector}"]
@@ -421,7 +431,9 @@ def test_a_large_frame_recomputed_another_way(samples, eer, board):
         met = permitted.groupby(["model", "id"])["attack"].transform("count")
         permitted = permitted[met == met.max()]  # what an attack skipped does not count
         robust = (
-            (permitted["predicted"] == permitted["y"]) & (permitted["clean_predicted"] == permitted["y"])
+            (permitted["predicted"] == permitted["y"])
+            & (permitted["clean_predicted"] == permitted["y"])
+            & ~permitted["success_8bit"]
         ).groupby([permitted["model"], permitted["id"]])
         expected = robust.all().groupby("model").mean()
         told = board[

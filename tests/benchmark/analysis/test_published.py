@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gmbench.attacks.core.threat import THREAT_COLUMNS
 from gmbench.benchmark.analysis.eer_table import EER_COLUMNS
 from gmbench.benchmark.analysis.leaderboard import leaderboard
 from gmbench.benchmark.analysis.model_samples import fully_attacked, models_of
@@ -27,34 +28,41 @@ def test_there_are_published_samples():
 def test_a_stronger_threat_model_is_never_safer(path):
     """On the images that two rows both count, plain and with a detector."""
     samples = read_samples(path, load_suite(path.parent.name))
-    samples = samples[[name for name in samples if not name.startswith("score_")] + [f"score_{DETECTOR}"]]
-    board = leaderboard(samples, NO_EER, NO_CHECKS).set_index(["model", "norm", "eps", "access", "awareness"])
+    known = {DETECTOR, *samples["knows"].astype(str)} - {""}
+    kept = [name for name in samples if not name.startswith("score_") or name[6:] in known]
+    samples = samples[kept]
+    board = leaderboard(samples, NO_EER, NO_CHECKS).set_index(["model", *THREAT_COLUMNS, "detector"])
     compared = 0
     for model in models_of(samples):
-        rows = {threat: _row(model, threat) for threat in {outcome.threat for outcome in model.outcomes}}
-        for threat, (met, robust, joint) in rows.items():
-            told = board.loc[(model.name, threat.norm, threat.eps, threat.access, threat.awareness)]
+        threats = {outcome.threat for outcome in model.outcomes}
+        for threat in threats:
+            detector = threat.knows or DETECTOR
+            met, robust, detected = _row(model, threat, detector)
+            told = board.loc[(model.name, *threat.row().values(), detector)]
             assert told["images"] == met.sum() > 0
             assert told["robust_accuracy"] == pytest.approx(robust[met].mean())
-            assert told["joint_robust_accuracy"] == pytest.approx(joint[met].mean())
-        for stronger, weaker in product(rows, rows):
+            assert told["robust_accuracy_with_detection"] == pytest.approx(detected[met].mean())
+        for stronger, weaker in product(threats, threats):
             if stronger != weaker and stronger.permits(weaker):
-                both = rows[stronger][0] & rows[weaker][0]
+                strong, weak = (
+                    _row(model, threat, stronger.knows or DETECTOR) for threat in (stronger, weaker)
+                )
+                both = strong[0] & weak[0]
                 assert both.any()
-                for left, reference in zip(rows[stronger][1:], rows[weaker][1:], strict=True):
+                for left, reference in zip(strong[1:], weak[1:], strict=True):
                     assert left[both].sum() <= reference[both].sum(), (model.name, stronger, weaker)
                     compared += 1
     assert compared > 0
 
 
-def _row(model, threat):
+def _row(model, threat, detector):
     """What a row of the leaderboard counts: images, and which are robust and robust with the detector."""
     permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
-    right, threshold = [model.clean_correct], model.threshold(DETECTOR, 0.05)
-    accepted = [model.clean_scores(DETECTOR) <= threshold]
+    right, threshold = [model.clean_correct], model.threshold(detector, 0.05)
+    detected = [model.clean_correct & (model.clean_scores(detector) <= threshold)]
     for outcome in permitted:
         right.append(outcome.correct)
-        accepted.append(np.zeros(len(model.clean), bool))
-        accepted[-1][outcome.images] = outcome.scores(DETECTOR) <= threshold
-    lost = np.logical_or.reduce([~one & kept for one, kept in zip(right, accepted, strict=True)])
-    return fully_attacked(model, permitted), np.logical_and.reduce(right), ~lost
+        held = np.ones(len(model.clean), bool)
+        held[outcome.images] = ~outcome.samples["success_8bit"] | (outcome.scores(detector) > threshold)
+        detected.append(held)
+    return fully_attacked(model, permitted), np.logical_and.reduce(right), np.logical_and.reduce(detected)

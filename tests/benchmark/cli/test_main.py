@@ -245,7 +245,7 @@ def test_defenses_stand_beside_lgm_and_a_wrong_sign_is_caught(
     likelihood = board[(board["model"] == "digits-lgm-s0") & (board["detector"] == "likelihood")]
     assert len(own) == len(likelihood) > 0
     # It is L-GM's own likelihood by another way, so everything must come out the same.
-    for column in ("eer_all", "robust_accuracy", "joint_robust_accuracy"):
+    for column in ("eer_all", "robust_accuracy", "robust_accuracy_with_detection"):
         assert (
             own.sort_values(["eps", "access"])[column].tolist()
             == likelihood.sort_values(["eps", "access"])[column].tolist()

@@ -80,7 +80,7 @@ def test_a_defense_meets_what_the_first_training_of_a_loss_meets(name: str) -> N
     first = entrant_of_suite(softmax, read_card(softmax).shape)
 
     def met(entrant: Entrant) -> list[tuple[str, str | None, ThreatModel | None, int]]:
-        cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu")
+        cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu", {"msp": {}})
         return [(cell.label, cell.attack, cell.threat, cell.samples) for cell in cells]
 
     assert len(met(first)) == 2 + sum(len(plan.eps) for plan in suite.attacks)

@@ -188,17 +188,17 @@ def make_leaderboard():
     }
     row |= {"mean_size": np.nan, "forwards": 10.0, "backwards": 9.5, "verdict": "ok"}
     rows = [
-        {"model": "lgm-s0", "loss": "lgm", "detector": "likelihood", "joint_robust_accuracy": 0.3},
+        {"model": "lgm-s0", "loss": "lgm", "detector": "likelihood", "robust_accuracy_with_detection": 0.3},
         {
             "model": "lgm-s1",
             "loss": "lgm",
             "detector": "likelihood",
-            "joint_robust_accuracy": 0.5,
+            "robust_accuracy_with_detection": 0.5,
             "seed": 1,
             "verdict": "noise; zeros",
         },
-        {"model": "lgm-s0", "loss": "lgm", "detector": "msp", "joint_robust_accuracy": np.nan},
-        {"model": "softmax-s0", "loss": "softmax", "detector": "msp", "joint_robust_accuracy": 0.6},
+        {"model": "lgm-s0", "loss": "lgm", "detector": "msp", "robust_accuracy_with_detection": np.nan},
+        {"model": "softmax-s0", "loss": "softmax", "detector": "msp", "robust_accuracy_with_detection": 0.6},
     ]
     return pd.DataFrame([row | own for own in rows])
 
@@ -212,7 +212,11 @@ def test_leaderboard_puts_seeds_together_and_the_best_first():
         ("L-GM", "likelihood", "0, 1"),
         ("L-GM", "msp", "0"),  # without validation images there is no threshold: last
     ]
-    assert [line["joint robust accuracy (%)"] for line in lines] == ["60.0", "40.0 [30.0, 50.0]", "n/a"]
+    assert [line["robust accuracy with detection (%)"] for line in lines] == [
+        "60.0",
+        "40.0 [30.0, 50.0]",
+        "n/a",
+    ]
     assert lines[1]["verdict"] == "noise; zeros"
     assert lines[0]["verdict"] == "ok"
     assert lines[0]["EER, successful (%)"] == "few"
@@ -240,7 +244,7 @@ def test_seeds_that_met_other_attacks_are_no_mean():
 def test_headline_keeps_a_loss_that_no_detector_applies_to():
     lines = rows_of(headline_markdown(make_leaderboard(), {"lgm": "likelihood"}))
     [line] = [line for line in lines if line["loss"] == "softmax"]
-    assert line["joint robust accuracy (%)"] == "n/a"
+    assert line["robust accuracy with detection (%)"] == "n/a"
 
 
 def test_headline_shows_one_detector_a_loss():

@@ -309,7 +309,7 @@ def test_robust_accuracy_starts_at_the_clean_accuracy(samples, eers):
         & (board["awareness"] == "oblivious")
         & (board["norm"] == "Linf")
     ]
-    for statistic in ("robust_accuracy", "joint_robust_accuracy"):
+    for statistic in ("robust_accuracy", "robust_accuracy_with_detection"):
         (axes,) = [
             axes
             for axes in figure.axes[1::2]
@@ -323,7 +323,7 @@ def test_robust_accuracy_starts_at_the_clean_accuracy(samples, eers):
         )
     assert {axes.get_ylabel() for axes in figure.axes} == {
         "robust accuracy (%)",
-        "joint robust accuracy (%)",
+        "robust accuracy with detection (%)",
         "",
     }
 
