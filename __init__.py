@@ -21,6 +21,7 @@ from .attacks.cw import CW
 from .attacks.ddn import DDN
 from .attacks.fgsm import FGSM
 from .attacks.fmn import FMN
+from .attacks.hopskipjump import HopSkipJump
 from .attacks.likelihood_fgsm import LikelihoodFGSM
 from .attacks.mi_fgsm import MIFGSM
 from .attacks.pgd import PGD
@@ -59,6 +60,7 @@ __all__ = [
     "Detection",
     "Detector",
     "Head",
+    "HopSkipJump",
     "LikelihoodFGSM",
     "Model",
     "Outputs",

@@ -83,7 +83,8 @@ class Victim:
 
         Args:
             x: Images.
-            rows: Which of the B images these belong to, (b,); None for all, in order.
+            rows: Which of the B images these belong to, (b,), one several times perhaps; None for all, in
+                order.
 
         Raises:
             ValueError: ``rows`` is missing where ``x`` is not the whole batch.
@@ -228,7 +229,10 @@ class Victim:
                 f"expected {len(counter)} images, or rows that name which of them these are, got {len(x)} "
                 "images"
             )
-        counter[slice(None) if rows is None else rows.cpu()] += 1
+        if rows is None:
+            counter += 1
+        else:
+            counter += torch.bincount(rows.cpu(), minlength=len(counter))
 
     def __enter__(self) -> Self:
         self._modes = [(module, module.training) for module in self.classifier.modules()]

@@ -36,6 +36,7 @@ FAST: dict[str, dict[str, Any]] = {
     "cw": {"binary_steps": 3, "steps": 40},
     "ddn": {"steps": 60},
     "fmn": {"steps": 40},
+    "hopskipjump": {"queries": 400, "probes": 40},
     "mi-fgsm": {"steps": 15},
     "pgd": {"steps": 15},
     "square": {"queries": 200},
@@ -46,6 +47,7 @@ FAST: dict[str, dict[str, Any]] = {
 """Options that keep an attack fast here."""
 
 LINEAR: dict[str, dict[str, Any]] = {
+    "hopskipjump": {"queries": 3000},  # a direction in 108 dimensions takes some hundred answers
     "square": {"queries": 500},  # 108 signs are to be found
     "torchattacks-cw": {"lr": 0.01},  # a step of Adam at .1 is longer than the way to the boundary
 }
