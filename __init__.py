@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .attacks import ATTACKS, Attack, ThreatModel, Victim
+from .attacks.apgd import APGD
 from .attacks.cw import CW
 from .attacks.ddn import DDN
 from .attacks.fgsm import FGSM
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "CW",
     "DDN",

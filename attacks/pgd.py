@@ -16,7 +16,7 @@ from ..models.about import About
 from ..models.classifier import Outputs
 from .core.attack import ATTACKS, Attack, targets_of
 from .core.losses import OwnLoss, check_loss, objective
-from .core.norms import NORMS, Norm, column
+from .core.norms import NORMS, Norm
 from .core.randomness import SampleRandom
 from .core.threat import ThreatModel
 from .core.victim import Victim
@@ -98,18 +98,30 @@ class Best:
     Args:
         x: The clean images, kept until there is an iterate, (B, *S).
         y: True classes, (B,).
+
+    Attributes:
+        x: The best yet, (B, *S).
+        fooled: Whether it is misclassified, (B,).
     """
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.x = x.clone()
+        self.fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._y = y
         self._value = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-        self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
-    def update(self, x_adv: Tensor, value: Tensor, outputs: Outputs) -> None:
-        """Take the iterates that are better than what is kept, (B, *S), (B,)."""
-        fooled = outputs.predicted != self._y
-        better = (fooled & ~self._fooled) | ((fooled == self._fooled) & (value > self._value))
-        self.x = torch.where(column(better, x_adv), x_adv, self.x)
-        self._value = torch.where(better, value, self._value)
-        self._fooled = self._fooled | fooled
+    def update(self, x_adv: Tensor, value: Tensor, outputs: Outputs, rows: Tensor | None = None) -> None:
+        """Take the iterates that are better than what is kept, (b, *S), (b,).
+
+        Args:
+            x_adv: Iterates.
+            value: Their objective.
+            outputs: What the victim says of them.
+            rows: Which of the B images these belong to, (b,); None for all, in order.
+        """
+        rows = torch.arange(len(self._y), device=self._y.device) if rows is None else rows
+        fooled, before = outputs.predicted != self._y[rows], self.fooled[rows]
+        better = (fooled & ~before) | ((fooled == before) & (value > self._value[rows]))
+        taken = rows[better]
+        self.x[taken], self._value[taken] = x_adv[better], value[better]
+        self.fooled[rows] = before | fooled

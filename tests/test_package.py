@@ -24,7 +24,7 @@ MODULES = sorted(
 
 IMPORT_ALL = """
 import importlib, sys
-for extra in ("torchattacks", "foolbox", "adv_lib", "pytest"):
+for extra in ("torchattacks", "foolbox", "adv_lib", "pyautoattack", "pytest"):
     sys.modules[extra] = None  # as if it were not installed
 for module in sys.argv[1:]:
     importlib.import_module(module)

@@ -69,17 +69,22 @@ def dlr(outputs: Outputs, y: Tensor, target: Tensor | None = None) -> Tensor:
 
     Untargeted -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)), targeted -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) /
     2), z_(i) the i-th
-    largest logit: unchanged by shift and scale. With three classes the fourth is left out, with two the ratio
-    is undefined and the plain difference is used.
+    largest logit: unchanged by shift and scale. With three classes the fourth is left out.
+
+    Raises:
+        ValueError: Two classes, for which the ratio is undefined.
     """
     z = outputs.logits
+    if z.shape[1] < 3:
+        raise ValueError(
+            f"expected at least 3 classes for the loss dlr, got {z.shape[1]}; with two, attack with "
+            'loss = "margin"'
+        )
     ranked = z.sort(1, descending=True).values
     if target is None:
         difference, low = best_other(z, y) - _at(z, y), ranked[:, 2:3]
     else:
         difference, low = _at(z, target) - _at(z, y), ranked[:, 2:4]
-    if z.shape[1] < 3:
-        return difference
     spread = ranked[:, 0] - low.mean(1)
     return difference / spread.clamp_min(torch.finfo(z.dtype).tiny ** 0.5)
 

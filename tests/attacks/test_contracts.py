@@ -33,6 +33,7 @@ from gmbench.models import Classifier
 Build = Callable[..., tuple[Classifier, Tensor, Tensor]]
 
 FAST: dict[str, dict[str, Any]] = {
+    "apgd": {"steps": 20},
     "cw": {"binary_steps": 3, "steps": 40},
     "ddn": {"steps": 60},
     "fmn": {"steps": 40},
@@ -104,6 +105,9 @@ def cases() -> Iterator[Case]:
             yield Case(name, norm)
     yield Case("fgsm", "L2", {"loss": "margin"})
     yield Case("pgd", "L2", {"random_start": False, "restarts": 2})
+    yield Case("apgd", "L2", {"loss": "ce", "restarts": 2, "stop": True})
+    yield Case("apgd", "Linf", {"loss": "dlr", "targets": 9})
+    yield Case("apgd", "Linf", {"loss": "likelihood", "targets": 3})
     yield from (
         Case("pgd", "Linf", {"loss": loss, "targets": targets}) for loss in LOSSES for targets in (0, 3)
     )
