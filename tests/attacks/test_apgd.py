@@ -167,6 +167,7 @@ def test_bad_options(options: dict[str, object], message: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:there are .* points with zero gradient")
 @pytest.mark.parametrize(("loss", "targets"), [("ce", 0), ("dlr", 0), ("dlr", 9)])
 @pytest.mark.parametrize(
     ("model", "norm", "eps", "tries"),
@@ -183,7 +184,8 @@ def test_as_strong_as_other_libraries(
 ) -> None:
     """At equal settings, on 200 images, at most one image more is left than by the best of them.
 
-    On average over seeds: from one to the next each library's count on digits changes by three images.
+    On average over seeds, give or take what luck can explain (two standard errors of the difference): from
+    one seed to the next each library's count on digits changes by three images.
     """
     libraries = pytest.importorskip("adv_lib.attacks", reason="needs adv-lib: pip install 'gmbench[perf]'")
     auto = pytest.importorskip(
@@ -191,7 +193,7 @@ def test_as_strong_as_other_libraries(
     )
     classifier, x, y = zoo(model, 200)
     apgd, number = APGD(loss=loss, targets=targets, stop=True), {"Linf": math.inf, "L2": 2.0}[norm]
-    left = torch.zeros(3)
+    left = torch.zeros(tries, 3)
     for seed in range(tries):
         options = {"n_iter": 100, "n_restarts": 1, "norm": norm, "eps": eps, "seed": seed, "device": "cpu"}
         torch.manual_seed(seed)
@@ -204,5 +206,7 @@ def test_as_strong_as_other_libraries(
         with Victim(classifier, len(x)) as victim:
             random = SampleRandom.of(f"seed {seed}", torch.arange(len(x)))
             ours = apgd(victim, x, y, ThreatModel(norm, eps), random=random)
-        left += torch.tensor([right(classifier, x_adv, y) for x_adv in (ours, peer.perturb(x, y), other)])
-    assert left[0] / tries <= left[1:].min() / tries + 1, left / tries
+        results = (ours, peer.perturb(x, y), other)
+        left[seed] = torch.tensor([right(classifier, x_adv, y) for x_adv in results])
+    mean, luck = left.mean(0), 2 * (2 * left.var(0, correction=0).mean() / max(1, tries - 1)).sqrt()
+    assert mean[0] <= mean[1:].min() + 1 + luck, (mean, luck)
