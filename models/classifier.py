@@ -147,6 +147,14 @@ class Classifier(nn.Module):
             likelihood = None if mixture is None else mixture(features)
             return Outputs(x, features, _wide("head", self.head(features)), likelihood, values)
 
+    def outputs_each(self, batches: Sequence[Tensor]) -> list[Outputs]:
+        """Compute the outputs of several batches of as many images each, (B, *S)."""
+        return [self.outputs(batch) for batch in batches]
+
+    def order(self, images: int) -> Tensor:
+        """Tell in which order it is shown so many images, (N,), where that is for it to say: as they come."""
+        return torch.arange(images)
+
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, (B, *S) -> (B, K)."""
         features = self.features(x)

@@ -12,6 +12,7 @@ from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
 from ...models.precision import computed_in
 from ...models.registry import check_known
 from ..engine.cell import propose
+from ..engine.defense import fresh
 from ..engine.judge import judge
 from ..engine.plan import pick_device
 from .model import Images, Model, as_images, as_model
@@ -147,17 +148,18 @@ def attack(
     numbers = torch.arange(len(images)) if ids is None else torch.as_tensor(ids)
     if numbers.shape != labels.shape:
         raise ValueError(f"expected one id for each of {len(labels)} images, got {tuple(numbers.shape)}")
-    classifier = victim.classifier.to(place)
-    target = classifier if surrogate is None else as_model(surrogate).classifier.to(place)
+    victim.classifier.to(place)
+    other = None if surrogate is None else as_model(surrogate).classifier.to(place)
     proposals, tables = [], []
-    with Bar(show=progress) as bar:
+    with fresh(victim.entrant) as attacked, fresh(victim.entrant) as judged, Bar(show=progress) as bar:
+        target = attacked.classifier if other is None else other
         bar.begin(len(images))
         bar.doing(f"{victim.name} / {name}")
         for part in torch.arange(len(images)).split(batch):
             clean, true = images[part].to(place), labels[part].to(place)
             random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
             x_adv, costs = propose(built, target, clean, true, threat, random, precision=arithmetic)
-            tables.append(judge(classifier, clean, x_adv, true, threat).assign(**costs))
+            tables.append(judge(judged.classifier, clean, x_adv, true, threat).assign(**costs))
             proposals.append(x_adv.cpu())
             bar.advance(len(part))
     table = pd.concat(tables, ignore_index=True).rename(columns={"label": "y"})

@@ -16,6 +16,7 @@ from ...detectors import DETECTORS, Detector
 from ...detectors.detector import OWN
 from ...models.classifier import Outputs
 from ..analysis import metrics
+from ..engine.defense import Entrant, fresh
 from ..engine.passes import outputs_of
 from ..engine.scoring import BATCH, fit, layers_for, score, seen_by
 from .attacking import AttackRun
@@ -134,34 +135,34 @@ def detect(
         UnknownName: No such detector.
         ValueError: It does not apply to the model, or nobody said what the model was trained on.
     """
-    built = _built(detector, run)
-    classifier = run.model.classifier
-    if built.needs_model:
-        built.bind(classifier)
-    layers, device = layers_for([built], classifier), next(classifier.buffers()).device
+    with fresh(run.model.entrant) as entrant:
+        built, classifier = _built(detector, entrant), entrant.classifier
+        if built.needs_model:
+            built.bind(classifier)
+        layers, device = layers_for([built], classifier), next(classifier.buffers()).device
 
-    def outputs(images: Tensor) -> Outputs:
-        return Outputs.cat([outputs_of(classifier, part, device, layers) for part in images.split(BATCH)])
+        def outputs(images: Tensor) -> Outputs:
+            return Outputs.cat([outputs_of(classifier, part, device, layers) for part in images.split(BATCH)])
 
-    def scores(images: Tensor) -> Scores:
-        parts = [score(built, outputs_of(classifier, part, device, layers)) for part in images.split(BATCH)]
-        return torch.cat(parts).double().numpy()
+        if not built.applies(seen_by(built, outputs(run.x[:2]))):
+            raise ValueError(
+                f"expected a detector that applies to '{run.model.name}', got {built!r}: it asks for what "
+                "the model does not say, such as a mixture's likelihood"
+            )
+        images, classes = _split(run, "train", train, root)
+        fit(built, outputs(images), classes.to(device))
+        held_out, _ = _split(run, "validation", validation, root)
+        shown = [run.x, on_grid(run.x, run.x_adv, run.threat), held_out]
+        order = classifier.order(sum(map(len, shown)))
+        parts = torch.cat(shown)[order].split(BATCH)
+        scores = torch.cat([score(built, outputs(part)) for part in parts]).double()[order.argsort()]
+        clean, attacked, kept = (part.numpy() for part in scores.split(list(map(len, shown))))
+    return Detection(run, built, clean, attacked, kept, successful)
 
-    if not built.applies(seen_by(built, outputs(run.x[:2]))):
-        raise ValueError(
-            f"expected a detector that applies to '{run.model.name}', got {built!r}: it asks for what the "
-            "model does not say, such as a mixture's likelihood"
-        )
-    images, classes = _split(run, "train", train, root)
-    fit(built, outputs(images), classes.to(device))
-    held_out, _ = _split(run, "validation", validation, root)
-    rounded = on_grid(run.x, run.x_adv, run.threat)
-    return Detection(run, built, scores(run.x), scores(rounded), scores(held_out), successful)
 
-
-def _built(detector: Detector | str, run: AttackRun) -> Detector:
-    if detector == OWN and run.model.entrant.detector is not None:
-        return run.model.entrant.detector
+def _built(detector: Detector | str, entrant: Entrant) -> Detector:
+    if detector == OWN and entrant.detector is not None:
+        return entrant.detector
     if isinstance(detector, str):
         return DETECTORS.build(detector)
     if not isinstance(detector, Detector):

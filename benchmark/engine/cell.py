@@ -5,7 +5,8 @@ A pure function of its description.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
 from ...attacks.core.known import KnownDetector
+from ...detectors.detector import OWN
 from ...models.classifier import Classifier
 from ...models.plugins import code_of
 from ...models.precision import full_float32
 from ..data.image_set import ImageSet
-from .defense import Entrant
+from .defense import Entrant, fresh
+from .guest.client import GuestDetector
 from .judge import Cheat, check_logits, judge, predictions
 from .machine import describe_machine
 from .store import Entry
@@ -127,7 +130,8 @@ def run_cell(
 
     Args:
         cell: What to compute.
-        entrant: The model under attack, on ``device``.
+        entrant: The model under attack, on ``device``; of a guest, one answers the attack and another, who
+            knows nothing of it, the judge.
         surrogate: The model whose gradients a transfer attack uses, likewise.
         images: At least ``cell.samples`` images of ``cell.split``.
         known: The detector that the cell's threat model names, fitted.
@@ -141,29 +145,32 @@ def run_cell(
     """
     start = time.monotonic()
     tables, proposals = [], []
-    for first in range(0, cell.samples, cell.batch):
-        rows = slice(first, min(first + cell.batch, cell.samples))
-        x, y, ids = images.images(rows).to(device), images.y[rows].to(device), images.ids[rows]
-        if cell.attack is None or cell.threat is None:
-            table = _clean(entrant.classifier, x, y)
-        else:
-            if proposed is not None:
-                x_adv, costs = _again(proposed, rows, device)
+    asked = cell.attack is not None and proposed is None
+    with fresh(entrant) if asked else nullcontext(entrant) as attacked, fresh(entrant) as judged:
+        known = _known_to(known, attacked)
+        for first in range(0, cell.samples, cell.batch):
+            rows = slice(first, min(first + cell.batch, cell.samples))
+            x, y, ids = images.images(rows).to(device), images.y[rows].to(device), images.ids[rows]
+            if cell.attack is None or cell.threat is None:
+                table = _clean(judged.classifier, x, y)
             else:
-                attack = ATTACKS.build(cell.attack, **cell.options)
-                random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
-                target = (
-                    surrogate.classifier
-                    if surrogate is not None and cell.threat.uses_surrogate
-                    else entrant.classifier
-                )
-                x_adv, costs = propose(
-                    attack, target, x, y, cell.threat, random, known, precision=cell.precision
-                )
-            table = judge(entrant.classifier, x, x_adv, y, cell.threat).assign(**costs)
-            proposals.append(x_adv.cpu())
-        tables.append(table.assign(id=ids.numpy()))
-        report(rows.stop)
+                if proposed is not None:
+                    x_adv, costs = _again(proposed, rows, device)
+                else:
+                    attack = ATTACKS.build(cell.attack, **cell.options)
+                    random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
+                    target = (
+                        surrogate.classifier
+                        if surrogate is not None and cell.threat.uses_surrogate
+                        else attacked.classifier
+                    )
+                    x_adv, costs = propose(
+                        attack, target, x, y, cell.threat, random, known, precision=cell.precision
+                    )
+                table = judge(judged.classifier, x, x_adv, y, cell.threat).assign(**costs)
+                proposals.append(x_adv.cpu())
+            tables.append(table.assign(id=ids.numpy()))
+            report(rows.stop)
     facts = {
         "seconds": round(time.monotonic() - start, 3),
         "machine": describe_machine(device),
@@ -176,6 +183,14 @@ def run_cell(
         torch.cat(proposals) if proposals else None,
         facts,
     )
+
+
+def _known_to(known: KnownDetector | None, entrant: Entrant) -> KnownDetector | None:
+    """Have a guest's own detector answered by the guest that is attacked."""
+    detector = entrant.detector
+    if known is None or known.name != OWN or not isinstance(detector, GuestDetector):
+        return known
+    return replace(known, score=detector.score)
 
 
 def propose(

@@ -22,6 +22,7 @@ from ...models.files import check_name
 from ...models.fingerprint import digest
 from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
 from ...models.losses import known_losses
+from ...models.plugins import loaded_plugins
 from ...models.python_file import contents, first_line, running
 from ...models.recipe import Recipe
 from .failure import GuestError
@@ -178,7 +179,7 @@ def entrant_from_file(path: Path, limit: float = LIMIT) -> Entrant:
     if not path.is_file():
         raise DefenseError(f"no defense file at {path}")
     code = path.read_bytes()  # before it runs
-    guest = Guest(path, limit)
+    guest = Guest(path, loaded_plugins(), limit)
     try:
         facts = guest.facts
         check_name(f"what build() of {path.name} calls its defense", facts.name, DefenseError)
@@ -229,6 +230,7 @@ def fresh(entrant: Entrant) -> Iterator[Entrant]:
         yield entrant
         return
     guest = classifier.guest.another()
+    guest.begin()
     if isinstance(detector, GuestDetector):
         detector = GuestDetector(guest).fitted_like(detector)
     try:

@@ -82,9 +82,7 @@ def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: T
         BrokenLogits: The classifier's logits name no class.
     """
     check_proposal(x, x_adv, threat)
-    unattacked = classifier.outputs(x)
-    outputs = classifier.outputs(x_adv)
-    in_8_bits = classifier.outputs(on_grid(x, x_adv, threat))
+    unattacked, outputs, in_8_bits = classifier.outputs_each([x, x_adv, on_grid(x, x_adv, threat)])
     for found, images in (
         (unattacked, "clean images"),
         (outputs, "attacked images"),

@@ -3,9 +3,10 @@
 One forward pass for all of them; a detector that asks for the model itself adds its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -20,8 +21,9 @@ from ...models.classifier import Classifier, Outputs
 from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
-from .defense import Entrant
+from .defense import Entrant, fresh
 from .failure import say
+from .guest.client import GuestClassifier
 from .passes import outputs_of, outputs_of_all
 from .store import Entry, Store, key_of
 
@@ -40,6 +42,9 @@ __all__ = [
 
 BATCH = 1000
 """Images that are scored at once."""
+
+TOGETHER = 20_000
+"""Images that a guest is shown in an order that it does not know; the clean ones come on top."""
 
 
 def detectors_for(
@@ -165,38 +170,88 @@ def score_cells(
     Returns:
         The detectors that failed, with the reason.
     """
-    detectors, device, classifier = fitting.detectors, fitting.device, fitting.entrant.classifier
-    missing = [
-        (
+    unscored = [
+        Unscored(
             cell,
             [
                 name
-                for name, detector in detectors.items()
+                for name, detector in fitting.detectors.items()
                 if not store.sound(score_description(cell, name, detector, fitting.train))
             ],
         )
         for cell in cells
     ]
-    wanted = {name for _, names in missing for name in names}
-    fitting.fit(wanted)
-    layers = layers_for((detectors[name] for name in wanted), classifier)
-    for cell, unscored in missing:
-        names = [name for name in unscored if name not in fitting.failed]
-        if not names:
-            continue
-        images = _cell_images(cell, store, splits)
-        parts = [outputs_of(classifier, part, device, layers) for part in images.split(BATCH)]
-        fitting.report(len(images))
-        for name in names:
-            try:
-                scores = torch.cat([score(detectors[name], part) for part in parts])
-            except Exception as error:  # noqa: BLE001 - likewise
-                fitting.failed[name] = say(error)
-                continue
-            ids = splits[cell.split].ids[: cell.samples]
-            table = pd.DataFrame({"id": ids.numpy(), "score": scores.numpy()})
-            store.write(Entry(score_description(cell, name, detectors[name], fitting.train), table))
+    wanted = {name for one in unscored for name in one.names}
+    if not wanted:
+        return fitting.failed
+    with _afresh(fitting) as fitting:
+        fitting.fit(wanted)
+        for group in _groups(unscored, fitting.entrant.classifier):
+            _score_group(fitting, group, store, splits)
     return fitting.failed
+
+
+class Unscored(NamedTuple):
+    """A cell, and the detectors whose scores of it are missing."""
+
+    cell: Cell
+    names: Sequence[str]
+
+
+@contextmanager
+def _afresh(fitting: Fitting) -> Iterator[Fitting]:
+    """Leave the scores of a guest to one whom no attack has asked, and who must learn again."""
+    with fresh(fitting.entrant) as entrant:
+        if entrant is fitting.entrant:
+            yield fitting
+            return
+        detectors = dict(fitting.detectors)
+        if OWN in detectors and entrant.detector is not None:
+            detectors[OWN] = entrant.detector
+        for detector in detectors.values():
+            if detector.needs_model:
+                detector.bind(entrant.classifier)
+        yield Fitting(entrant, detectors, fitting.train, fitting.device, fitting.report)
+
+
+def _groups(unscored: Sequence[Unscored], classifier: Classifier) -> Iterator[list[Unscored]]:
+    """Say which cells are scored together: each by itself, a guest's among its clean images."""
+    wanted = [one for one in unscored if one.names]
+    if not isinstance(classifier, GuestClassifier):
+        yield from ([one] for one in wanted)
+        return
+    clean = [one for one in unscored if one.cell.threat is None]
+    attacked = [one for one in wanted if one.cell.threat is not None]
+    each = max(1, TOGETHER // max(one.cell.samples for one in wanted))
+    for first in range(0, max(len(attacked), 1), each):
+        yield clean + attacked[first : first + each]
+
+
+def _score_group(
+    fitting: Fitting, group: Sequence[Unscored], store: Store, splits: Mapping[str, ImageSet]
+) -> None:
+    detectors, classifier = fitting.detectors, fitting.entrant.classifier
+    wanted = {name for one in group for name in one.names}
+    scores: dict[str, list[Tensor]] = {name: [] for name in sorted(wanted - set(fitting.failed))}
+    layers = layers_for((detectors[name] for name in scores), classifier)
+    images = [_cell_images(one.cell, store, splits) for one in group] if scores else []
+    order = classifier.order(sum(map(len, images)))
+    for part in torch.cat(images)[order].split(BATCH) if images else ():
+        outputs = outputs_of(classifier, part, fitting.device, layers)
+        for name in list(scores):
+            try:
+                scores[name].append(score(detectors[name], outputs))
+            except Exception as error:  # noqa: BLE001 - a user's may raise anything; the others go on
+                fitting.failed[name] = say(error)
+                del scores[name]
+        fitting.report(len(part))
+    for name, found in scores.items():
+        by_cell = torch.cat(found)[order.argsort()].split(list(map(len, images)))
+        for (cell, names), part in zip(group, by_cell, strict=True):
+            if name in names:
+                ids = splits[cell.split].ids[: cell.samples]
+                table = pd.DataFrame({"id": ids.numpy(), "score": part.numpy()})
+                store.write(Entry(score_description(cell, name, detectors[name], fitting.train), table))
 
 
 def layers_for(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:

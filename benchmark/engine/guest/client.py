@@ -20,6 +20,7 @@ from ....models.classifier import Classifier, Outputs
 from ..failure import GuestError
 from .facts import Facts, facts_from
 from .process import LIMIT, Process
+from .shuffled import secret_order
 from .wire import Nonsense
 
 __all__ = ["Guest", "GuestClassifier", "GuestDetector"]
@@ -35,16 +36,21 @@ class Guest:
 
     Args:
         file: What it runs.
+        plugins: Files that are loaded before it.
         limit: Seconds that it may take over an answer.
         facts: What it must say of itself; None for whatever it says.
     """
 
-    def __init__(self, file: Path, limit: float = LIMIT, facts: Facts | None = None) -> None:
+    def __init__(
+        self, file: Path, plugins: Sequence[Path] = (), limit: float = LIMIT, facts: Facts | None = None
+    ) -> None:
         self.file = file
+        self._plugins = tuple(plugins)
         self.births = 0
         self._limit = limit
         self._facts = facts
         self._process: Process | None = None
+        self._heard = False
         self._forget: list[int] = []
         self._tapes = count()
 
@@ -62,7 +68,7 @@ class Guest:
 
     def another(self) -> "Guest":
         """Give a fresh one of the same file, which must be the same defense."""
-        return Guest(self.file, self._limit, self.facts)
+        return Guest(self.file, self._plugins, self._limit, self.facts)
 
     def ask(self, what: str, given: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
         """Ask about tensors of one device; the answer's are on that device, too.
@@ -102,6 +108,12 @@ class Guest:
         if tape.birth == self.births:
             self._forget.append(tape.number)
 
+    def begin(self) -> None:
+        """Have it born while something else is done; what goes wrong is told at the first question."""
+        if self._process is None:
+            self._process = Process(self.file, self._plugins, self._limit)
+            self._heard = False
+
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
@@ -109,21 +121,21 @@ class Guest:
             self._process = None
 
     def _alive(self) -> Process:
-        if self._process is None:
-            process = Process(self.file, self._limit)
+        self.begin()
+        assert self._process is not None
+        if not self._heard:
             try:
-                told = facts_from(process.hear()[0])
+                told = facts_from(self._process.hear()[0])
             except Nonsense as error:
-                process.close()
+                self.close()
                 raise self.nonsense(str(error)) from None
             if self._facts not in (None, told):
-                process.close()
+                self.close()
                 raise GuestError(
                     f"expected build() of {self.file.name} to build the same whenever it is called, got "
                     "another defense; load weights from a file, or seed what is drawn"
                 )
-            self._process, self._facts = process, told
-            self._forget = []
+            self._facts, self._forget, self._heard = told, [], True
             self.births += 1
         return self._process
 
@@ -151,6 +163,7 @@ class GuestClassifier(Classifier):
         nn.Module.__init__(self)
         self.guest = guest
         self.head = _GuestHead(guest)
+        self.register_buffer("place", torch.empty(0), persistent=False)  # so that it has a device
         self.train(guest.facts.training)
         self._widths: dict[str, tuple[torch.Size, torch.dtype]] = {}
 
@@ -179,6 +192,16 @@ class GuestClassifier(Classifier):
             if tensor.ndim == 0 or len(tensor) != len(x):
                 raise self.guest.nonsense(f"{name} of {len(x)} images, got shape {tuple(tensor.shape)}")
         return Outputs(x, found["features"], found["logits"], found.get("log_likelihood"), values)
+
+    def outputs_each(self, batches: Sequence[Tensor]) -> list[Outputs]:
+        """Compute the outputs of batches of as many images each, (B, *S), mixed: see `shuffled`."""
+        size = len(batches[0])
+        order = secret_order(size * len(batches)).to(batches[0].device)
+        found = Outputs.cat([self.outputs(part) for part in torch.cat(list(batches))[order].split(size)])
+        return [found[rows] for rows in order.argsort().split(size)]
+
+    def order(self, images: int) -> Tensor:
+        return secret_order(images)
 
 
 class _GuestHead(nn.Module):
@@ -232,7 +255,7 @@ class GuestDetector(Detector):
 
     def score(self, outputs: Outputs) -> Tensor:
         self._teach()
-        found = _asked(self.guest, "score", _given(outputs))
+        found = _asked(self.guest, "score", self._given(outputs))
         if set(found) != {"score"}:
             raise self.guest.nonsense(f"scores, got {', '.join(found) or 'none'}")
         return found["score"]
@@ -252,15 +275,15 @@ class GuestDetector(Detector):
         if self._split is None or (self._taught and self._taught == self.guest.births):
             return
         outputs, y = self._split
-        self.guest.ask("fit", _given(outputs) | {"y": y})
+        self.guest.ask("fit", self._given(outputs) | {"y": y})
         self._taught = self.guest.births
 
-
-def _given(outputs: Outputs) -> dict[str, Tensor]:
-    given = {"x": outputs.x, "features": outputs.features, "logits": outputs.logits}
-    if outputs.log_likelihood is not None:
-        given["log_likelihood"] = outputs.log_likelihood
-    return given | {LAYER + name: layer for name, layer in outputs.layers.items()}
+    def _given(self, outputs: Outputs) -> dict[str, Tensor]:
+        given = {"x": outputs.x, "features": outputs.features, "logits": outputs.logits}
+        if outputs.log_likelihood is not None:
+            given["log_likelihood"] = outputs.log_likelihood
+        read = outputs.layers if self.layers == "all" else self.layers
+        return given | {LAYER + name: outputs.layers[name] for name in read if name in outputs.layers}
 
 
 def _asked(guest: Guest, what: str, given: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
@@ -310,8 +333,17 @@ class _Asked(torch.autograd.Function):
         guest = ctx.tape.guest
         if ctx.tape.birth != guest.births:
             raise GuestError("expected the defense's process to live until the gradient, got its end")
-        found = guest.ask("vjp", given, tape=ctx.tape.number)
+        found = guest.ask("vjp", given, tape=ctx.tape.number, keep=_keeps_graph())
         for name, (shape, dtype) in zip(ctx.given, ctx.shapes, strict=True):
             if name in found and (found[name].shape != shape or found[name].dtype != dtype):
                 raise guest.nonsense(f"a gradient of shape {tuple(shape)}, got {tuple(found[name].shape)}")
         return nothing + tuple(found.get(name) for name in ctx.given)
+
+
+def _keeps_graph() -> bool:
+    """Tell whether the host may go through its graph again; where torch does not say, it may.
+
+    A graph that is not kept frees what its steps needed as it goes: a pass takes as much memory as here.
+    """
+    told = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return True if told is None else bool(told())

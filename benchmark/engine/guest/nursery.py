@@ -17,10 +17,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import torch
+
+from ....models.checkpoint import load_checkpoint
 from .server import serve
 from .wire import Channel
 
 __all__ = ["main"]
+
+SMALL = "digits-softmax-s0"
+"""A checkpoint that loads in no time."""
 
 BIRTH = 2**20
 """Bytes of a request: an environment and the folders that are imported from."""
@@ -30,6 +36,8 @@ def main() -> None:
     """Serve the host over the socket whose descriptor is the only argument, until it is closed."""
     host = socket.socket(fileno=int(sys.argv[1]))
     children: set[int] = set()
+    ending: set[int] = set()  # killed, and their ends not yet seen: until then nobody else gets their ids
+    _warm_up()
     gc.collect()
     gc.freeze()  # pages that no child's collector touches need no copy
     host.sendall(b"{}\n")
@@ -44,27 +52,54 @@ def main() -> None:
                 children.add(child)
                 answer = {"pid": child}
             else:
-                children.discard(message["end"])
-                answer = {"status": end(message["end"])}
+                child = message["end"]
+                kill(child)
+                children.discard(child)
+                answer = {"status": status(child) if message["wait"] else 0}
+                ending |= set() if message["wait"] else {child}
             for file in files:
                 os.close(file)
             host.sendall(json.dumps(answer).encode() + b"\n")
+            ending = {child for child in ending if not is_over(child)}
     except OSError:  # the host is gone
         pass
     finally:
         for child in children:
-            end(child)
+            kill(child)
 
 
-def end(child: int) -> int:
-    """Kill a child with its process group, and tell how it ended, as `os.waitstatus_to_exitcode` does."""
-    for kill in (os.killpg, os.kill):  # it leads the group from its first breath, but for that breath
+def _warm_up() -> None:
+    """Load a model of ours and run it, so that what happens at the first time has happened in every child.
+
+    In one thread and without gradients: torch's threads would not survive a fork.
+    """
+    torch.set_num_threads(1)
+    classifier, _ = load_checkpoint(SMALL)
+    with torch.no_grad():
+        classifier.outputs(torch.rand(2, 1, 8, 8))
+
+
+def kill(child: int) -> None:
+    """Kill a child with its process group, which it leads from its first breath on, but for that breath."""
+    for by in (os.killpg, os.kill):
         with suppress(ProcessLookupError, PermissionError):
-            kill(child, signal.SIGKILL)
+            by(child, signal.SIGKILL)
+
+
+def status(child: int) -> int:
+    """Wait for a child's end and tell how it came, as `os.waitstatus_to_exitcode` does."""
     try:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except ChildProcessError:
         return 0
+
+
+def is_over(child: int) -> bool:
+    """Tell whether a child has ended, and was looked after."""
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 def _heard(host: socket.socket) -> tuple[Mapping[str, Any], list[int]] | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from ....models.plugins import loaded_plugins
 from ..failure import GuestError
 from .wire import Channel, Ended, Late, Nonsense
 
@@ -29,6 +28,10 @@ LIMIT = 600.0
 
 HIDDEN = ("GMBENCH_STORE", "OLDPWD")
 """What of the environment tells where results lie; a guest is told its own folder as the working one."""
+
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+"""Has glibc keep what a pass frees for the next: else a small process hands it back and asks for it again,
+page by page, which makes the pass of a small net a quarter slower."""
 
 LAST_LINES = 2
 """Lines that an error tells of what a guest printed."""
@@ -42,10 +45,18 @@ class Process:
 
     Args:
         file: What it runs.
+        plugins: Files that it loads first.
         limit: Seconds that it may take over an answer.
+        nursery: Where it is born; None for this process's.
     """
 
-    def __init__(self, file: Path, limit: float = LIMIT, nursery: "Nursery | None" = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        plugins: Sequence[Path] = (),
+        limit: float = LIMIT,
+        nursery: "Nursery | None" = None,
+    ) -> None:
         self._file = file
         self._limit = limit
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the guest
@@ -68,7 +79,7 @@ class Process:
             {
                 "file": str(file.resolve()),
                 "threads": torch.get_num_threads(),
-                "plugins": [str(path) for path in loaded_plugins()],
+                "plugins": list(map(str, plugins)),
             }
         )
 
@@ -108,7 +119,8 @@ class Process:
         """Kill it with its process group; a second call does nothing."""
         if self._pid:
             self._line.close()
-            self._nursery.end(self._pid)
+            if not self._ended:
+                self._nursery.end(self._pid, wait=False)
             self._pid = 0
             os.close(self._desk)
             self._log.close()
@@ -125,7 +137,7 @@ class Process:
         Raises:
             GuestError: Always.
         """
-        code = self._nursery.end(self._pid)
+        code = self._nursery.end(self._pid, wait=True)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         why = why or f"expected the defense's process to answer, got its end ({how})"
         said = self._last_said()
@@ -179,7 +191,7 @@ class Nursery:
                 stdout=subprocess.DEVNULL,
                 stderr=self._log,
                 cwd="/",
-                env=_environment() | {"PWD": "/", "PYTHONPATH": os.pathsep.join(sys.path)},
+                env=_environment() | MEMORY | {"PWD": "/", "PYTHONPATH": os.pathsep.join(sys.path)},
                 start_new_session=True,  # an interrupt from the keyboard is the host's
             )
         self._answers = self._host.makefile("rb")
@@ -208,11 +220,11 @@ class Nursery:
                 _nursery_of.cache_clear()
                 raise GuestError("expected the process that starts defenses to live, got its end") from error
 
-    def end(self, pid: int) -> int:
-        """Kill a guest with its process group, and tell its exit code."""
+    def end(self, pid: int, *, wait: bool) -> int:
+        """Kill a guest with its process group; where it is waited for, tell its exit code, else 0."""
         with self._turn:
             try:
-                self._host.sendall(json.dumps({"end": pid}).encode() + b"\n")
+                self._host.sendall(json.dumps({"end": pid, "wait": wait}).encode() + b"\n")
                 return int(json.loads(self._answers.readline())["status"])
             except (OSError, ValueError):  # somebody killed the nursery: its children are ours to end
                 with suppress(ProcessLookupError, PermissionError):

@@ -161,6 +161,8 @@ class _Guest:
     def _vjp(self, message: Mapping[str, Any], given: dict[str, Tensor]) -> Answer:
         """Pull vectors by outputs back to vectors by inputs; an input that decides nothing has none."""
         inputs, outputs = self._tapes[message["tape"]]
+        if not message["keep"]:
+            del self._tapes[message["tape"]]
         live = [name for name in given if outputs[name].requires_grad]
         if not live:
             raise RuntimeError("expected the outputs to have gradients by the images, got none")
@@ -168,7 +170,7 @@ class _Guest:
             [outputs[name] for name in live],
             list(inputs.values()),
             [given[name] for name in live],
-            retain_graph=True,
+            retain_graph=message["keep"],
             allow_unused=True,
         )
         return {}, {name: one for name, one in zip(inputs, found, strict=True) if one is not None}
