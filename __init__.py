@@ -20,6 +20,7 @@ from .attacks import ATTACKS, Attack, ThreatModel, Victim
 from .attacks.apgd import APGD
 from .attacks.cw import CW
 from .attacks.ddn import DDN
+from .attacks.fab import FAB
 from .attacks.fgsm import FGSM
 from .attacks.fmn import FMN
 from .attacks.hopskipjump import HopSkipJump
@@ -47,6 +48,7 @@ __all__ = [
     "CW",
     "DDN",
     "DETECTORS",
+    "FAB",
     "FGSM",
     "FMN",
     "HEADS",

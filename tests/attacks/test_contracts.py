@@ -34,6 +34,7 @@ Build = Callable[..., tuple[Classifier, Tensor, Tensor]]
 
 FAST: dict[str, dict[str, Any]] = {
     "apgd": {"steps": 20},
+    "fab": {"steps": 8},
     "cw": {"binary_steps": 3, "steps": 40},
     "ddn": {"steps": 60},
     "fmn": {"steps": 40},
@@ -55,7 +56,7 @@ LINEAR: dict[str, dict[str, Any]] = {
 }
 """Options for the linear model, of an attack or of an attack in one norm."""
 
-MARGIN_LOSSES = {"square", "torchattacks-square", "cw", "torchattacks-cw", "fmn"}
+MARGIN_LOSSES = {"square", "torchattacks-square", "cw", "torchattacks-cw", "fmn", "fab"}
 """Attacks that ascend the margin without a field that says so."""
 
 ASKS_NOTHING = {"uniform-noise"}
@@ -109,6 +110,7 @@ def cases() -> Iterator[Case]:
     yield Case("pgd", "L2", {"random_start": False, "restarts": 2})
     yield Case("apgd", "L2", {"loss": "ce", "restarts": 2, "stop": True})
     yield Case("apgd", "Linf", {"loss": "dlr", "targets": 9})
+    yield Case("fab", "Linf", {"restarts": 2, "targets": 2, "stop": True})
     yield Case("apgd", "Linf", {"loss": "likelihood", "targets": 3})
     yield from (
         Case("pgd", "Linf", {"loss": loss, "targets": targets}) for loss in LOSSES for targets in (0, 3)
