@@ -4,7 +4,8 @@ The host's graph goes through them: a forward pass asks the guest, a backward pa
 a vector with the Jacobian of that pass. What comes back is checked before it is believed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -19,7 +20,7 @@ from ....detectors import Detector
 from ....models.classifier import Classifier, Outputs
 from ..failure import GuestError
 from .facts import Facts, facts_from
-from .process import LIMIT, Process
+from .process import LIMIT, LateGuest, Process
 from .shuffled import secret_order
 from .wire import Nonsense
 
@@ -39,15 +40,22 @@ class Guest:
         plugins: Files that are loaded before it.
         limit: Seconds that it may take over an answer.
         facts: What it must say of itself; None for whatever it says.
+        late: Why none of this file is asked any more, once one was late.
     """
 
     def __init__(
-        self, file: Path, plugins: Sequence[Path] = (), limit: float = LIMIT, facts: Facts | None = None
+        self,
+        file: Path,
+        plugins: Sequence[Path] = (),
+        limit: float = LIMIT,
+        facts: Facts | None = None,
+        late: list[str] | None = None,
     ) -> None:
         self.file = file
         self._plugins = tuple(plugins)
         self.births = 0
         self._limit = limit
+        self._late: list[str] = [] if late is None else late
         self._facts = facts
         self._process: Process | None = None
         self._heard = False
@@ -68,7 +76,7 @@ class Guest:
 
     def another(self) -> "Guest":
         """Give a fresh one of the same file, which must be the same defense."""
-        return Guest(self.file, self._plugins, self._limit, self.facts)
+        return Guest(self.file, self._plugins, self._limit, self.facts, self._late)
 
     def ask(self, what: str, given: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
         """Ask about tensors of one device; the answer's are on that device, too.
@@ -80,7 +88,8 @@ class Guest:
         device = next(iter(given.values())).device
         forget, self._forget = self._forget, []
         question = {"ask": what, "device": str(device), "forget": forget, **options}
-        found = process.ask(question, given)[1]
+        with self._patience():
+            found = process.ask(question, given)[1]
         for name, tensor in found.items():
             if not tensor.is_floating_point():
                 raise self.nonsense(f"{name} of floats, got {tensor.dtype}")
@@ -110,7 +119,7 @@ class Guest:
 
     def begin(self) -> None:
         """Have it born while something else is done; what goes wrong is told at the first question."""
-        if self._process is None:
+        if self._process is None and not self._late:
             self._process = Process(self.file, self._plugins, self._limit)
             self._heard = False
 
@@ -120,12 +129,24 @@ class Guest:
             self._process.close()
             self._process = None
 
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Have one that is late be the last of its file: each cell would wait as long."""
+        try:
+            yield
+        except LateGuest as error:
+            self._late.append(str(error))
+            raise
+
     def _alive(self) -> Process:
+        if self._late:
+            raise GuestError(self._late[0])
         self.begin()
         assert self._process is not None
         if not self._heard:
             try:
-                told = facts_from(self._process.hear()[0])
+                with self._patience():
+                    told = facts_from(self._process.hear()[0])
             except Nonsense as error:
                 self.close()
                 raise self.nonsense(str(error)) from None
@@ -226,7 +247,7 @@ class _GuestHead(nn.Module):
             raise self.guest.nonsense(f"logits of {len(features)} features")
         return found["values"]
 
-    def extra_repr(self) -> str:
+    def __repr__(self) -> str:
         return self.guest.facts.head.told
 
 

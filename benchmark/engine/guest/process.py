@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from torch import Tensor
 from ..failure import GuestError
 from .wire import Channel, Ended, Late, Nonsense
 
-__all__ = ["LIMIT", "Process"]
+__all__ = ["LIMIT", "LateGuest", "Process"]
 
 LIMIT = 600.0
 """Seconds that a guest may take over one answer: minutes beyond any honest pass of one batch."""
@@ -38,6 +38,14 @@ LAST_LINES = 2
 
 LONGEST = 300
 """Letters that an error tells of what a guest says."""
+
+
+class LateGuest(GuestError):
+    """A guest did not answer in time."""
+
+
+class OutOfMemory(GuestError, MemoryError):
+    """A guest had not the memory for what it was asked; half of it may fit."""
 
 
 class Process:
@@ -94,14 +102,15 @@ class Process:
         except Late:
             self._end(
                 f"expected the defense's process to answer within {self._limit:g} s, got nothing; if it is "
-                "that slow, give it longer: --guest-limit SECONDS"
+                "that slow, give it longer: --guest-limit SECONDS",
+                LateGuest,
             )
         except Nonsense as error:
             self._end(f"expected the defense's process to answer with {error}")
         except Ended:
             self._end("")
         if "error" in answer:
-            raise GuestError(_short(str(answer["error"])))
+            raise (OutOfMemory if answer.get("memory") is True else GuestError)(_short(str(answer["error"])))
         return answer, tensors
 
     def ask(
@@ -131,7 +140,7 @@ class Process:
         with suppress(Ended):  # `hear` says why
             self._channel.say(message, tensors)
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, kind: type[GuestError] = GuestError) -> NoReturn:
         """Kill it and say why, with what it printed last.
 
         Raises:
@@ -143,7 +152,7 @@ class Process:
         said = self._last_said()
         self._ended = f"{why}; it last said: {said}" if said else why
         self.close()
-        raise GuestError(self._ended)
+        raise kind(self._ended)
 
     def _last_said(self) -> str:
         size = self._log.seek(0, os.SEEK_END)

@@ -19,6 +19,7 @@ from torch import Tensor
 from ....detectors import Detector
 from ....models.classifier import Outputs
 from ....models.fingerprint import digest
+from ....models.memory import ran_out
 from ....models.plugins import PluginError, load_plugin
 from ....models.precision import bf16, full_float32
 from ....models.python_file import first_line, source_files
@@ -49,7 +50,7 @@ def serve(channel: Channel) -> None:
             except Ended:
                 raise
             except BaseException as error:  # noqa: BLE001 - a user's code may raise anything
-                channel.say({"error": _told(error)})
+                channel.say({"error": _told(error), "memory": ran_out(error)})
 
 
 def _born(message: Mapping[str, Any], open_for_good: ExitStack) -> "_Guest":

@@ -14,6 +14,7 @@ from gmbench.attacks import SampleRandom
 from gmbench.benchmark.engine.defense import DefenseError, Entrant, entrant_from_file, fresh
 from gmbench.benchmark.engine.failure import GuestError, say
 from gmbench.benchmark.engine.guest.process import Process
+from gmbench.benchmark.engine.passes import outputs_of
 
 X = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -258,6 +259,26 @@ def test_a_guest_that_hangs_is_late_once(hostile: Make) -> None:
     with pytest.raises(GuestError, match=r"to answer within 0\.5 s"):
         classifier.outputs(X)
     assert time.monotonic() - start < 0.4
+
+
+def test_no_other_of_its_file_is_waited_for_again(hostile: Make) -> None:
+    entrant = hostile("time.sleep(60) if len(features) == 20 else None", limit=0.5)
+    with fresh(entrant) as other, pytest.raises(GuestError, match="to answer within"):
+        other.classifier.outputs(X)
+    start = time.monotonic()
+    with fresh(entrant) as other, pytest.raises(GuestError, match="to answer within"):
+        other.classifier.outputs(X[:2])
+    assert time.monotonic() - start < 0.4
+
+
+def test_what_does_not_fit_into_its_memory_is_halved(hostile: Make) -> None:
+    classifier = hostile(
+        "if len(features) > 5: raise torch.OutOfMemoryError('CUDA out of memory')"
+    ).classifier
+    with pytest.raises(MemoryError, match="OutOfMemoryError: CUDA out of memory"):
+        classifier.outputs(X)
+    found = outputs_of(classifier, X, "cpu")
+    assert torch.equal(found.logits, torch.cat([classifier.outputs(x).logits for x in X.split(5)]))
 
 
 def test_gradients_of_another_shape_are_refused(hostile: Make) -> None:
