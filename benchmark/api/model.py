@@ -13,7 +13,6 @@ from ...models.checkpoint import CheckpointError, read_card
 from ...models.classifier import Classifier
 from ...models.compiled import as_classifier
 from ...models.files import check_name
-from ...models.foreign.load import Foreign
 from ...models.foreign.wrap import fingerprint_of
 from ...models.foreign.wrap import wrap as wrap_module
 from ..data.datasets import load_data as load_split
@@ -60,13 +59,7 @@ class Model:
         """What is known of it, in words."""
         head, classifier = self.classifier.head, self.classifier
         told = {"model": self.name, "data": self.data or "not said", "head": str(head).split("\n")[0]}
-        if isinstance(classifier, Foreign):
-            told["classes"] = str(classifier.classes)
-            told["features"] = (
-                f"{classifier.classes}: the logits, as no last linear layer was found"
-                if classifier.features_are_logits
-                else str(head.in_features)
-            )
+        told |= getattr(classifier, "found", {})
         if self.clean_accuracy is not None:
             of = f"of {self.tried} images" if self.tried else "on the test split, says its card"
             told["clean accuracy"] = f"{self.clean_accuracy:.1%} {of}"

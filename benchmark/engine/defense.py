@@ -20,14 +20,16 @@ from ...models.classifier import Classifier, Outputs
 from ...models.compiled import as_classifier
 from ...models.files import check_name
 from ...models.fingerprint import digest
-from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust
+from ...models.foreign.file import PythonParts
+from ...models.foreign.load import HUBS, is_foreign, load_foreign, needs_trust, python_parts
+from ...models.foreign.packed import ForeignError, Shape
 from ...models.losses import known_losses
 from ...models.plugins import loaded_plugins
 from ...models.python_file import contents, first_line, running
 from ...models.recipe import Recipe
 from .failure import GuestError
 from .guest.client import Guest, GuestClassifier, GuestDetector
-from .guest.process import LIMIT
+from .guest.process import LIMIT, Program
 
 __all__ = [
     "Defense",
@@ -106,7 +108,7 @@ def entrant_by_name(name: str, shape: tuple[int, int, int] | None, guest_limit: 
         DefenseError: The file gives no defense, or the model is for images of another size.
     """
     if is_foreign(name):
-        return _entrant_from_others(name, shape)
+        return _entrant_from_others(name, shape, guest_limit)
     return (
         entrant_from_file(Path(name), guest_limit) if name.endswith(".py") else entrant_from_checkpoint(name)
     )
@@ -131,14 +133,29 @@ def entrant_of_suite(name: str, shape: tuple[int, int, int]) -> Entrant:
     return replace(entrant_by_name(name, shape), of_suite=True)
 
 
-def _entrant_from_others(name: str, shape: tuple[int, int, int] | None) -> Entrant:
-    model = load_foreign(name, shape=shape)
-    if shape is not None and model.shape not in (None, shape):
-        raise DefenseError(f"expected '{name}' to be for images of shape {shape}, got one for {model.shape}")
+def _entrant_from_others(name: str, shape: Shape | None, limit: float) -> Entrant:
     told = re.sub(r"[^:@]*/", "", name)  # no folders of the user's machine in published tables
     told = re.sub(r"[^\w.]+", "-", told).strip("-.")  # figures are named after models
     check_name(f"what '{name}' would be called", told, DefenseError)
+    if parts := python_parts(name):
+        return _entrant_from_python(told, parts, shape, limit)
+    model = load_foreign(name, shape=shape)
+    if shape is not None and model.shape not in (None, shape):
+        raise DefenseError(f"expected '{name}' to be for images of shape {shape}, got one for {model.shape}")
     return Entrant(told, told, 0, model.fingerprint, model)
+
+
+def _entrant_from_python(told: str, parts: PythonParts, shape: Shape | None, limit: float) -> Entrant:
+    """Have a process of its own run a model's Python file, as `entrant_from_file` does."""
+    file, builder, weights = parts
+    read = digest(file.read_bytes(), builder, weights.read_bytes())  # before it runs
+    model = f"{file.resolve()}:{builder}@{weights.resolve()}"
+    guest = Guest(Program(file, model, shape, tuple(loaded_plugins())), limit)
+    try:
+        fingerprint = digest(read, guest.facts.state)
+    except GuestError as error:
+        raise ForeignError(str(error)) from error
+    return Entrant(told, told, 0, fingerprint, GuestClassifier(guest))
 
 
 def entrant_from_checkpoint(name: str) -> Entrant:
@@ -179,7 +196,7 @@ def entrant_from_file(path: Path, limit: float = LIMIT) -> Entrant:
     if not path.is_file():
         raise DefenseError(f"no defense file at {path}")
     code = path.read_bytes()  # before it runs
-    guest = Guest(path, loaded_plugins(), limit)
+    guest = Guest(Program(path, plugins=tuple(loaded_plugins())), limit)
     try:
         facts = guest.facts
         check_name(f"what build() of {path.name} calls its defense", facts.name, DefenseError)

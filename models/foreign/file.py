@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ from ..python_file import first_line, running, sources
 from ..weights import PICKLED, fit_weights, read_weights
 from .packed import LOADERS, ForeignError, Packed, Shape, only_tensors
 
-__all__ = ["load_pt2", "load_python", "load_torchscript"]
+__all__ = ["PythonParts", "load_pt2", "load_python", "load_torchscript", "parts_of"]
 
 NOT_TENSORS = re.compile(r"/(aotinductor/|custom_obj|opaque_obj)")
 """What an archive holds beside tensors and a graph: compiled libraries and pickled objects."""
@@ -88,11 +89,19 @@ def load_torchscript(name: str, _cache: Path) -> Packed:
     return Packed(model, digest(content), opaque=True)
 
 
-@LOADERS.register("python")
-def load_python(name: str, _cache: Path) -> Packed:
-    """Run ``FILE.py``, call its class (or function) and load the weights into what that returns.
+class PythonParts(NamedTuple):
+    """A model in a Python file: the file, its class or function, and the file of its weights."""
 
-    This runs the file's code: only give it files you trust.
+    file: Path
+    builder: str
+    weights: Path
+
+
+def parts_of(name: str) -> PythonParts:
+    """Take apart ``FILE.py:CLASS@WEIGHTS``.
+
+    Raises:
+        ForeignError: It is written otherwise, or there is no such file.
     """
     spelling = SPELLING.fullmatch(name)
     if spelling is None:
@@ -100,8 +109,17 @@ def load_python(name: str, _cache: Path) -> Packed:
             "expected a model in a Python file to be FILE.py:CLASS@WEIGHTS with weights in "
             f"{', '.join(SUFFIXES)}, got '{name}'"
         )
-    file, weights = _existing(spelling["file"]), _existing(spelling["weights"])
-    model, read = _build(file, spelling["builder"])
+    return PythonParts(_existing(spelling["file"]), spelling["builder"], _existing(spelling["weights"]))
+
+
+@LOADERS.register("python")
+def load_python(name: str, _cache: Path) -> Packed:
+    """Run ``FILE.py``, call its class (or function) and load the weights into what that returns.
+
+    This runs the file's code: only give it files you trust.
+    """
+    file, builder, weights = parts_of(name)
+    model, read = _build(file, builder)
     content = weights.read_bytes()
     try:
         state = read_weights(weights.name, content)
@@ -110,10 +128,8 @@ def load_python(name: str, _cache: Path) -> Packed:
     try:
         note = fit_weights(model, state)
     except ValueError as error:
-        raise ForeignError(
-            f"{weights.name} does not fit {spelling['builder']} of {file.name}: {error}"
-        ) from None
-    return Packed(model, digest(*read, spelling["builder"], content, model), note=note)
+        raise ForeignError(f"{weights.name} does not fit {builder} of {file.name}: {error}") from None
+    return Packed(model, digest(*read, builder, content, model), note=note)
 
 
 class _Exported(nn.Module):

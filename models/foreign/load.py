@@ -36,6 +36,7 @@ from ..classifier import Classifier, Outputs, normalisation
 from ..files import models_root
 from ..python_file import first_line
 from ..registry import check_known
+from .file import PythonParts, parts_of
 from .layers import Layers, find_layers
 from .packed import LOADERS, ForeignError, Packed, Shape
 
@@ -48,6 +49,7 @@ __all__ = [
     "load_foreign",
     "needs_trust",
     "probe",
+    "python_parts",
 ]
 
 SUFFIXES = {".pt2": "pt2", ".ts": "torchscript"}
@@ -104,6 +106,13 @@ class Foreign(Classifier):
         return find_layers(self.net, self.normalise(x))
 
     @property
+    def found(self) -> dict[str, str]:
+        """What is known of it, in words."""
+        nothing = f"{self.classes}: the logits, as no last linear layer was found"
+        features = nothing if self.features_are_logits else str(self.head.in_features)
+        return {"classes": str(self.classes), "features": features}
+
+    @property
     def layer_names(self) -> tuple[str, ...]:
         return self._layers.names
 
@@ -127,6 +136,16 @@ def needs_trust(name: str) -> bool:
     """
     kind, rest = _split(name)
     return kind in LOADERS and (kind not in HUBS or ":" in rest)
+
+
+def python_parts(name: str) -> PythonParts | None:
+    """Take apart ``FILE.py:CLASS@WEIGHTS``; None for every other kind of model.
+
+    Raises:
+        ForeignError: It is written wrongly, or there is no such file.
+    """
+    kind, rest = _split(name)
+    return parts_of(rest) if kind == "python" else None
 
 
 def load_foreign(name: str, cache: Path | None = None, shape: Shape | None = None) -> Foreign:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from ....detectors import Detector
 from ....models.classifier import Classifier, Outputs
 from ..failure import GuestError
 from .facts import Facts, facts_from
-from .process import LIMIT, LateGuest, Process
+from .process import LIMIT, LateGuest, Process, Program
 from .shuffled import secret_order
 from .wire import Nonsense
 
@@ -33,26 +32,23 @@ OUTPUTS = {"features", "logits", "log_likelihood"}
 
 
 class Guest:
-    """A file's process, born at the first question and again after `close`.
+    """A program's process, born at the first question and again after `close`.
 
     Args:
-        file: What it runs.
-        plugins: Files that are loaded before it.
+        program: What it runs.
         limit: Seconds that it may take over an answer.
         facts: What it must say of itself; None for whatever it says.
-        late: Why none of this file is asked any more, once one was late.
+        late: Why none of this program is asked any more, once one was late.
     """
 
     def __init__(
         self,
-        file: Path,
-        plugins: Sequence[Path] = (),
+        program: Program,
         limit: float = LIMIT,
         facts: Facts | None = None,
         late: list[str] | None = None,
     ) -> None:
-        self.file = file
-        self._plugins = tuple(plugins)
+        self.program = program
         self.births = 0
         self._limit = limit
         self._late: list[str] = [] if late is None else late
@@ -75,8 +71,8 @@ class Guest:
         return self._facts
 
     def another(self) -> "Guest":
-        """Give a fresh one of the same file, which must be the same defense."""
-        return Guest(self.file, self._plugins, self._limit, self.facts, self._late)
+        """Give a fresh one of the same program, which must be the same defense."""
+        return Guest(self.program, self._limit, self.facts, self._late)
 
     def ask(self, what: str, given: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
         """Ask about tensors of one device; the answer's are on that device, too.
@@ -120,7 +116,7 @@ class Guest:
     def begin(self) -> None:
         """Have it born while something else is done; what goes wrong is told at the first question."""
         if self._process is None and not self._late:
-            self._process = Process(self.file, self._plugins, self._limit)
+            self._process = Process(self.program, self._limit)
             self._heard = False
 
     def close(self) -> None:
@@ -153,7 +149,7 @@ class Guest:
             if self._facts not in (None, told):
                 self.close()
                 raise GuestError(
-                    f"expected build() of {self.file.name} to build the same whenever it is called, got "
+                    f"expected {self.program.file.name} to build the same whenever it is called, got "
                     "another defense; load weights from a file, or seed what is drawn"
                 )
             self._facts, self._forget, self._heard = told, [], True
@@ -184,6 +180,8 @@ class GuestClassifier(Classifier):
         nn.Module.__init__(self)
         self.guest = guest
         self.head = _GuestHead(guest)
+        self.note = guest.facts.note
+        self.found = dict(guest.facts.found)
         self.register_buffer("place", torch.empty(0), persistent=False)  # so that it has a device
         self.train(guest.facts.training)
         self._widths: dict[str, tuple[torch.Size, torch.dtype]] = {}

@@ -44,6 +44,8 @@ class Facts:
         training: Whether any module of the classifier is in training mode.
         head: Of its head.
         detector: Of its detector; None for none.
+        note: What was done to another's model and its user should know, or nothing.
+        found: What is known of another's model, in words.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Facts:
     training: bool
     head: HeadFacts
     detector: DetectorFacts | None
+    note: str
+    found: dict[str, str]
 
 
 def facts_from(told: dict[str, Any]) -> Facts:

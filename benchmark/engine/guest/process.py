@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -21,7 +22,7 @@ from torch import Tensor
 from ..failure import GuestError
 from .wire import Channel, Ended, Late, Nonsense
 
-__all__ = ["LIMIT", "LateGuest", "Process"]
+__all__ = ["LIMIT", "LateGuest", "Process", "Program"]
 
 LIMIT = 600.0
 """Seconds that a guest may take over one answer: minutes beyond any honest pass of one batch."""
@@ -48,31 +49,41 @@ class OutOfMemory(GuestError, MemoryError):
     """A guest had not the memory for what it was asked; half of it may fit."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a guest runs.
+
+    Args:
+        file: The user's; its folder is the working one.
+        model: ``FILE.py:CLASS@WEIGHTS``, a model in it; "" for what its build() returns.
+        shape: Of the images that such a model will get, (C, H, W); None where that is not known.
+        plugins: Files that are loaded first.
+    """
+
+    file: Path
+    model: str = ""
+    shape: tuple[int, int, int] | None = None
+    plugins: tuple[Path, ...] = ()
+
+
 class Process:
     """A guest that is born now and answers until `close`.
 
     Args:
-        file: What it runs.
-        plugins: Files that it loads first.
+        program: What it runs.
         limit: Seconds that it may take over an answer.
         nursery: Where it is born; None for this process's.
     """
 
-    def __init__(
-        self,
-        file: Path,
-        plugins: Sequence[Path] = (),
-        limit: float = LIMIT,
-        nursery: "Nursery | None" = None,
-    ) -> None:
-        self._file = file
+    def __init__(self, program: Program, limit: float = LIMIT, nursery: "Nursery | None" = None) -> None:
         self._limit = limit
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the guest
         self._desk = _shared_file()
         ours, theirs = socket.socketpair()
         self._line = ours
         self._ended = ""
-        folder = file.resolve().parent
+        file = program.file.resolve()
+        folder = file.parent
         world = {
             "file": file.name,
             "folder": str(folder),
@@ -85,9 +96,11 @@ class Process:
         self._channel = Channel(ours, self._desk)
         self._say(
             {
-                "file": str(file.resolve()),
+                "file": str(file),
+                "model": program.model,
+                "shape": program.shape,
                 "threads": torch.get_num_threads(),
-                "plugins": list(map(str, plugins)),
+                "plugins": list(map(str, program.plugins)),
             }
         )
 

@@ -19,6 +19,8 @@ from torch import Tensor
 from ....detectors import Detector
 from ....models.classifier import Outputs
 from ....models.fingerprint import digest
+from ....models.foreign.load import Foreign, load_foreign
+from ....models.foreign.packed import ForeignError
 from ....models.memory import ran_out
 from ....models.plugins import PluginError, load_plugin
 from ....models.precision import bf16, full_float32
@@ -61,6 +63,10 @@ def _born(message: Mapping[str, Any], open_for_good: ExitStack) -> "_Guest":
     torch.manual_seed(0)  # so that each guest builds the same
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
+    if message["model"]:
+        shape = message["shape"]
+        foreign = load_foreign(message["model"], shape=shape and tuple(shape))
+        return _Guest(Defense("", foreign), None)
     defense, module = open_for_good.enter_context(building(Path(message["file"])))
     return _Guest(defense, module)
 
@@ -70,10 +76,10 @@ class _Guest:
 
     Args:
         defense: What is asked.
-        module: Of the file.
+        module: Of its file; None for another's model.
     """
 
-    def __init__(self, defense: Defense, module: ModuleType) -> None:
+    def __init__(self, defense: Defense, module: ModuleType | None) -> None:
         self._defense = defense
         self._module = module
         self._device: str | None = "cpu"
@@ -85,12 +91,13 @@ class _Guest:
     def facts(self) -> Facts:
         """Tell what was built."""
         classifier, detector = self._defense.classifier, self._defense.detector
+        foreign = classifier if isinstance(classifier, Foreign) else None
         head = getattr(classifier, "head", None)
         alpha = getattr(head, "alpha", None)
         return Facts(
             name=self._defense.name,
-            state=digest(classifier, detector),
-            sources={name: str(path) for name, path in source_files(self._module).items()},
+            state=digest(classifier, detector) if foreign is None else foreign.fingerprint,
+            sources={} if self._module is None else _sources(self._module),
             training=any(module.training for module in classifier.modules()),
             head=HeadFacts(
                 told=str(head).split("\n")[0],
@@ -98,6 +105,8 @@ class _Guest:
                 alpha=float(alpha) if isinstance(alpha, int | float) else None,
             ),
             detector=None if detector is None else _detector_facts(detector),
+            note=str(getattr(classifier, "note", "")),
+            found={} if foreign is None else foreign.found,
         )
 
     def answer(self, message: Mapping[str, Any], tensors: dict[str, Tensor]) -> Answer:
@@ -192,6 +201,10 @@ class _Guest:
         return self._defense.detector
 
 
+def _sources(module: ModuleType) -> dict[str, str]:
+    return {name: str(path) for name, path in source_files(module).items()}
+
+
 def _detector_facts(detector: Detector) -> DetectorFacts:
     layers = detector.layers
     return DetectorFacts(
@@ -223,6 +236,6 @@ def _plain(value: object) -> Any:
 
 
 def _told(error: BaseException) -> str:
-    """Say an error in a line; a `DefenseError` says all by itself."""
+    """Say an error in a line; those of ours say all by themselves."""
     said = first_line(error)
-    return said if isinstance(error, DefenseError) else f"{type(error).__name__}: {said}"
+    return said if isinstance(error, DefenseError | ForeignError) else f"{type(error).__name__}: {said}"

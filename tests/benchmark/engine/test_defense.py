@@ -1,6 +1,7 @@
 """A user's defense is checked before anything is spent on it."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from gmbench.benchmark.engine.plan import make_plan
 from gmbench.benchmark.engine.suite import load_suite
 from gmbench.models import Classifier, load_checkpoint
 from gmbench.models.checkpoint import ZOO, write_card
-from gmbench.models.foreign.load import ForeignError
+from gmbench.models.foreign.load import ForeignError, load_foreign
 
 X = torch.rand(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
 
@@ -168,6 +169,20 @@ def test_others_models_enter_under_a_name_without_folders(tmp_path: Path) -> Non
     check_classifier(entrant.name, entrant.classifier, X, 10)
     assert entrant.classifier.outputs(X).features.shape == (4, 5)
     assert entrant.fingerprint == entrant_by_name(other(tmp_path), (1, 3, 3)).fingerprint
+
+
+def test_anothers_python_file_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    name = other(tmp_path)
+    here = load_foreign(name, shape=(1, 3, 3))
+    tell = "\nimport os, pathlib\npathlib.Path('told').write_text(f'{os.getpid()} {os.getcwd()}')\n"
+    (tmp_path / "net.py").write_text((tmp_path / "net.py").read_text() + tell)
+    entrant = entrant_by_name(name, (1, 3, 3))
+    pid, folder = (tmp_path / "told").read_text().split(" ")
+    assert int(pid) != os.getpid()
+    assert folder == str(tmp_path)
+    assert torch.equal(entrant.classifier(X), here(X))
+    assert entrant.classifier.layer_names == here.layer_names
+    assert (entrant.classifier.note, entrant.classifier.found) == (here.note, here.found)
 
 
 def test_others_models_for_other_images_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gmbench import PGD, Classifier, Outputs, ThreatModel, Victim, load_checkpoi
 from gmbench.attacks import SampleRandom
 from gmbench.benchmark.engine.defense import DefenseError, Entrant, entrant_from_file, fresh
 from gmbench.benchmark.engine.failure import GuestError, say
-from gmbench.benchmark.engine.guest.process import Process
+from gmbench.benchmark.engine.guest.process import Process, Program
 from gmbench.benchmark.engine.passes import outputs_of
 
 X = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -344,7 +344,7 @@ def test_another_defense_than_before_is_refused(hostile: Make, tmp_path: Path) -
     path.write_text(path.read_text().replace("classifier.head = ", "classifier.head.scale = torch.rand(1); "))
     with (
         fresh(entrant) as other,
-        pytest.raises(GuestError, match=r"build\(\) of hostile\.py to build the same whenever"),
+        pytest.raises(GuestError, match=r"expected hostile\.py to build the same whenever"),
     ):
         other.classifier(X)
 
@@ -379,7 +379,7 @@ def test_the_nursery_ends_with_its_host(tmp_path: Path) -> None:
 
     nursery = Nursery()
     nursery.wait()
-    process = Process(path, nursery=nursery)
+    process = Process(Program(path), nursery=nursery)
     process.hear()
     os.kill(process._pid, 0)
     nursery.close()
