@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .attacks import ATTACKS, Attack, ThreatModel, Victim
 from .attacks.apgd import APGD
+from .attacks.autoattack import APGDFABSquare, AutoAttack
 from .attacks.cw import CW
 from .attacks.ddn import DDN
 from .attacks.fab import FAB
@@ -55,9 +56,11 @@ __all__ = [
     "MIFGSM",
     "NETS",
     "PGD",
+    "APGDFABSquare",
     "About",
     "Attack",
     "AttackRun",
+    "AutoAttack",
     "Board",
     "Classifier",
     "Defense",

@@ -34,6 +34,7 @@ Build = Callable[..., tuple[Classifier, Tensor, Tensor]]
 
 FAST: dict[str, dict[str, Any]] = {
     "apgd": {"steps": 20},
+    "apgd-fab-square": {"steps": 5, "queries": 20},
     "fab": {"steps": 8},
     "cw": {"binary_steps": 3, "steps": 40},
     "ddn": {"steps": 60},
@@ -52,6 +53,7 @@ LINEAR: dict[str, dict[str, Any]] = {
     "hopskipjump": {"queries": 3000},  # a direction in 108 dimensions takes some hundred answers
     "square": {"queries": 500},  # 108 signs are to be found
     "square-L2": {"queries": 1000},
+    "apgd-fab-square": {"steps": 20, "queries": 20},
     "torchattacks-cw": {"lr": 0.01},  # a step of Adam at .1 is longer than the way to the boundary
 }
 """Options for the linear model, of an attack or of an attack in one norm."""
@@ -70,7 +72,7 @@ REACH = {
 }
 """How many times the minimal perturbation an attack may need on a linear model; 1.25 where it is not said."""
 
-IMAGES_ONLY = {"square", "torchattacks-square", "torchattacks-pgd"}
+IMAGES_ONLY = {"autoattack", "apgd-fab-square", "square", "torchattacks-square", "torchattacks-pgd"}
 """Attacks that need (B, C, H, W).
 
 Squares have two dimensions, and torchattacks' PGD writes out four in L2.
@@ -117,9 +119,21 @@ def cases() -> Iterator[Case]:
     )
 
 
+SLOW = {"autoattack"}
+"""Attacks without options that would keep them fast; `apgd-fab-square` shares the code."""
+
 CASES = list(cases())
-EACH = pytest.mark.parametrize("case", CASES, ids=str)
-ASKING = pytest.mark.parametrize("case", [case for case in CASES if case.name not in ASKS_NOTHING], ids=str)
+
+
+def marked(*cases: Any) -> Any:
+    """Leave the slow ones to `make test-slow`."""
+    return pytest.param(*cases, marks=[pytest.mark.slow] if cases[0].name in SLOW else [])
+
+
+EACH = pytest.mark.parametrize("case", [marked(case) for case in CASES], ids=str)
+ASKING = pytest.mark.parametrize(
+    "case", [marked(case) for case in CASES if case.name not in ASKS_NOTHING], ids=str
+)
 
 
 # Strength
@@ -135,7 +149,9 @@ def linear_problems() -> Iterator[tuple[Case, int, tuple[int, ...], float]]:
                 yield case, 5, (36,), 10.0
 
 
-@pytest.mark.parametrize(("case", "batch", "shape", "margin"), list(linear_problems()), ids=str)
+@pytest.mark.parametrize(
+    ("case", "batch", "shape", "margin"), [marked(*problem) for problem in linear_problems()], ids=str
+)
 def test_linear_model_is_fooled_near_the_minimal_perturbation(
     case: Case, batch: int, shape: tuple[int, ...], margin: float
 ) -> None:
@@ -169,7 +185,7 @@ def test_shift_of_all_logits_changes_nothing(case: Case) -> None:
     check_shift(case.build(), case.norm)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if ascends_a_margin(case)], ids=str)
+@pytest.mark.parametrize("case", [marked(case) for case in CASES if ascends_a_margin(case)], ids=str)
 @pytest.mark.parametrize("eps", [0.25, 0.5])
 def test_larger_logits_do_not_weaken_margin_losses(case: Case, eps: float, conv: Build) -> None:
     classifier, x, y = conv(8)
@@ -180,7 +196,7 @@ def test_larger_logits_do_not_weaken_margin_losses(case: Case, eps: float, conv:
     assert fooled[1] >= fooled[0]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.batch_independent], ids=str)
+@pytest.mark.parametrize("case", [marked(case) for case in CASES if case.batch_independent], ids=str)
 def test_batch_does_not_matter(case: Case) -> None:
     check_batch(case.build(), case.norm)
 
