@@ -18,6 +18,7 @@ from gmbench.benchmark.engine.defense import (
     entrant_from_checkpoint,
     entrant_from_file,
     entrant_of_suite,
+    is_random,
 )
 from gmbench.benchmark.engine.plan import make_plan
 from gmbench.benchmark.engine.suite import load_suite
@@ -56,12 +57,17 @@ def test_a_sound_one_passes() -> None:
     check_classifier("mine", classifier(), X, 10)
 
 
+def test_a_randomised_one_is_noticed_and_not_refused() -> None:
+    check_classifier("mine", classifier("random"), X, 10)
+    assert is_random(classifier("random"), X)
+    assert not is_random(classifier(), X)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
         (classifier(classes=7), r"shape \(4, 10\), got \(4, 7\)"),
         (classifier("nan"), "finite, got NaN"),
-        (classifier("random"), "same logits twice"),
         (classifier("batch"), "its own image alone"),
         (classifier().train(), "training mode; call classifier.eval"),
         (Classifier(nn.Linear(5, 3), nn.Linear(3, 10)).eval(), "'mine' fails on images"),

@@ -1,0 +1,187 @@
+"""Inspects one entrant: everything that the model itself must be asked, as an entry of the store.
+
+A pure function of its description, like a cell. Each check is asked by itself: one that raises has not run,
+and stops no other.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ....attacks.core.threat import ThreatModel
+from ....detectors import Detector
+from ....models.classifier import Outputs
+from ....models.plugins import code_of
+from ...data.image_set import ImageSet
+from ..cell import NUMERICS, Cell
+from ..defense import Entrant
+from ..failure import say
+from ..machine import describe_machine
+from ..passes import outputs_of, outputs_of_all
+from ..scoring import BATCH, fit, layers_for, score
+from ..store import Entry
+from . import detectors as of_detectors
+from . import gradients, outputs, strength, twins
+from .finding import Finding, State, table_of
+from .planted import planted
+from .subject import Images, Subject
+
+__all__ = ["DETECTOR_CHECKS", "MODEL_CHECKS", "inspect", "inspection_description"]
+
+VERSION = 1
+"""Raise it when a change of the code changes what an inspection finds; every one is then made again."""
+
+MOST = 500
+"""The first so many images of the test and the validation split."""
+
+MODEL_CHECKS: Mapping[str, Callable[[Subject], Iterator[Finding]]] = {
+    "repeatable": outputs.repeatable,
+    "batch-split": outputs.batch_split,
+    "gradient-mode": outputs.gradient_mode,
+    "caller": outputs.caller,
+    "finite-logits": outputs.finite_logits,
+    "probabilities": outputs.no_probabilities,
+    "distinct-logits": outputs.distinct_logits,
+    "finite-gradients": gradients.finite_gradients,
+    "finite-differences": gradients.finite_differences,
+    "any-scale": strength.any_scale,
+    "huge-eps": strength.huge_eps,
+    "planted": planted,
+    "stronger-attack": strength.stronger_attack,
+    "leaked-answers": twins.twins_agree,
+    "leaked-images": twins.alike,
+}
+"""Every check of a model by its name."""
+
+DETECTOR_CHECKS: Mapping[str, Callable[[Subject, of_detectors.Scores], Iterator[Finding]]] = {
+    "detector-repeatable": of_detectors.detector_repeatable,
+    "detector-caller": of_detectors.detector_caller,
+    "detector-grid": of_detectors.detector_grid,
+}
+"""Every check of its detectors."""
+
+
+class Asked(Protocol):
+    """What an inspection needs of a job: see `plan.Job`."""
+
+    @property
+    def entrant(self) -> Entrant: ...
+    @property
+    def cells(self) -> Sequence[Cell]: ...
+    @property
+    def detectors(self) -> Mapping[str, Detector]: ...
+
+
+def inspection_description(job: Asked, splits: Mapping[str, ImageSet]) -> dict[str, Any] | None:
+    """Describe a job's inspection; None where it has no cells, as its rows are published."""
+    if not job.cells:
+        return None
+    first = job.cells[0]
+    return {
+        "inspection": job.entrant.fingerprint,
+        "version": VERSION,
+        "numerics": NUMERICS,
+        "images": {split: splits[split].head(_count(job, splits[split])).checksum for split in SPLITS},
+        "train": splits["train"].checksum,
+        "threats": [[threat.norm, threat.eps] for threat in middle_threats(job.cells)],
+        "detectors": {
+            name: {"code": code_of(one), "kind": type(one).__name__, "configuration": one.configuration()}
+            for name, one in job.detectors.items()
+        },
+        "batch": first.batch,
+        "device": first.device,
+    }
+
+
+SPLITS = ("test", "validation")
+
+
+def middle_threats(cells: Sequence[Cell]) -> tuple[ThreatModel, ...]:
+    """Choose of each norm the middle one of the sizes at which the suite attacks with gradients."""
+    sizes: dict[str, set[float]] = {}
+    for cell in cells:
+        threat = cell.threat
+        if threat is not None and threat.has_gradients and threat.eps < float("inf"):
+            sizes.setdefault(threat.norm, set()).add(threat.eps)
+    return tuple(ThreatModel(norm, sorted(eps)[len(eps) // 2]) for norm, eps in sorted(sizes.items()))
+
+
+def inspect(job: Asked, splits: Mapping[str, ImageSet], device: str = "cpu") -> Entry:
+    """Ask all checks.
+
+    Args:
+        job: Of the entrant, on ``device``.
+        splits: "train", "validation" and "test".
+        device: Where to compute.
+
+    Raises:
+        ValueError: The job has no cells.
+    """
+    description = inspection_description(job, splits)
+    if description is None:
+        raise ValueError(f"expected {job.entrant.name} to have cells, got none")
+    start = time.monotonic()
+    test, validation = (_images(splits[split], _count(job, splits[split]), device) for split in SPLITS)
+    subject = Subject(job.entrant.classifier, test, validation, middle_threats(job.cells), job.cells[0].batch)
+    findings = [
+        (name, found) for name, check in MODEL_CHECKS.items() for found in _asked(partial(check, subject))
+    ]
+    for name, detector in job.detectors.items():
+        try:
+            scores = {name: _score_function(job.entrant, detector, splits["train"], device)}
+        except Exception as error:  # noqa: BLE001 - a user's detector may raise anything
+            findings += [(check, Finding(State.NOT_RUN, say(error), name)) for check in DETECTOR_CHECKS]
+            continue
+        findings += [
+            (check, found)
+            for check, ask in DETECTOR_CHECKS.items()
+            for found in _asked(partial(ask, subject, scores), name)
+        ]
+    facts = {
+        "seconds": round(time.monotonic() - start, 3),
+        "machine": describe_machine(device),
+        "model": job.entrant.name,
+    }
+    return Entry(description, table_of(findings), facts=facts)
+
+
+def _asked(ask: Callable[[], Iterator[Finding]], detector: str = "") -> list[Finding]:
+    """Ask one check; what a user's model raises is why it has not run."""
+    try:
+        return list(ask())
+    except Exception as error:  # noqa: BLE001
+        return [Finding(State.NOT_RUN, say(error), detector)]
+
+
+def _count(job: Asked, images: ImageSet) -> int:
+    asked = max((cell.samples for cell in job.cells if cell.split == images.split), default=len(images))
+    return min(MOST, asked, len(images))
+
+
+def _images(split: ImageSet, count: int, device: str) -> Images:
+    rows = slice(0, count)
+    return Images(split.images(rows).to(device), split.y[rows].to(device), split.ids[rows].to(device))
+
+
+def _score_function(
+    entrant: Entrant, detector: Detector, train: ImageSet, device: str
+) -> Callable[[Tensor], Tensor]:
+    """Fit a detector, unless it is, and give what scores images with it."""
+    layers = layers_for([detector], entrant.classifier)
+    if detector.fitted_on_ is None:
+        seen = outputs_of_all(
+            entrant.classifier, train, BATCH, device, layers=layers, with_images=detector.needs_model
+        )
+        fit(detector, seen, train.y.to(device))
+
+    def scores(x: Tensor) -> Tensor:
+        return torch.cat([score(detector, _seen(part)) for part in x.split(BATCH)])
+
+    def _seen(x: Tensor) -> Outputs:
+        return outputs_of(entrant.classifier, x, device, layers)
+
+    return scores
