@@ -21,14 +21,15 @@ from .attacks.apgd import APGD
 from .attacks.autoattack import APGDFABSquare, AutoAttack
 from .attacks.cw import CW
 from .attacks.ddn import DDN
+from .attacks.evasion import Evasion
 from .attacks.fab import FAB
 from .attacks.fgsm import FGSM
 from .attacks.fmn import FMN
-from .attacks.hopskipjump import HopSkipJump
 from .attacks.likelihood_fgsm import LikelihoodFGSM
 from .attacks.mi_fgsm import MIFGSM
 from .attacks.pgd import PGD
 from .attacks.square import Square
+from .attacks.square_evasion import SquareEvasion
 from .attacks.uniform_noise import UniformNoise
 from .benchmark.engine.defense import Defense
 from .detectors import DETECTORS, Detector
@@ -66,12 +67,13 @@ __all__ = [
     "Defense",
     "Detection",
     "Detector",
+    "Evasion",
     "Head",
-    "HopSkipJump",
     "LikelihoodFGSM",
     "Model",
     "Outputs",
     "Square",
+    "SquareEvasion",
     "ThreatModel",
     "UniformNoise",
     "Victim",

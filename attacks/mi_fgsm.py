@@ -9,12 +9,11 @@ several targets and the best iterate of all, not the last, as `PGD` has them.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..models.about import About
 from .core.attack import ATTACKS
-from .core.norms import Norm, column
+from .core.norms import Norm, size_one
 from .pgd import PGD
 
 __all__ = ["MIFGSM"]
@@ -51,17 +50,7 @@ class MIFGSM(PGD):
 
         def direction(gradient: Tensor) -> Tensor:
             nonlocal total
-            total = self.momentum * total + _of_size_one(gradient)
+            total = self.momentum * total + size_one(gradient)
             return norm.steepest(total)
 
         return direction
-
-
-def _of_size_one(gradient: Tensor) -> Tensor:
-    """Divide by the sum of absolute entries.
-
-    (B, *S) -> (B, *S); by the largest one first, since the sum of tiny ones would underflow.
-    """
-    scale = column(gradient.abs().flatten(1).amax(1), gradient)
-    scaled = gradient / torch.where(scale == 0, 1, scale)
-    return scaled / column(scaled.abs().flatten(1).sum(1), scaled).clamp_min(1)

@@ -22,7 +22,7 @@ from .core.randomness import SampleRandom
 from .core.threat import ThreatModel
 from .core.victim import AccessError, Victim
 
-__all__ = ["Square"]
+__all__ = ["SEARCHES", "Square"]
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """The authors' schedule: after so many of 10 000 queries the squares' area halves."""
@@ -83,7 +83,7 @@ class Square(Attack):
                 f"expected images to be (B, C, H, W) for square, got {tuple(x.shape)}; squares need two "
                 "dimensions"
             )
-        start, propose = _SEARCHES[threat.norm]
+        start, propose = SEARCHES[threat.norm]
         x_adv = NORMS[threat.norm].perturb(x, start(x, threat.eps, random), threat.eps)
         outputs = victim.outputs(x_adv)
         best, fooled = margin(outputs, y), outputs.predicted != y
@@ -94,7 +94,7 @@ class Square(Attack):
                 rows, random = rows[left], random[left]
             if len(rows) == 0:
                 break
-            candidate = propose(x[rows], x_adv[rows], threat.eps, self._side(query, x), random)
+            candidate = propose(x[rows], x_adv[rows], threat.eps, self.side(query, x), random)
             outputs = victim.outputs(candidate, rows)
             value, fools = margin(outputs, y[rows]), outputs.predicted != y[rows]
             better = (value > best[rows]) | (fools & ~fooled[rows])
@@ -102,7 +102,7 @@ class Square(Attack):
             x_adv[taken], best[taken], fooled[taken] = candidate[better], value[better], fools[better]
         return x_adv
 
-    def _side(self, query: int, x: Tensor) -> int:
+    def side(self, query: int, x: Tensor) -> int:
         """Tell the side of the squares after so many queries, in pixels."""
         height, width = x.shape[2:]
         done = query * 10_000 // self.queries if self.rescale else query
@@ -215,5 +215,5 @@ def _signs(random: SampleRandom, *shape: int) -> Tensor:
     return 2 * random.integers(2, *shape) - 1
 
 
-_SEARCHES = {"Linf": (_stripes, _square), "L2": (_bumps, _moved)}
+SEARCHES = {"Linf": (_stripes, _square), "L2": (_bumps, _moved)}
 """How a search starts, and how it goes on, by norm."""

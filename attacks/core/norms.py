@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["NORMS", "Norm", "column"]
+__all__ = ["NORMS", "Norm", "column", "size_one"]
 
 
 class Draws(Protocol):
@@ -104,6 +104,16 @@ class L2(Norm):
 def column(values: Tensor, like: Tensor) -> Tensor:
     """Shape one value per sample, (B,), to broadcast over ``like``, (B, *S)."""
     return values.view(-1, *[1] * (like.ndim - 1))
+
+
+def size_one(gradient: Tensor) -> Tensor:
+    """Divide by the sum of absolute entries.
+
+    (B, *S) -> (B, *S); by the largest one first, since the sum of tiny ones would underflow.
+    """
+    scale = column(gradient.abs().flatten(1).amax(1), gradient)
+    scaled = gradient / torch.where(scale == 0, 1, scale)
+    return scaled / column(scaled.abs().flatten(1).sum(1), scaled).clamp_min(1)
 
 
 NORMS: dict[str, Norm] = {"Linf": Linf(), "L2": L2()}

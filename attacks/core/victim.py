@@ -57,6 +57,7 @@ class Victim:
         forwards: Forward passes each image has cost, (B,).
         backwards: Backward passes each image has cost, (B,).
         zeros: How many of those gave a gradient that is exactly 0, (B,).
+        dropped: Targets that the attack gave up before their steps were spent, (B,); it adds them itself.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class Victim:
         self.precision = precision
         self._layout = torch.channels_last
         self._memory = Memory()
-        self.forwards, self.backwards, self.zeros = (
-            torch.zeros(samples, dtype=torch.int64) for _ in range(3)
+        self.forwards, self.backwards, self.zeros, self.dropped = (
+            torch.zeros(samples, dtype=torch.int64) for _ in range(4)
         )
 
     def outputs(self, x: Tensor, rows: Tensor | None = None) -> Outputs:
@@ -83,8 +84,7 @@ class Victim:
 
         Args:
             x: Images.
-            rows: Which of the B images these belong to, (b,), one several times perhaps; None for all, in
-                order.
+            rows: Which of the B images these belong to, (b,); None for all, in order.
 
         Raises:
             ValueError: ``rows`` is missing where ``x`` is not the whole batch.
@@ -229,10 +229,7 @@ class Victim:
                 f"expected {len(counter)} images, or rows that name which of them these are, got {len(x)} "
                 "images"
             )
-        if rows is None:
-            counter += 1
-        else:
-            counter += torch.bincount(rows.cpu(), minlength=len(counter))
+        counter[slice(None) if rows is None else rows.cpu()] += 1
 
     def __enter__(self) -> Self:
         self._modes = [(module, module.training) for module in self.classifier.modules()]

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from ...attacks import AccessError, Attack, SampleRandom, ThreatModel, Victim
+from ...attacks.core.grid import LEVELS
+from ...attacks.core.known import KnownDetector
 from ...attacks.core.norms import NORMS
 from ...attacks.core.threat import ACCESS, grants
+from ...detectors.msp import MSP
 from ...models.classifier import Classifier
 from .hold import hold, refused, works
 from .problems import build_conv, build_linear, changed
@@ -42,6 +45,9 @@ EPS = {"Linf": 0.4, "L2": 2.5}
 
 DISTANCE = {"Linf": 0.04, "L2": 0.2}
 """From the linear model's images to its boundary."""
+
+KNOWN = KnownDetector("msp", MSP().score, threshold=0.0)
+"""What attacks that read a detector's score know here: one that no constant added to all logits moves."""
 
 
 def check_attack(attack: Attack, *, reach: float = 1.25) -> None:
@@ -89,20 +95,20 @@ def propose(
     ids: Tensor | None = None,
 ) -> Tensor:
     """Let an attack propose, at `EPS` where no eps is given, (B, *S), (B,) -> (B, *S)."""
-    threat = ThreatModel(norm, EPS[norm] if eps is None else eps, access=attack.access)
+    threat = _threat(attack, norm, EPS[norm] if eps is None else eps)
     random = SampleRandom.of("contract", torch.arange(len(x)) if ids is None else ids)
     with (
         works(f"{attack!r} in {norm} on images of shape {tuple(x.shape)}"),
-        Victim(classifier, len(x), attack.access) as victim,
+        _victim(attack, classifier, len(x), attack.access) as victim,
     ):
         return attack(victim, x, y, threat, random=random)
 
 
 def asks_nothing(attack: Attack, norm: str) -> bool:
     """Tell whether it never looks at the model, so that the model decides nothing."""
-    classifier, x, y = build_conv(2)
-    with Victim(classifier, 2, attack.access) as victim:
-        attack(victim, x, y, ThreatModel(norm, EPS[norm], access=attack.access), random=_numbers(2))
+    classifier, x, y = _conv(attack, 2)
+    with _victim(attack, classifier, 2, attack.access) as victim:
+        attack(victim, x, y, _threat(attack, norm, EPS[norm]), random=_numbers(2))
     return not victim.forwards.any() and not victim.backwards.any()
 
 
@@ -110,7 +116,7 @@ def check_linear(
     attack: Attack, norm: str, batch: int, shape: tuple[int, ...], margin: float = 10.0, reach: float = 1.25
 ) -> None:
     """It fools a linear model within ``reach`` times the minimal perturbation, on images of this shape."""
-    classifier, x, y = build_linear(batch, shape, norm, DISTANCE[norm], margin)
+    classifier, x, y = _linear(attack, batch, shape, norm, DISTANCE[norm], margin)
     eps = reach * DISTANCE[norm]
     x_adv = propose(attack, norm, classifier, x, y, eps)
     kept = int((classifier(x_adv).argmax(1) == y).sum())
@@ -121,8 +127,10 @@ def check_linear(
 
 def check_inside(attack: Attack, norm: str) -> None:
     """It fools no linear model inside the minimal perturbation: nothing can."""
-    classifier, x, y = build_linear(4, (1, 6, 6), norm, DISTANCE[norm])
-    x_adv = propose(attack, norm, classifier, x, y, 0.99 * DISTANCE[norm])
+    classifier, x, y = _linear(attack, 4, (1, 6, 6), norm, DISTANCE[norm])
+    # images on the grid lie up to half a level nearer to the boundary
+    share = 0.9 if attack.reads_score else 0.99
+    x_adv = propose(attack, norm, classifier, x, y, share * DISTANCE[norm])
     hold(
         (classifier(x_adv).argmax(1) == y).all(),
         f"{attack!r} fooled a linear model inside the minimal {norm} perturbation: it left its ball",
@@ -131,7 +139,7 @@ def check_inside(attack: Attack, norm: str) -> None:
 
 def check_extremes(attack: Attack, norm: str, channels: int) -> None:
     """Pixels at exactly 0 and 1 move."""
-    classifier, x, y = build_conv(4, channels, margin=10, binary=True)
+    classifier, x, y = _conv(attack, 4, channels, margin=10, binary=True)
     x_adv = propose(attack, norm, classifier, x, y)
     moved = (x_adv - x).abs() > 1e-3
     kept = int((classifier(x_adv).argmax(1) == y).sum())
@@ -142,7 +150,7 @@ def check_extremes(attack: Attack, norm: str, channels: int) -> None:
 
 def check_shift(attack: Attack, norm: str) -> None:
     """A constant added to all logits changes nothing."""
-    classifier, x, y = build_conv(5)
+    classifier, x, y = _conv(attack, 5)
     x_adv = propose(attack, norm, classifier, x, y)
     hold((x_adv != x).flatten(1).any(1).all(), f"{attack!r} left an image in {norm} as it was")
     for shift in (1000.0, -1000.0, -20_000.0):
@@ -153,7 +161,7 @@ def check_shift(attack: Attack, norm: str) -> None:
 
 def check_batch(attack: Attack, norm: str) -> None:
     """An image's result is the same in any batch: alone, with others, under its own random numbers."""
-    classifier, x, y = build_conv(4)
+    classifier, x, y = _conv(attack, 4)
     ids = torch.tensor([5, 2, 77, 0])
     whole = propose(attack, norm, classifier, x, y, ids=ids)
     for size in (1, 2):
@@ -167,7 +175,7 @@ def check_batch(attack: Attack, norm: str) -> None:
 
 def check_repeats(attack: Attack, norm: str) -> None:
     """A second run gives the same bytes, whatever the global random numbers."""
-    classifier, x, y = build_conv(5)
+    classifier, x, y = _conv(attack, 5)
     first = propose(attack, norm, classifier, x, y)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(99)
@@ -177,7 +185,7 @@ def check_repeats(attack: Attack, norm: str) -> None:
 
 def check_result(attack: Attack, norm: str, channels: int, dtype: torch.dtype) -> None:
     """What it proposes lies in the ball and the box, has the images' type, and leaves the images alone."""
-    classifier, x, y = build_conv(5, channels)
+    classifier, x, y = _conv(attack, 5, channels)
     classifier, x = classifier.to(dtype), x.to(dtype)
     given = x.clone()
     x_adv = propose(attack, norm, classifier, x, y)
@@ -192,7 +200,7 @@ def check_result(attack: Attack, norm: str, channels: int, dtype: torch.dtype) -
 
 def check_left_alone(attack: Attack, norm: str, *, fails: bool) -> None:
     """It leaves model and random numbers as they were, also where the model fails in the middle."""
-    classifier, x, y = build_conv(4)
+    classifier, x, y = _conv(attack, 4)
     classifier = changed(classifier)
     head: Any = classifier.head
     propose(attack, norm, classifier, x, y)
@@ -217,11 +225,11 @@ def check_left_alone(attack: Attack, norm: str, *, fails: bool) -> None:
 
 def check_access(attack: Attack, norm: str) -> None:
     """It raises AccessError where it is granted less than it says it needs."""
-    classifier, x, y = build_conv(2)
+    classifier, x, y = _conv(attack, 2)
     for access in ACCESS:
         if access == "transfer" or grants(access, attack.access):
             continue
-        with Victim(classifier, 2, access) as victim:
+        with _victim(attack, classifier, 2, access) as victim:
             refused(
                 f"{attack!r} with {access} access",
                 lambda victim=victim: attack(  # type: ignore[misc]
@@ -235,11 +243,11 @@ def check_access(attack: Attack, norm: str) -> None:
 
 def check_costs(attack: Attack, norm: str) -> None:
     """Its passes are counted, and are at most what it promises; gradients mean white-box access."""
-    classifier, x, y = build_conv(3)
+    classifier, x, y = _conv(attack, 3)
     promised = attack.passes()
     for eps in (0.05, EPS[norm]):
-        with Victim(classifier, 3, attack.access) as victim:
-            attack(victim, x, y, ThreatModel(norm, eps, access=attack.access), random=_numbers(3))
+        with _victim(attack, classifier, 3, attack.access) as victim:
+            attack(victim, x, y, _threat(attack, norm, eps), random=_numbers(3))
         took = int(victim.forwards.max()), int(victim.backwards.max())
         hold(
             took[0] <= promised[0] and took[1] <= promised[1],
@@ -291,6 +299,29 @@ def check_values(attack: Attack) -> None:
                 *words,
                 *([f", got {value}"] if not isinstance(default, str) else []),
             )
+
+
+def _threat(attack: Attack, norm: str, eps: float) -> ThreatModel:
+    return ThreatModel(norm, eps, attack.access, KNOWN.name if attack.reads_score else "")
+
+
+def _victim(attack: Attack, classifier: Classifier, samples: int, access: str) -> Victim:
+    return Victim(classifier, samples, access, KNOWN if attack.reads_score else None)
+
+
+def _conv(attack: Attack, *args: Any, **options: Any) -> tuple[Classifier, Tensor, Tensor]:
+    classifier, x, y = build_conv(*args, **options)
+    return classifier, _stored(attack, x), y
+
+
+def _linear(attack: Attack, *args: Any, **options: Any) -> tuple[Classifier, Tensor, Tensor]:
+    classifier, x, y = build_linear(*args, **options)
+    return classifier, _stored(attack, x), y
+
+
+def _stored(attack: Attack, x: Tensor) -> Tensor:
+    """Round the images if it reads a score: it proposes images on the grid, and clean ones lie on it."""
+    return (x * LEVELS).round() / LEVELS if attack.reads_score else x
 
 
 def _numbers(images: int) -> SampleRandom:

@@ -144,7 +144,7 @@ def run_cell(
         BrokenLogits: The model's logits name no class.
     """
     start = time.monotonic()
-    tables, proposals = [], []
+    tables, proposals, dropped = [], [], 0
     asked = cell.attack is not None and proposed is None
     with fresh(entrant) if asked else nullcontext(entrant) as attacked, fresh(entrant) as judged:
         known = _known_to(known, attacked)
@@ -167,6 +167,7 @@ def run_cell(
                     x_adv, costs = propose(
                         attack, target, x, y, cell.threat, random, known, precision=cell.precision
                     )
+                    dropped += int(costs.pop("dropped").sum())
                 table = judge(judged.classifier, x, x_adv, y, cell.threat).assign(**costs)
                 proposals.append(x_adv.cpu())
             tables.append(table.assign(id=ids.numpy()))
@@ -176,6 +177,7 @@ def run_cell(
         "machine": describe_machine(device),
         "model": cell.model,
         "label": cell.label,
+        "dropped": dropped,  # targets that the attack gave up early, over all images
     }
     return Entry(
         cell.description,
@@ -217,7 +219,7 @@ def propose(
         precision: One of `PRECISIONS`, of the gradients.
 
     Returns:
-        Images (B, *S), and what each cost: forward and backward passes, gradients of 0.
+        Images (B, *S), and what each cost: forward and backward passes, gradients of 0, targets dropped.
 
     Raises:
         Cheat: The attack changed the model.
@@ -232,7 +234,7 @@ def propose(
             f"expected the attack to leave the model's weights alone, but {type(attack).__name__} changed "
             "them"
         )
-    return x_adv, {name: getattr(victim, name).numpy() for name in _COSTS}
+    return x_adv, {name: getattr(victim, name).numpy() for name in (*_COSTS, "dropped")}
 
 
 def _again(proposed: Entry, rows: slice, device: str) -> tuple[Tensor, dict[str, Any]]:

@@ -10,6 +10,8 @@ from gmbench.benchmark.contracts.problems import build_conv, build_linear
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.models import Classifier, load_checkpoint
 
+from .pair import Pair
+
 
 @pytest.fixture
 def linear() -> Callable[..., tuple[Classifier, Tensor, Tensor]]:
@@ -33,3 +35,9 @@ def zoo(mnist_root: Path) -> Callable[[str, int], tuple[Classifier, Tensor, Tens
         return classifier.eval().requires_grad_(False), test.images(), test.y
 
     return build
+
+
+@pytest.fixture
+def pair() -> Pair:
+    """Images of two pixels with the exact answer to an attack on their detector."""
+    return Pair()

@@ -39,10 +39,11 @@ FAST: dict[str, dict[str, Any]] = {
     "cw": {"binary_steps": 3, "steps": 40},
     "ddn": {"steps": 60},
     "fmn": {"steps": 40},
-    "hopskipjump": {"queries": 400, "probes": 40},
+    "evasion": {"steps": 21, "restarts": 1},
     "mi-fgsm": {"steps": 15},
     "pgd": {"steps": 15},
     "square": {"queries": 200},
+    "square-evasion": {"queries": 200},
     "torchattacks-pgd": {"steps": 15},
     "torchattacks-cw": {"steps": 100},
     "torchattacks-square": {"queries": 200},
@@ -51,14 +52,25 @@ FAST: dict[str, dict[str, Any]] = {
 
 LINEAR: dict[str, dict[str, Any]] = {
     "hopskipjump": {"queries": 3000},  # a direction in 108 dimensions takes some hundred answers
+    "square-evasion": {"queries": 500},
     "square": {"queries": 500},  # 108 signs are to be found
     "square-L2": {"queries": 1000},
     "apgd-fab-square": {"steps": 20, "queries": 20},
+    "square-evasion-L2": {"queries": 1000},
     "torchattacks-cw": {"lr": 0.01},  # a step of Adam at .1 is longer than the way to the boundary
 }
 """Options for the linear model, of an attack or of an attack in one norm."""
 
-MARGIN_LOSSES = {"square", "torchattacks-square", "cw", "torchattacks-cw", "fmn", "fab"}
+MARGIN_LOSSES = {
+    "square",
+    "torchattacks-square",
+    "cw",
+    "torchattacks-cw",
+    "fmn",
+    "fab",
+    "evasion",
+    "square-evasion",
+}
 """Attacks that ascend the margin without a field that says so."""
 
 ASKS_NOTHING = {"uniform-noise"}
@@ -69,10 +81,18 @@ REACH = {
     # its squares never reach the last row and column, and one square serves all images
     "torchattacks-square": 3.0,
     "square-L2": 2.5,  # its bumps are smooth, the linear model's axes are not
+    "square-evasion-L2": 2.5,
 }
 """How many times the minimal perturbation an attack may need on a linear model; 1.25 where it is not said."""
 
-IMAGES_ONLY = {"autoattack", "apgd-fab-square", "square", "torchattacks-square", "torchattacks-pgd"}
+IMAGES_ONLY = {
+    "autoattack",
+    "apgd-fab-square",
+    "square",
+    "torchattacks-square",
+    "torchattacks-pgd",
+    "square-evasion",
+}
 """Attacks that need (B, C, H, W).
 
 Squares have two dimensions, and torchattacks' PGD writes out four in L2.

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import SampleRandom, ThreatModel, Victim
-from gmbench.attacks.mi_fgsm import MIFGSM, _of_size_one
+from gmbench.attacks.core.norms import size_one
+from gmbench.attacks.mi_fgsm import MIFGSM
 from gmbench.models import Classifier, Outputs
 
 
@@ -66,7 +67,7 @@ def test_every_iterate_is_torchattacks(momentum: float, step: float | None) -> N
 def test_directions_count_alike_whatever_the_size_of_their_gradients(size: float) -> None:
     """Sums of such entries underflow in float32; of a zero gradient there is no direction, and no NaN."""
     gradient = size * torch.tensor([[[[1.0, -3.0], [0.0, 4.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
-    directions = _of_size_one(gradient)
+    directions = size_one(gradient)
     torch.testing.assert_close(
         directions[0].flatten(), torch.tensor([1.0, -3.0, 0.0, 4.0]) / 8, rtol=1e-4, atol=0
     )

@@ -97,16 +97,16 @@ def test_square_always_changes_something(channels: int) -> None:
     ],
 )
 def test_schedule_is_the_authors(queries: int, query: int, side: int) -> None:
-    assert Square(queries)._side(query, torch.empty(1, 1, 28, 28)) == side
+    assert Square(queries).side(query, torch.empty(1, 1, 28, 28)) == side
 
 
 @pytest.mark.parametrize(("query", "side"), [(10, 25), (11, 18), (2001, 3), (4001, 2), (4998, 2)])
 def test_schedule_of_autoattack_is_not_scaled_to_the_queries(query: int, side: int) -> None:
-    assert Square(5000, rescale=False)._side(query, torch.empty(1, 1, 28, 28)) == side
+    assert Square(5000, rescale=False).side(query, torch.empty(1, 1, 28, 28)) == side
 
 
 def test_schedule_fits_narrow_images() -> None:
-    assert Square(p_init=1.0)._side(0, torch.empty(1, 1, 3, 40)) == 3
+    assert Square(p_init=1.0).side(0, torch.empty(1, 1, 3, 40)) == 3
 
 
 def test_fooled_images_are_asked_no_more(conv: Build) -> None:

@@ -90,12 +90,6 @@ def test_passes_are_counted_for_the_images_that_they_were_of() -> None:
     assert victim.zeros.tolist() == [0, 0, 0]
 
 
-def test_an_image_that_is_there_several_times_is_counted_as_often() -> None:
-    with Victim(linear(), samples=3) as attacked:
-        attacked.outputs(X[[2, 0, 2, 2]], torch.tensor([2, 0, 2, 2]))
-        assert attacked.forwards.tolist() == [1, 0, 3]
-
-
 @pytest.mark.parametrize("images", [2, 4])
 def test_a_part_of_the_images_must_say_which(images: int) -> None:
     x = torch.rand(images, 2)
