@@ -30,6 +30,7 @@ from .attacks.mi_fgsm import MIFGSM
 from .attacks.pgd import PGD
 from .attacks.square import Square
 from .attacks.square_evasion import SquareEvasion
+from .attacks.ti_dim import TIDIM
 from .attacks.uniform_noise import UniformNoise
 from .benchmark.engine.defense import Defense
 from .detectors import DETECTORS, Detector
@@ -57,6 +58,7 @@ __all__ = [
     "MIFGSM",
     "NETS",
     "PGD",
+    "TIDIM",
     "APGDFABSquare",
     "About",
     "Attack",

@@ -44,6 +44,7 @@ FAST: dict[str, dict[str, Any]] = {
     "pgd": {"steps": 15},
     "square": {"queries": 200},
     "square-evasion": {"queries": 200},
+    "ti-dim": {"steps": 15},
     "torchattacks-pgd": {"steps": 15},
     "torchattacks-cw": {"steps": 100},
     "torchattacks-square": {"queries": 200},
@@ -53,6 +54,8 @@ FAST: dict[str, dict[str, Any]] = {
 LINEAR: dict[str, dict[str, Any]] = {
     "hopskipjump": {"queries": 3000},  # a direction in 108 dimensions takes some hundred answers
     "square-evasion": {"queries": 500},
+    # a smoothed gradient is not the nearest way; it is for victims that nothing is known of
+    "ti-dim": {"diversity": 0.0, "kernel": 1},
     "square": {"queries": 500},  # 108 signs are to be found
     "square-L2": {"queries": 1000},
     "apgd-fab-square": {"steps": 20, "queries": 20},
@@ -70,6 +73,7 @@ MARGIN_LOSSES = {
     "fab",
     "evasion",
     "square-evasion",
+    "ti-dim",
 }
 """Attacks that ascend the margin without a field that says so."""
 
@@ -92,6 +96,7 @@ IMAGES_ONLY = {
     "torchattacks-square",
     "torchattacks-pgd",
     "square-evasion",
+    "ti-dim",
 }
 """Attacks that need (B, C, H, W).
 
