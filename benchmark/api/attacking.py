@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
+from ...models.classifier import Classifier
+from ...models.ensemble import Ensemble
 from ...models.precision import computed_in
 from ...models.registry import check_known
 from ..engine.cell import propose
@@ -120,7 +122,7 @@ def attack(
             smallest.
         norm: "Linf", "L2".
         access: "white-box", "transfer", "query" or "decision"; None for the weakest that the attack needs.
-        surrogate: The model whose gradients a transfer attack uses.
+        surrogate: The model whose gradients a transfer attack uses; of a list of them, their `Ensemble`'s.
         options: The attack's fields, where it is given by name.
         ids: Of the images, (N,); each has the random numbers of its id. None for 0, 1, ...
         seed: Of the random numbers.
@@ -149,7 +151,7 @@ def attack(
     if numbers.shape != labels.shape:
         raise ValueError(f"expected one id for each of {len(labels)} images, got {tuple(numbers.shape)}")
     victim.classifier.to(place)
-    other = None if surrogate is None else as_model(surrogate).classifier.to(place)
+    other = None if surrogate is None else _asked(surrogate).to(place)
     proposals, tables = [], []
     with fresh(victim.entrant) as attacked, fresh(victim.entrant) as judged, Bar(show=progress) as bar:
         target = attacked.classifier if other is None else other
@@ -165,6 +167,14 @@ def attack(
     table = pd.concat(tables, ignore_index=True).rename(columns={"label": "y"})
     table.insert(0, "id", numbers.numpy())
     return AttackRun(victim, built, threat, images, labels, torch.cat(proposals), table, arithmetic)
+
+
+def _asked(surrogate: object) -> Classifier:
+    """Give the classifier whose gradients are used."""
+    if not isinstance(surrogate, list | tuple):
+        return as_model(surrogate).classifier
+    members = [as_model(one).classifier for one in surrogate]
+    return members[0] if len(members) == 1 else Ensemble(members).eval()
 
 
 def _built(attack: Attack | str, options: Mapping[str, Any] | None) -> tuple[Attack, str]:

@@ -21,6 +21,7 @@ from .console import console, fail, warn
 from .diff import diff
 from .known import data, list_names, show
 from .run import report, run
+from .transfer import transfer
 from .zoo import train, zoo
 
 __all__ = ["app", "main"]
@@ -65,6 +66,7 @@ def whole(
 app.command()(run)
 app.command()(report)
 app.command()(diff)
+app.command()(transfer)
 app.command()(train)
 app.command("list")(list_names)
 app.command()(data)

@@ -18,6 +18,7 @@ from ...detectors import Detector
 from ...models.checkpoint import load_checkpoint
 from ...models.classifier import Classifier, Outputs
 from ...models.compiled import as_classifier
+from ...models.ensemble import Ensemble
 from ...models.files import check_name
 from ...models.fingerprint import digest
 from ...models.foreign.file import PythonParts
@@ -43,6 +44,7 @@ __all__ = [
     "entrant_from_file",
     "entrant_of_suite",
     "fresh",
+    "together",
 ]
 
 
@@ -254,6 +256,17 @@ def fresh(entrant: Entrant) -> Iterator[Entrant]:
         yield replace(entrant, classifier=GuestClassifier(guest), detector=detector)
     finally:
         guest.close()
+
+
+def together(entrants: Sequence[Entrant]) -> Entrant | None:
+    """Give one entrant for all, their `Ensemble` where there are several, or None where there is none."""
+    if len(entrants) < 2:
+        return entrants[0] if entrants else None
+    name = "+".join(one.name for one in entrants)
+    told = " ".join(["ensemble", *(one.fingerprint for one in entrants)])
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()
+    ensemble = Ensemble([one.classifier for one in entrants]).eval()
+    return Entrant(name, name, 0, fingerprint, ensemble, of_suite=True)
 
 
 def check_names(entrants: Sequence[Entrant]) -> None:

@@ -13,7 +13,15 @@ from ...models import Classifier
 from ..data.datasets import load_data
 from ..data.image_set import SPLITS, ImageSet
 from .cell import Cell
-from .defense import DefenseError, Entrant, check_classifier, check_names, entrant_by_name, entrant_of_suite
+from .defense import (
+    DefenseError,
+    Entrant,
+    check_classifier,
+    check_names,
+    entrant_by_name,
+    entrant_of_suite,
+    together,
+)
 from .failure import Failure, say
 from .guest.process import LIMIT
 from .probe import Probed, probe
@@ -144,7 +152,7 @@ def make_plan(
     models = [entrant_of_suite(name, shape) for name in suite.models]
     own, failures = _loaded(defenses, guest_limit, shape, test, device)
     check_names([*models, *own])
-    surrogate = entrant_of_suite(suite.surrogate, shape) if suite.surrogate else None
+    surrogate = together([entrant_of_suite(name, shape) for name in suite.surrogate])
     for entrant in [*models, surrogate] if surrogate else models:
         _check(entrant, test, device)
     probed = [_probed(entrant, test, store, device) for entrant in [*models, *own]]

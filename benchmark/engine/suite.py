@@ -59,6 +59,9 @@ def _size(value: Any) -> Any:
 
 Size = Annotated[float, BeforeValidator(_size)]
 
+Names = Annotated[Several[str], BeforeValidator(lambda value: (value,) if type(value) is str else value)]
+"""One name, or a list of them."""
+
 
 class SuiteError(ValueError):
     """A suite that cannot be run as it is written; one line that says why."""
@@ -123,7 +126,8 @@ class Suite(Written):
         seed: Of the attacks' random numbers.
         batch: Images per pass; see `Cell`.
         models: Checkpoints by name or path, or models of the hubs; no code, see `entrant_of_suite`.
-        surrogate: Likewise; its gradients are those that the transfer attacks use.
+        surrogate: Likewise; its gradients are those that the transfer attacks use. Of several, those of their
+            `Ensemble`.
         detectors: By name, each with its default configuration.
         attacks: In the order of the tables.
     """
@@ -135,7 +139,7 @@ class Suite(Written):
     seed: int = 0
     batch: int = Field(250, gt=0)
     models: Several[str]
-    surrogate: str | None = None
+    surrogate: Names = ()
     detectors: Several[str] = Field(min_length=1)
     attacks: tuple[AttackPlan, ...] = Field(min_length=1)
 
@@ -308,6 +312,7 @@ def _check(suite: Suite) -> None:
             f"expected every attack's label to be its own, and none 'clean', got {', '.join(sorted(twice))}"
         )
     check_once("model", suite.models)
+    check_once("surrogate", suite.surrogate)
     check_once("detector", suite.detectors)
     if patterns := [name for name in suite.models if set(name) & set("*?[")]:
         raise ValueError(
@@ -343,7 +348,7 @@ def _check(suite: Suite) -> None:
                     f"attack '{plan.label}' needs {attack.access} access, which the threat model ({threat}) "
                     "does not grant"
                 )
-            if threat.uses_surrogate and suite.surrogate is None:
+            if threat.uses_surrogate and not suite.surrogate:
                 raise ValueError(
                     f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the "
                     "suite"

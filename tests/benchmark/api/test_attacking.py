@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import gmbench as gm
+from gmbench.models.ensemble import Ensemble
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,17 @@ def test_a_transfer_attack_takes_the_surrogates_gradients(model: gm.Model) -> No
     own = gm.attack(surrogate, X, Y, gm.PGD(steps=5), eps=0.2)
     assert torch.equal(run.x_adv, own.x_adv)
     assert run.robust_accuracy > own.robust_accuracy
+
+
+def test_several_surrogates_are_one_ensemble(model: gm.Model) -> None:
+    names = ["digits-surrogate-s0", "digits-center-s0"]
+    both = Ensemble([gm.load(name).classifier for name in names]).eval()
+    settings = {"eps": 0.2, "access": "transfer"}
+    run = gm.attack(model, X, Y, gm.PGD(steps=5), surrogate=names, **settings)
+    apart = gm.attack(model, X, Y, gm.PGD(steps=5), surrogate=both, **settings)
+    torch.testing.assert_close(run.x_adv, apart.x_adv, rtol=0, atol=1e-5)
+    alone = gm.attack(model, X, Y, gm.PGD(steps=5), surrogate=names[:1], **settings)
+    assert not torch.equal(alone.x_adv, run.x_adv)
 
 
 @pytest.mark.parametrize(

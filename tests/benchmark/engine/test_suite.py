@@ -146,6 +146,16 @@ def test_a_transfer_attack_needs_a_surrogate(tmp_path: Path) -> None:
         load_suite(str(path))
 
 
+def test_one_surrogate_or_several(tmp_path: Path) -> None:
+    assert load_suite(write(tmp_path)).surrogate == ("digits-surrogate-s0",)
+    several = 'surrogate = ["digits-surrogate-s0", "digits-center-s0"]'
+    path = write(tmp_path, 'surrogate = "digits-surrogate-s0"', several)
+    assert load_suite(path).surrogate == ("digits-surrogate-s0", "digits-center-s0")
+    path = write(tmp_path, 'surrogate = "digits-surrogate-s0"', several.replace("center", "surrogate"))
+    with pytest.raises(SuiteError, match="surrogate"):
+        load_suite(path)
+
+
 def test_unknown_suites() -> None:
     with pytest.raises(SuiteError, match="did you mean 'digits-v1'"):
         load_suite("digit-v1")
