@@ -158,7 +158,7 @@ def test_zoo_is_left_no_more_robust_than_by_the_authors(model: str, zoo: Build) 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "eps", "most"),
-    [("mnist-mmc-s0", 0.2, 1), ("mnist-mmlda-s0", 0.3, 2), ("cifar10-jpeg-mmc-s0", 8 / 255, 1)],
+    [("mnist-mmc-s0", 0.2, 1), ("mnist-mmlda-s0", 0.3, 1), ("cifar10-jpeg-mmc-s0", 8 / 255, 1)],
 )
 def test_known_breaks_are_found(model: str, eps: float, most: int, zoo: Build) -> None:
     """Of 100 images hardly one is left, where attacks on cross-entropy leave most."""
