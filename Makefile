@@ -56,7 +56,7 @@ check: lint types test ## all that a change must pass
 mutants: $(MUTANTS) ## break the judging modules in 300 places: do their tests notice?
 	cd tests && ../$(BIN)/python -m mutants
 
-perf: $(PERF) ## compare speed with torchattacks, foolbox and adv-lib
+perf: $(PERF) ## compare speed with torchattacks, foolbox, adv-lib and pyautoattack
 	$(BIN)/python -m gmbench.benchmark.cli.perf
 
 report: $(DEV) ## draw tables and figures again from the stores

@@ -1,17 +1,16 @@
-"""Is gmbench fast? PGD and CW beside a bare loop of passes, torchattacks, foolbox and adv-lib.
+"""Is gmbench fast? Its attacks beside bare passes, torchattacks, foolbox, adv-lib and pyautoattack.
 
-In one run on one machine: `make perf`.
+In one run on one machine: `make perf`; ``--attack pgd`` runs one contest alone, ``--images 50`` fewer images.
 
 Contenders take turns; a table tells their median wall times. Those depend on the machine and its load, ratios
-hardly do: aims are ratios.
+hardly do: aims are ratios, to the fastest peer and at equal strength.
 """
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from importlib.util import find_spec
-from math import inf
+from math import isinf
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -22,22 +21,22 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor
 
-from ...attacks import Attack, SampleRandom, ThreatModel, Victim
+from ...attacks import ATTACKS, SampleRandom, ThreatModel, Victim
 from ...attacks.core.norms import NORMS
-from ...attacks.cw import CW
-from ...attacks.pgd import PGD
 from ...models import CheckpointError, Classifier, load_checkpoint
+from ...models.precision import has_bf16
+from ...models.registry import check_known
 from ..data.datasets import DataError, load_data
+from .perf_contests import CONTESTS, Contest
+from .perf_peers import Problem, missing
 from .perf_runs import runs_table
 
 __all__ = ["main"]
 
 MODEL, DATA = "mnist-lgm-s0", "mnist"
-STEPS, EPS = 40, 0.3  # of every PGD: Madry et al. on MNIST
-STEP = 2.5 * EPS / STEPS
-SEARCHES, CW_STEPS = 5, 100  # of the other libraries' CW
-PACKAGES = {"torchattacks": "torchattacks", "foolbox": "foolbox", "adv-lib": "adv_lib"}
-OURS, BARE = "gmbench", "bare loop"
+OURS, BF16, BARE = "gmbench", "gmbench, bf16", "bare passes"
+STRENGTH = 1.05
+"""Our mean size of perturbation where both fooled, in units of the peer's; of successes, one image less."""
 
 Contender = Callable[[], Tensor]
 """Something to time; gives adversarial images, (B, *S)."""
@@ -51,38 +50,56 @@ class Timing(NamedTuple):
 
 
 def main(
-    images: Annotated[int, typer.Option(min=1, help="Images under attack, in one batch.")] = 200,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns of each PGD, seconds each.")] = 5,
-    cw_repeats: Annotated[int, typer.Option(min=1, help="Turns of each CW, minutes each.")] = 1,
+    images: Annotated[int | None, typer.Option(min=1, help="Images under attack, at most.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each contender.")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="Only this one; again for more.")] = None,
+    runs: Annotated[bool, typer.Option(help="Whether to time the default suite, too.")] = True,
     data_root: Annotated[
         Path | None, typer.Option(help="Where the data are; else GMBENCH_DATA, else your cache folder.")
     ] = None,
 ) -> None:
-    """Time PGD and CW beside other libraries' on MNIST, print the ratios, and time the default suite."""
+    """Time attacks beside other libraries' on MNIST, print the ratios, and time the default suite."""
     console = Console(highlight=False)
+    contests = [contest for contest in CONTESTS if contest.there]
     try:
+        for name in attack or []:
+            check_known("attack in a contest", name, [contest.attack for contest in contests])
         classifier, _ = load_checkpoint(MODEL)
-        test = load_data(DATA, "test", data_root).head(images)
-    except (CheckpointError, DataError) as error:
+        test = load_data(DATA, "test", data_root)
+    except (CheckpointError, DataError, ValueError) as error:
         console.print(str(error), soft_wrap=True, markup=False)
         raise typer.Exit(1) from None
     classifier.requires_grad_(False)
-    x, y = test.images(), test.y
-    console.print(
-        f"{MODEL}, {len(x)} test images in one batch, {torch.get_num_threads()} threads, torch "
-        f"{torch.__version__}"
-    )
-    for package, module in PACKAGES.items():
-        if find_spec(module) is None:
-            console.print(f"{package} not installed: make perf installs it")
-    console.print(pgd_table(take_turns(pgd_contenders(classifier, x, y), repeats, console), classifier, y))
-    console.print(
-        cw_table(take_turns(cw_contenders(classifier, x, y), cw_repeats, console), classifier, x, y)
-    )
-    console.print(runs_table())
+    console.print(f"{MODEL}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for package in missing():
+        console.print(f"{package} not installed: make perf installs it")
+    for contest in contests:
+        if not attack or contest.attack in attack:
+            some = test.head(min(contest.images, images or contest.images))
+            problem = Problem(classifier, some.images(), some.y, contest.norm, contest.eps, contest.settings)
+            timings = take_turns(contenders(contest, problem), repeats or contest.repeats, console)
+            console.print(table(contest, problem, timings))
+    if runs:
+        console.print(runs_table())
 
 
-def take_turns(contenders: dict[str, Contender], repeats: int, console: Console) -> dict[str, Timing]:
+def contenders(contest: Contest, problem: Problem) -> dict[str, Contender]:
+    """Give our attack, as many bare passes in either memory format where asked for, and the peers."""
+    found: dict[str, Contender] = {OURS: lambda: ours(contest, problem)}
+    if contest.bf16 is not None and has_bf16("cpu"):
+        found[BF16] = lambda: ours(contest, problem, "bf16")
+    if contest.bare is not None:
+        passes = ATTACKS.build(contest.attack, **contest.settings).passes()
+        for name, layout in (("contiguous", torch.contiguous_format), ("channels last", torch.channels_last)):
+            found[f"{BARE}, {name}"] = bare(problem, passes, layout)
+    absent = missing()
+    for package, peer in contest.peers.items():
+        if package not in absent:
+            found[package] = lambda peer=peer: peer(problem)  # type: ignore[misc]
+    return found
+
+
+def take_turns(contenders: Mapping[str, Contender], repeats: int, console: Console) -> dict[str, Timing]:
     """Run every contender ``repeats`` times, in turns.
 
     So that a busy minute of the machine hits all of them.
@@ -101,131 +118,82 @@ def take_turns(contenders: dict[str, Contender], repeats: int, console: Console)
     return {name: Timing(statistics.median(seconds[name]), results[name]) for name in contenders}
 
 
-def pgd_contenders(classifier: Classifier, x: Tensor, y: Tensor) -> dict[str, Contender]:
-    """Give gmbench's PGD, as many bare passes in either memory format, and the other libraries' PGD."""
-    contenders = {
-        OURS: native(PGD(steps=STEPS), classifier, x, y, ThreatModel("Linf", EPS)),
-        f"{BARE}, contiguous": bare_loop(classifier, x, torch.contiguous_format),
-        f"{BARE}, channels last": bare_loop(classifier, x, torch.channels_last),
-    }
-    if find_spec("torchattacks"):
-        import torchattacks
-
-        contenders["torchattacks"] = lambda: torchattacks.PGD(classifier, eps=EPS, alpha=STEP, steps=STEPS)(
-            x, y
-        )
-    if find_spec("foolbox"):
-        import foolbox
-
-        model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device="cpu")
-        pgd = foolbox.attacks.LinfPGD(abs_stepsize=STEP, steps=STEPS)
-        contenders["foolbox"] = lambda: pgd(model, x, y, epsilons=EPS)[1]
-    return contenders
-
-
-def cw_contenders(classifier: Classifier, x: Tensor, y: Tensor) -> dict[str, Contender]:
-    """Give gmbench's CW and the other libraries'."""
-    contenders = {OURS: native(CW(), classifier, x, y, ThreatModel("L2", inf))}
-    if find_spec("foolbox"):
-        import foolbox
-
-        model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device="cpu")
-        cw = foolbox.attacks.L2CarliniWagnerAttack(binary_search_steps=SEARCHES, steps=CW_STEPS)
-        contenders["foolbox"] = lambda: cw(model, x, y, epsilons=None)[1]
-    if find_spec("adv_lib"):
-        from adv_lib.attacks import carlini_wagner_l2
-
-        contenders["adv-lib"] = lambda: carlini_wagner_l2(
-            classifier, x, y, binary_search_steps=SEARCHES, max_iterations=CW_STEPS
-        )
-    return contenders
-
-
-def native(attack: Attack, classifier: Classifier, x: Tensor, y: Tensor, threat: ThreatModel) -> Contender:
+def ours(contest: Contest, problem: Problem, precision: str = "float32") -> Tensor:
     """Run one of gmbench's attacks as a suite does."""
+    attack = ATTACKS.build(contest.attack, **contest.settings)
+    count = len(problem.x)
+    threat = ThreatModel(contest.norm, contest.eps, attack.access)
+    with Victim(problem.classifier, count, attack.access, precision=precision) as victim:
+        random = SampleRandom.of("perf", torch.arange(count))
+        return attack(victim, problem.x, problem.y, threat, random=random)
+
+
+def bare(problem: Problem, passes: tuple[int, int], layout: torch.memory_format) -> Contender:
+    """Make as many forward and backward passes as an attack, and do nothing else."""
+    copy = deepcopy(problem.classifier).to(memory_format=layout)
+    x = problem.x.clone(memory_format=layout).requires_grad_()
+    forwards, backwards = passes
 
     def run() -> Tensor:
-        with Victim(classifier, samples=len(x)) as victim:
-            return attack(victim, x, y, threat, random=SampleRandom.of("perf", torch.arange(len(x))))
-
-    return run
-
-
-def bare_loop(classifier: Classifier, x: Tensor, memory_format: torch.memory_format) -> Contender:
-    """Make PGD's forward and backward passes and do nothing else."""
-    copy = deepcopy(classifier).to(memory_format=memory_format)
-    x = x.clone(memory_format=memory_format).requires_grad_()
-
-    def run() -> Tensor:
-        for _ in range(STEPS):
+        for _ in range(backwards):
             torch.autograd.grad(copy(x).sum(), x)
         with torch.no_grad():
-            copy(x)
+            for _ in range(forwards - backwards):
+                copy(x)
         return x
 
     return run
 
 
-def pgd_table(timings: dict[str, Timing], classifier: Classifier, y: Tensor) -> Table:
-    """Compare wall times; of the bare loops the better one counts."""
-    title = f"PGD, Linf {EPS}, {STEPS} steps; ratio: time of {OURS} / time"
-    table = Table(
-        "", "seconds", "success", f"ratio (<= 1.05 to the better {BARE}, < 1 to a library)", title=title
+def table(contest: Contest, problem: Problem, timings: Mapping[str, Timing]) -> Table:
+    """Compare wall times, successes, and the mean sizes of the perturbations of images that both fooled."""
+    aim = f"time of {OURS} / time, <= {contest.aim:g} to the fastest peer"
+    if contest.bare is not None:
+        aim += f" and <= {contest.bare:g} to the better {BARE}"
+    settings = ", ".join(f"{name} {value}" for name, value in contest.settings.items())
+    result = Table(
+        *("", "seconds", "fooled", f"mean {contest.norm}", "time ratio", "strength"),
+        title=f"{contest.attack} {contest.norm} {contest.eps:g}, {len(problem.x)} images, {settings}; {aim}",
     )
-    best = min((name for name in timings if name.startswith(BARE)), key=lambda name: timings[name].seconds)
+    peers = [name for name in timings if name in contest.peers]
+    passes = [name for name in timings if name.startswith(BARE)]
+    fastest = min(peers, key=lambda name: timings[name].seconds, default=None)
+    best = min(passes, key=lambda name: timings[name].seconds, default=None)
+    mine = timings[OURS].seconds
     for name, (seconds, x_adv) in timings.items():
-        cells = [
-            name,
-            f"{seconds:.2f}",
-            "" if name.startswith(BARE) else f"{fooled(classifier, x_adv, y).float().mean():.1%}",
-        ]
-        ratio = timings[OURS].seconds / seconds
-        if name == best:
-            cells.append(met(ratio, ratio <= 1.05))
-        elif name.startswith(BARE):
-            cells.append(f"{ratio:.2f}")
-        elif name != OURS:
-            cells.append(met(ratio, ratio < 1))
-        table.add_row(*cells)
-    return table
+        ratio, limit = mine / seconds, {fastest: contest.aim, best: contest.bare}.get(name)
+        if name == BF16 and fastest is not None:
+            ratio, limit = seconds / timings[fastest].seconds, contest.bf16
+        told = "" if name == OURS else f"{ratio:.2f}" if limit is None else met(ratio, ratio <= limit)
+        cells = ["", ""] if name in passes else strength_of(problem, x_adv)
+        compared = compare(problem, timings[OURS].x_adv, x_adv) if name in peers else ""
+        result.add_row(name, f"{seconds:.2f}", *cells, told, compared)
+    return result
 
 
-def cw_table(timings: dict[str, Timing], classifier: Classifier, x: Tensor, y: Tensor) -> Table:
-    """Compare wall times, successes, and the mean norms of the images that both fooled."""
-    title = f"CW, smallest L2; ratios: time of {OURS} / time, its mean L2 / mean L2 where both fooled"
-    table = Table(
-        "",
-        "seconds",
-        "success",
-        "mean L2",
-        "time ratio (<= 0.5)",
-        "L2 ratio (<= 1.05), fooling as many",
-        title=title,
-    )
-    fools = {name: fooled(classifier, timing.x_adv, y) for name, timing in timings.items()}
-    for name, (seconds, x_adv) in timings.items():
-        size, our_size = (NORMS["L2"].size(images - x) for images in (x_adv, timings[OURS].x_adv))
-        cells = [
-            name,
-            f"{seconds:.1f}",
-            f"{fools[name].float().mean():.1%}",
-            f"{size[fools[name]].mean():.3f}",
-        ]
-        if name != OURS:
-            both = fools[name] & fools[OURS]
-            as_many = bool(fools[OURS].sum() >= fools[name].sum())
-            time_ratio, size_ratio = (
-                timings[OURS].seconds / seconds,
-                float(our_size[both].mean() / size[both].mean()),
-            )
-            cells += [met(time_ratio, time_ratio <= 0.5), met(size_ratio, size_ratio <= 1.05 and as_many)]
-        table.add_row(*cells)
-    return table
+def strength_of(problem: Problem, x_adv: Tensor) -> list[str]:
+    """Tell the share of images that were fooled, and the mean size of their perturbation."""
+    wrong = fooled(problem.classifier, x_adv, problem.y)
+    return [f"{wrong.float().mean():.1%}", f"{NORMS[problem.norm].size(x_adv - problem.x)[wrong].mean():.3f}"]
 
 
-def met(ratio: float, aim: bool) -> str:
-    """Write a ratio and whether it is what is aimed at."""
-    return f"{ratio:.2f} {'[green]met[/]' if aim else '[red]missed[/]'}"
+def compare(problem: Problem, mine: Tensor, other: Tensor) -> str:
+    """Tell whether we fool as many but for one, with perturbations as small where their size is sought."""
+    wrong, theirs = (fooled(problem.classifier, x_adv, problem.y) for x_adv in (mine, other))
+    enough = bool(wrong.sum() >= theirs.sum() - 1)
+    if not isinf(problem.eps):
+        return met(float(wrong.sum() - theirs.sum()), enough)
+    size = NORMS[problem.norm].size
+    both = wrong & theirs
+    if not both.any():
+        return "nothing in common"
+    ratio = float(size(mine - problem.x)[both].mean() / size(other - problem.x)[both].mean())
+    return met(ratio, enough and ratio <= STRENGTH)
+
+
+def met(value: float, aim: bool) -> str:
+    """Write a number and whether it is what is aimed at."""
+    return f"{value:.2f} {'[green]met[/]' if aim else '[red]missed[/]'}"
 
 
 def fooled(classifier: Classifier, x_adv: Tensor, y: Tensor) -> Tensor:
