@@ -58,8 +58,14 @@ class Outputs:
     @property
     def tensors(self) -> list[Tensor]:
         """All that it holds, in one order."""
-        perhaps = (self.x, self.features, self.logits, self.log_likelihood, *self.layers.values())
-        return [tensor for tensor in perhaps if tensor is not None]
+        found: list[Tensor] = []
+
+        def keep(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.each(keep)
+        return found
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
         """Change every tensor that it holds."""

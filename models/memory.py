@@ -9,7 +9,12 @@ __all__ = ["Memory", "ran_out"]
 
 T = TypeVar("T")
 
-_TOLD = ("DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
+_TOLD = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "ALLOC_FAILED",
+)
 """What torch's CPU allocator, CUDA, cuBLAS and cuDNN say."""
 
 

@@ -1,5 +1,6 @@
 """What every attack is: a frozen dataclass of plain fields that proposes images and never judges itself."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
@@ -7,13 +8,13 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...models.about import About
-from ...models.registry import Registry
+from ...models.registry import Registry, check_known
 from .losses import class_log_likelihood, without
 from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import Victim
 
-__all__ = ["ATTACKS", "Attack", "likeliest_targets", "targets_of"]
+__all__ = ["ATTACKS", "Attack", "check_served", "likeliest_targets", "targets_of"]
 
 ATTACKS: Registry["Attack"] = Registry("attack", group="gmbench.attacks")
 """Every attack by name; a factory takes the attack's fields, all of which have defaults."""
@@ -64,6 +65,30 @@ class Attack(ABC):
     @abstractmethod
     def passes(self) -> tuple[int, int]:
         """Tell how many forward and backward passes an image costs at most; for plans and progress."""
+
+
+def check_served(attack: Attack, name: str, threat: ThreatModel) -> None:
+    """See that a threat model gives an attack all that it needs.
+
+    Raises:
+        ValueError: It does not; one line with the way out.
+    """
+    check_known(f"norm of attack '{name}'", threat.norm, attack.norms)
+    if math.isinf(threat.eps) and not attack.minimises:
+        raise ValueError(
+            f"expected eps of attack '{name}' to be finite, got inf: it does not look for the smallest "
+            "perturbation; give a size"
+        )
+    if attack.reads_score and not threat.knows_detector:
+        raise ValueError(
+            f"expected attack '{name}' to know a detector, whose score it reads, got none; say which: "
+            'knows = "own" or a detector\'s name'
+        )
+    if not threat.suffices_for(attack):
+        raise ValueError(
+            f"expected access of attack '{name}' to be {attack.access} or more, got {threat.access}; say "
+            f'access = "{attack.access}"'
+        )
 
 
 def likeliest_targets(values: Tensor, y: Tensor, count: int) -> list[Tensor]:

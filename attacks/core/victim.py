@@ -211,7 +211,8 @@ class Victim:
         layers = self.known.layers
         outputs = self.classifier.outputs(x, layers) if layers else self.classifier.outputs(x)
         seen = outputs if self.known.differentiable else outputs.detach()
-        return replace(outputs, score=self.known.score(seen))
+        with bf16(x.device, wanted=False):  # a detector's sums lose too many digits in it
+            return replace(outputs, score=self.known.score(seen))
 
     def _granted(self, outputs: Outputs) -> Outputs:
         if self.access == "white-box":

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
-from ...models.classifier import Classifier
+from ...attacks.core.attack import check_served
+from ...models.classifier import Classifier, Outputs
 from ...models.ensemble import Ensemble
 from ...models.precision import computed_in
-from ...models.registry import check_known
 from ..engine.cell import propose
 from ..engine.defense import fresh
 from ..engine.judge import judge
+from ..engine.passes import outputs_of
 from ..engine.plan import pick_device
 from .model import Images, Model, as_images, as_model
 from .progress import Bar
@@ -139,8 +140,8 @@ def attack(
     victim, place = as_model(model), pick_device(device)
     arithmetic = computed_in(precision, place)
     built, name = _built(attack, options)
-    check_known(f"norm of attack '{name}'", norm, built.norms)
     threat = ThreatModel(norm, eps, access or built.access)
+    check_served(built, name, threat)
     if threat.uses_surrogate != (surrogate is not None):
         raise ValueError(
             f"expected a surrogate with access 'transfer' and with no other, got access '{threat.access}' "
@@ -151,6 +152,7 @@ def attack(
     if numbers.shape != labels.shape:
         raise ValueError(f"expected one id for each of {len(labels)} images, got {tuple(numbers.shape)}")
     victim.classifier.to(place)
+    _check_classes(victim.name, outputs_of(victim.classifier, images[:1], place), labels)
     other = None if surrogate is None else _asked(surrogate).to(place)
     proposals, tables = [], []
     with fresh(victim.entrant) as attacked, fresh(victim.entrant) as judged, Bar(show=progress) as bar:
@@ -175,6 +177,15 @@ def _asked(surrogate: object) -> Classifier:
         return as_model(surrogate).classifier
     members = [as_model(one).classifier for one in surrogate]
     return members[0] if len(members) == 1 else Ensemble(members).eval()
+
+
+def _check_classes(name: str, outputs: Outputs, y: Tensor) -> None:
+    classes = outputs.logits.shape[1]
+    if not (int(y.min()) >= 0 and int(y.max()) < classes):
+        raise ValueError(
+            f"expected y to be classes 0 to {classes - 1} of '{name}', got {int(y.min())} to {int(y.max())}; "
+            "are they numbered from 1, or of other data?"
+        )
 
 
 def _built(attack: Attack | str, options: Mapping[str, Any] | None) -> tuple[Attack, str]:

@@ -19,12 +19,12 @@ from ...attacks.core.known import KnownDetector
 from ...detectors.detector import OWN
 from ...models.classifier import Classifier
 from ...models.plugins import code_of
-from ...models.precision import full_float32
 from ..data.image_set import ImageSet
 from .defense import Entrant, fresh
 from .guest.client import GuestDetector
 from .judge import Cheat, check_logits, judge, predictions
 from .machine import describe_machine
+from .passes import outputs_of
 from .store import Entry
 
 __all__ = ["NUMERICS", "Cell", "propose", "run_cell"]
@@ -223,7 +223,13 @@ def propose(
 
     Raises:
         Cheat: The attack changed the model.
+        ValueError: The attack needs gradients that the detector's score does not have.
     """
+    if attack.needs_score_gradients and known is not None and not known.differentiable:
+        raise ValueError(
+            f"expected the score of detector '{known.name}' to have gradients for {type(attack).__name__}, "
+            "got none; take an attack that needs none (see: gmbench list)"
+        )
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
@@ -244,10 +250,8 @@ def _again(proposed: Entry, rows: slice, device: str) -> tuple[Tensor, dict[str,
     return proposed.images[rows].to(device), {name: proposed.table[name].to_numpy()[rows] for name in _COSTS}
 
 
-@full_float32()
-@torch.no_grad()
 def _clean(classifier: Classifier, x: Tensor, y: Tensor) -> pd.DataFrame:
-    outputs = classifier.outputs(x)
+    outputs = outputs_of(classifier, x, x.device)
     check_logits(outputs, "clean images")
     found = predictions(outputs, y)
     nothing = np.zeros(len(x), bool)

@@ -5,7 +5,6 @@ And on logits that name no class: NaN would count as class 0, and keep what is o
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from ...attacks.core.grid import on_grid
@@ -13,7 +12,7 @@ from ...attacks.core.losses import margin
 from ...attacks.core.norms import NORMS
 from ...attacks.core.threat import ThreatModel
 from ...models.classifier import Classifier, Outputs
-from ...models.precision import full_float32
+from .passes import outputs_of_each
 
 __all__ = ["BrokenLogits", "Cheat", "check_logits", "check_proposal", "judge"]
 
@@ -69,8 +68,6 @@ def check_proposal(x: Tensor, x_adv: Tensor, threat: ThreatModel) -> None:
         raise Cheat(f"expected perturbations of {threat.norm} norm at most {threat.eps:g}, got {size:.6g}")
 
 
-@full_float32()
-@torch.no_grad()
 def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: ThreatModel) -> pd.DataFrame:
     """Judge a batch of proposals, (B, *S), with forward passes of its own; one row per image.
 
@@ -82,7 +79,7 @@ def judge(classifier: Classifier, x: Tensor, x_adv: Tensor, y: Tensor, threat: T
         BrokenLogits: The classifier's logits name no class.
     """
     check_proposal(x, x_adv, threat)
-    unattacked, outputs, in_8_bits = classifier.outputs_each([x, x_adv, on_grid(x, x_adv, threat)])
+    unattacked, outputs, in_8_bits = outputs_of_each(classifier, [x, x_adv, on_grid(x, x_adv, threat)])
     for found, images in (
         (unattacked, "clean images"),
         (outputs, "attacked images"),

@@ -14,7 +14,7 @@ from ...models.memory import Memory
 from ...models.precision import full_float32
 from ..data.image_set import ImageSet
 
-__all__ = ["outputs_of", "outputs_of_all"]
+__all__ = ["outputs_of", "outputs_of_all", "outputs_of_each"]
 
 
 @full_float32()
@@ -29,12 +29,31 @@ def outputs_of(
     x = x.to(device)
 
     def run(pieces: list[slice]) -> Outputs:
-        parts = [
-            classifier.outputs(x[rows], layers) if layers else classifier.outputs(x[rows]) for rows in pieces
-        ]
-        return parts[0] if len(parts) == 1 else Outputs.cat(parts)
+        return _joined(
+            [
+                classifier.outputs(x[rows], layers) if layers else classifier.outputs(x[rows])
+                for rows in pieces
+            ]
+        )
 
     return Memory().fit(len(x), run).detach()
+
+
+@full_float32()
+@torch.no_grad()
+def outputs_of_each(classifier: Classifier, batches: Sequence[Tensor]) -> list[Outputs]:
+    """Compute the outputs of several batches of as many images each, likewise, in the order of its choice."""
+
+    def run(pieces: list[slice]) -> list[Outputs]:
+        parts = [classifier.outputs_each([batch[rows] for batch in batches]) for rows in pieces]
+        return [_joined(of_one) for of_one in zip(*parts, strict=True)]
+
+    return Memory().fit(len(batches[0]), run)
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    """Join the pieces of a batch; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else Outputs.cat(parts)
 
 
 def outputs_of_all(

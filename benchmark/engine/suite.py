@@ -19,6 +19,7 @@ import torch
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
 from ...attacks import ATTACKS, Attack, ThreatModel
+from ...attacks.core.attack import check_served
 from ...attacks.core.norms import NORMS
 from ...detectors import DETECTORS
 from ...detectors.detector import OWN
@@ -332,22 +333,7 @@ def _check(suite: Suite) -> None:
         _check_known(suite, plan, attack)
         check_once(f"eps of attack '{plan.label}'", (float(f"{eps:.6g}") for eps in plan.eps))
         for threat in plan.threats():
-            check_known(f"norm of attack '{plan.attack}'", threat.norm, attack.norms)
-            if math.isinf(threat.eps) and not attack.minimises:
-                raise ValueError(
-                    f"expected eps of attack '{plan.label}' to be finite: '{plan.attack}' does not look for "
-                    "the smallest perturbation"
-                )
-            if attack.reads_score and not threat.knows_detector:
-                raise ValueError(
-                    f"attack '{plan.label}' reads a detector's score; say which it knows: knows = "
-                    '"own" or a detector\'s name'
-                )
-            if not threat.suffices_for(attack):
-                raise ValueError(
-                    f"attack '{plan.label}' needs {attack.access} access, which the threat model ({threat}) "
-                    "does not grant"
-                )
+            check_served(attack, plan.label, threat)
             if threat.uses_surrogate and not suite.surrogate:
                 raise ValueError(
                     f"attack '{plan.label}' is a transfer attack; name a surrogate = \"CHECKPOINT\" in the "

@@ -37,6 +37,7 @@ def test_nothing_is_cut_where_everything_fits() -> None:
     ("error", "expected"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), True),
+        (RuntimeError("OutOfMemoryError: CUDA out of memory, says a guest"), True),
         (CPU, True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),

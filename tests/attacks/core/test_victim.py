@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gmbench.attacks import AccessError, Victim
 from gmbench.attacks.core import victim
+from gmbench.attacks.core.known import KnownDetector
 from gmbench.attacks.core.losses import objective
 from gmbench.models import HEADS, NETS, Classifier, Outputs
 
@@ -410,3 +411,38 @@ def test_an_image_that_does_not_fit_alone_is_told() -> None:
     classifier = Classifier(Small(0, with_graph_only=False), nn.Linear(16, 3)).eval()
     with Victim(classifier, samples=4) as attacked, pytest.raises(torch.OutOfMemoryError):
         attacked.outputs(torch.rand(4, 1, 8, 8))
+
+
+@pytest.mark.parametrize("differentiable", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_out_of_memory_keeps_a_known_detectors_slope(differentiable: bool, precision: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Small(1000, with_graph_only=False)
+        classifier = Classifier(net, HEADS.build("lgm", features=16, classes=10)).eval()
+        x = torch.rand(50, 1, 8, 8)
+    seen = []
+
+    def score(outputs: Outputs) -> Tensor:
+        made = outputs.features @ torch.ones(16, 1)  # a product, which autocast would round
+        seen.append(made.dtype)
+        return made.squeeze(1)
+
+    known = KnownDetector("sum", score, threshold=0.0, differentiable=differentiable)
+
+    def climb(outputs: Outputs) -> Tensor:
+        return outputs.logits.amax(1) - outputs.score
+
+    def run() -> tuple[Tensor, Tensor]:
+        with Victim(classifier, 50, known=known, precision=precision) as attacked:
+            return attacked.gradient(x, climb)[:2]
+
+    whole = run()
+    net.room = 20
+    for one, other in zip(whole, run(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert set(seen) == {torch.float32}
+    net.room, known = 1000, None
+    with Victim(classifier, 50, precision=precision) as attacked:
+        without = attacked.gradient(x, lambda outputs: outputs.logits.amax(1))[1]
+    assert without.allclose(whole[1]) is not differentiable

@@ -89,8 +89,14 @@ def test_several_surrogates_are_one_ensemble(model: gm.Model) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"norm": "L3"}, "no norm of attack 'pgd' named 'L3'"),
+        ({"norm": "L3"}, "no norm named 'L3'; known: L2, Linf"),
         ({"eps": 0.0}, "expected eps to be > 0, got 0"),
+        ({"eps": np.inf}, "expected eps of attack 'pgd' to be finite, got inf: .*; give a size"),
+        (
+            {"access": "query"},
+            "access of attack 'pgd' to be white-box or more, got query; say access = \"whi",
+        ),
+        ({"precision": "fp16"}, "expected precision to be one of float32, bf16, got 'fp16'"),
         ({"access": "transfer"}, "expected a surrogate with access 'transfer' and with no other, .* no surr"),
         ({"options": {"steps": 3}}, "expected options with an attack's name alone"),
         ({"ids": [1, 2]}, r"expected one id for each of 40 images, got \(2,\)"),
@@ -100,6 +106,15 @@ def test_several_surrogates_are_one_ensemble(model: gm.Model) -> None:
 def test_wrong_settings_are_refused(model: gm.Model, changes, message) -> None:
     with pytest.raises(ValueError, match=message):
         gm.attack(model, X, Y, gm.PGD(steps=1), **{"eps": 0.1, **changes})
+
+
+@pytest.mark.parametrize("labels", [Y + 1, Y - 1])
+def test_classes_that_the_model_has_not_are_refused(model: gm.Model, labels: Tensor) -> None:
+    with pytest.raises(
+        ValueError, match="expected y to be classes 0 to 9 of 'digits-softmax-s0', got"
+    ) as told:
+        gm.attack(model, X, labels, gm.PGD(steps=1), eps=0.1)
+    assert "\n" not in str(told.value)
 
 
 def test_what_is_no_attack_is_refused(model: gm.Model) -> None:

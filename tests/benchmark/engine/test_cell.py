@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from gmbench.attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
+from gmbench.attacks.core.known import KnownDetector
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
-from gmbench.benchmark.engine.cell import Cell, run_cell
+from gmbench.benchmark.engine.cell import Cell, propose, run_cell
 from gmbench.benchmark.engine.defense import Entrant, entrant_from_checkpoint
 from gmbench.benchmark.engine.judge import Cheat
 from gmbench.benchmark.engine.store import key_of
@@ -222,3 +223,28 @@ def test_bf16_is_part_of_the_description_and_float32_is_not(
     # judged in float32: what both leave alone has the same logits
     assert (one.table["clean_predicted"] == other.table["clean_predicted"]).all()
     assert abs(one.table["success"].sum() - other.table["success"].sum()) <= 1
+
+
+def test_a_detector_without_gradients_is_no_match_for_an_attack_that_climbs_it(entrant: Entrant) -> None:
+    @dataclass(frozen=True)
+    class Climber(Attack):
+        reads_score = needs_score_gradients = True
+
+        def passes(self) -> tuple[int, int]:
+            return 1, 1
+
+        def __call__(self, victim, x, y, threat, /, *, random) -> Tensor:
+            return x
+
+    def run(known: KnownDetector) -> None:
+        x, y = torch.rand(2, 1, 8, 8), torch.tensor([0, 1])
+        threat = ThreatModel("Linf", 0.1, knows="lid")
+        random = SampleRandom.of("climb", torch.arange(2))
+        propose(Climber(), entrant.classifier, x, y, threat, random, known)
+
+    score = KnownDetector("lid", lambda outputs: outputs.logits.amax(1), threshold=0.0)
+    run(score)
+    with pytest.raises(
+        ValueError, match="detector 'lid' to have gradients for Climber, got none; take an att"
+    ):
+        run(replace(score, differentiable=False))

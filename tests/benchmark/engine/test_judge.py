@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -151,3 +152,22 @@ def test_a_little_outside_of_the_box_is_a_cheat(outside: float) -> None:
 def test_rounding_is_no_cheat() -> None:
     x, y = images()
     judge(classifier(), x, x + torch.tensor(0.1) + 1e-7, y, THREAT)
+
+
+def test_out_of_memory_changes_no_verdict() -> None:
+    class Small(nn.Flatten):
+        room = 100
+
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(x)
+
+    x, y = images()
+    x_adv = x.clone()
+    x_adv[0, 0, 0, 0] = 0.46
+    small = Small()
+    model = Classifier(small, classifier().head).eval()
+    whole = judge(model, x, x_adv, y, THREAT)
+    small.room = 1
+    pd.testing.assert_frame_equal(judge(model, x, x_adv, y, THREAT), whole)

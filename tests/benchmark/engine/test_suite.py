@@ -118,7 +118,11 @@ def test_a_defense_meets_what_the_first_training_of_a_loss_meets(name: str) -> N
         ("eps = [0.1, 0.2]", "epss = [0.1]", "attack fgsm: no key named 'epss'; did you mean 'eps'"),
         ('norm = "L2"', 'norm = "Linf"', "no norm of attack 'cw' named 'Linf'"),
         ('norm = "L2"', 'norm = "L7"', "no norm named 'L7'"),
-        ('norm = "L2"', 'norm = "L2"\naccess = "query"', "'cw' needs white-box access"),
+        (
+            'norm = "L2"',
+            'norm = "L2"\naccess = "query"',
+            "access of attack 'cw' to be white-box or more, got query; say access = \"white-box\"",
+        ),
         ("seeds = [0, 2]", "seeds = [-1]", "seeds"),
         ("seeds = [0, 2]", "seeds = []", "seeds"),
         ("seeds = [0, 2]", 'models = ["*-s0"]', "no key named 'models'"),
