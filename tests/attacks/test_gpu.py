@@ -59,6 +59,7 @@ def on_gpu(classifier: Classifier, *tensors: Tensor) -> tuple[Classifier, list[T
 @pytest.mark.parametrize("case", FIRST, ids=str)
 def test_promises_hold_on_a_gpu(case: Case) -> None:
     classifier, images, classes = build_conv(4)
+    images = (images * 255).round() / 255  # where clean images lie
     classifier, [x, y, ids] = on_gpu(classifier, images, classes, torch.tensor([5, 2, 77, 0]))
     attack, given = case.build(), x.clone()
     whole = propose(attack, case.norm, classifier, x, y, ids=ids)
@@ -79,22 +80,23 @@ def test_robust_accuracy_is_a_cpus_within_chance(
     case: Case, digits: tuple[Classifier, Tensor, Tensor], say: Say
 ) -> None:
     classifier, images, classes = digits
-    attack, threat = case.build(), ThreatModel(case.norm, HALF[case.norm], access=case.access)
-    found, seconds = {}, {}
+    attack, eps = case.build(), HALF[case.norm]
+    threat = ThreatModel(case.norm, eps, access=case.access)
+    left, seconds = {}, {}
     for device in ("cpu", "cuda"):
-        x, y = images.to(device), classes.to(device)
-        random = SampleRandom.of("gpu", torch.arange(IMAGES, device=device))
+        x, y, ids = images.to(device), classes.to(device), torch.arange(IMAGES, device=device)
         start = time.perf_counter()
-        with Victim(classifier.to(device), IMAGES, case.access) as victim:
-            x_adv = attack(victim, x, y, threat, random=random)
+        x_adv = propose(attack, case.norm, classifier.to(device), x, y, eps, ids)
         seconds[device] = time.perf_counter() - start
         table = judge(classifier, x, x_adv, y, threat)
-        found[device] = float(((table["clean_predicted"] == table["label"]) & ~table["success"]).mean())
+        left[device] = (table["clean_predicted"] == table["label"]) & ~table["success"]
     classifier.cpu()
-    told = ", ".join(f"{device} {found[device]:.1%} in {seconds[device]:.2f} s" for device in found)
+    told = ", ".join(f"{device} {left[device].mean():.1%} in {seconds[device]:.2f} s" for device in left)
     say(f"{case}: robust accuracy at {threat.size} {told}")
-    # the same random numbers: only images whose margin is within rounding may differ
-    assert abs(found["cpu"] - found["cuda"]) <= 0.05
+    # the same random numbers: images differ by rounding alone, of which a long search makes other paths
+    apart = int((left["cpu"] != left["cuda"]).sum())
+    assert apart <= 0.2 * IMAGES
+    assert abs(int(left["cpu"].sum()) - int(left["cuda"].sum())) <= 1 + 3 * apart**0.5
 
 
 @pytest.mark.parametrize("norm", list(HALF))
