@@ -25,6 +25,7 @@ from .attacks.evasion import Evasion
 from .attacks.fab import FAB
 from .attacks.fgsm import FGSM
 from .attacks.fmn import FMN
+from .attacks.hopskipjump import HopSkipJump
 from .attacks.likelihood_fgsm import LikelihoodFGSM
 from .attacks.mi_fgsm import MIFGSM
 from .attacks.pgd import PGD
@@ -71,6 +72,7 @@ __all__ = [
     "Detector",
     "Evasion",
     "Head",
+    "HopSkipJump",
     "LikelihoodFGSM",
     "Model",
     "Outputs",

@@ -50,6 +50,9 @@ class Victim:
         access: What is answered: "white-box" everything, "query" logits alone, "decision" one-hot logits of
             the label alone; of a known detector likewise, its decision alone under "decision".
         known: The detector that the threat model names; its score comes with the outputs.
+        draws: Passes that each answer is the mean of, >= 1: of values, gradients and outputs. For a
+            classifier that draws random numbers (expectation over transformation; Athalye, Engstrom, Ilyas,
+            Kwok, ICML 2018, arXiv 1707.07397).
         precision: One of `PRECISIONS`: in which the network computes gradients, and the outputs that come
             with them; outputs without gradients are float32's.
 
@@ -67,11 +70,15 @@ class Victim:
         access: str = "white-box",
         known: KnownDetector | None = None,
         *,
+        draws: int = 1,
         precision: str = "float32",
     ) -> None:
+        if draws < 1:
+            raise ValueError(f"expected draws to be at least 1, got {draws}")
         self.classifier = classifier
         self.access = access
         self.known = known
+        self.draws = draws
         self.precision = precision
         self._layout = torch.channels_last
         self._memory = Memory()
@@ -84,14 +91,19 @@ class Victim:
 
         Args:
             x: Images.
-            rows: Which of the B images these belong to, (b,); None for all, in order.
+            rows: Which of the B images these belong to, (b,), one several times perhaps; None for all, in
+                order.
 
         Raises:
             ValueError: ``rows`` is missing where ``x`` is not the whole batch.
         """
         self._count(self.forwards, x, rows)
         with torch.no_grad():
-            return self._granted(self._either_way(lambda: self._memory.fit(len(x), self._passes(x))))
+            drawn = [
+                self._granted(self._either_way(lambda: self._memory.fit(len(x), self._passes(x))))
+                for _ in range(self.draws)
+            ]
+            return _mean(drawn)
 
     def gradient(
         self, x: Tensor, objective: Objective, rows: Tensor | None = None
@@ -110,16 +122,12 @@ class Victim:
             raise AccessError(f"expected access to be white-box for gradients, got {self.access}")
         self._count(self.forwards, x, rows)
         self._count(self.backwards, x, rows)
-        value, gradient, outputs = self._either_way(
-            lambda: self._memory.fit(
-                len(x),
-                lambda pieces: (
-                    self._differentiate(x, objective)
-                    if len(pieces) == 1
-                    else self._differentiate_pieces(x, objective, pieces)
-                ),
-            )
-        )
+        drawn = [self._once(x, objective) for _ in range(self.draws)]
+        value, gradient, outputs = drawn[0]
+        if self.draws > 1:
+            value = torch.stack([one for one, _, _ in drawn]).mean(0)
+            gradient = torch.stack([one for _, one, _ in drawn]).mean(0)
+            outputs = _mean([one for _, _, one in drawn])
         vanished = (gradient.flatten(1).abs().amax(1) == 0).cpu()
         self.zeros[slice(None) if rows is None else rows.cpu()] += vanished
         return value, gradient, outputs
@@ -130,6 +138,19 @@ class Victim:
         Its passes are spread evenly over the B images.
         """
         return _Counting(self)
+
+    def _once(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Outputs]:
+        """Differentiate in one pass, or in several that memory holds."""
+        return self._either_way(
+            lambda: self._memory.fit(
+                len(x),
+                lambda pieces: (
+                    self._differentiate(x, objective)
+                    if len(pieces) == 1
+                    else self._differentiate_pieces(x, objective, pieces)
+                ),
+            )
+        )
 
     def _differentiate(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor, Outputs]:
         x = self._laid_out(x.detach()).requires_grad_()
@@ -230,7 +251,10 @@ class Victim:
                 f"expected {len(counter)} images, or rows that name which of them these are, got {len(x)} "
                 "images"
             )
-        counter[slice(None) if rows is None else rows.cpu()] += 1
+        if rows is None:
+            counter += self.draws
+        else:
+            counter += self.draws * torch.bincount(rows.cpu(), minlength=len(counter))
 
     def __enter__(self) -> Self:
         self._modes = [(module, module.training) for module in self.classifier.modules()]
@@ -264,6 +288,17 @@ class Victim:
             torch.cuda.set_rng_state_all(self._cuda_random)
 
 
+def _mean(drawn: list[Outputs]) -> Outputs:
+    """Average the outputs of several passes of the same images."""
+    if len(drawn) == 1:
+        return drawn[0]
+
+    def over_passes(tensor: Tensor) -> Tensor:
+        return tensor.view(len(drawn), len(drawn[0].x), *tensor.shape[1:]).mean(0)
+
+    return replace(Outputs.cat(drawn).each(over_passes), x=drawn[0].x)
+
+
 class _Counting(nn.Module):
     """Logits alone, counted; another library does not say which image a row is.
 
@@ -277,6 +312,10 @@ class _Counting(nn.Module):
         self._images = {"forwards": 0, "backwards": 0}
 
     def forward(self, x: Tensor) -> Tensor:
+        drawn = [self._once(x) for _ in range(self._victim.draws)]
+        return drawn[0] if len(drawn) == 1 else torch.stack(drawn).mean(0)
+
+    def _once(self, x: Tensor) -> Tensor:
         victim = self._victim
         if victim.access != "white-box":
             with torch.no_grad():

@@ -106,6 +106,7 @@ def attack(
     batch: int = 250,
     device: str = "auto",
     precision: str = "float32",
+    draws: int = 1,
     progress: bool = True,
 ) -> AttackRun:
     """Attack a model and judge what comes out.
@@ -131,6 +132,8 @@ def attack(
         device: "auto", "cpu" or "cuda".
         precision: What gradients are computed in: "float32", or "bf16" where the device has it natively (else
             float32 again). The judge's passes are float32's.
+        draws: Passes that each answer of the model to the attack is the mean of; more than 1 for a model that
+            draws random numbers.
         progress: Whether to draw a bar.
 
     Raises:
@@ -162,7 +165,8 @@ def attack(
         for part in torch.arange(len(images)).split(batch):
             clean, true = images[part].to(place), labels[part].to(place)
             random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
-            x_adv, costs = propose(built, target, clean, true, threat, random, precision=arithmetic)
+            how: dict[str, Any] = {"draws": draws, "precision": arithmetic}
+            x_adv, costs = propose(built, target, clean, true, threat, random, **how)
             tables.append(judge(judged.classifier, clean, x_adv, true, threat).assign(**costs))
             proposals.append(x_adv.cpu())
             bar.advance(len(part))

@@ -60,6 +60,7 @@ class Cell:
         device: "cpu" or "cuda", for the same reason.
         precision: One of `PRECISIONS`: what the attack's gradients are computed in. Float32 stands in no
             description, so that cells which were made before there was a choice stay good.
+        draws: Passes that each answer of the model is the mean of, see `Victim`; 1 stands in no description.
     """
 
     model: str
@@ -78,6 +79,7 @@ class Cell:
     batch: int
     device: str
     precision: str = "float32"
+    draws: int = 1
 
     @property
     def description(self) -> dict[str, Any]:
@@ -85,10 +87,12 @@ class Cell:
         plain = {
             item.name: getattr(self, item.name)
             for item in fields(self)
-            if item.name not in ("model", "label", "threat", "options", "precision")
+            if item.name not in ("model", "label", "threat", "options", "precision", "draws")
         }
         if self.precision != "float32":
             plain["precision"] = self.precision
+        if self.draws != 1:
+            plain["draws"] = self.draws
         options = plain_fields(ATTACKS.build(self.attack, **self.options)) if self.attack else {}
         for name, value in options.items():
             if callable(value):
@@ -164,9 +168,8 @@ def run_cell(
                         if surrogate is not None and cell.threat.uses_surrogate
                         else attacked.classifier
                     )
-                    x_adv, costs = propose(
-                        attack, target, x, y, cell.threat, random, known, precision=cell.precision
-                    )
+                    how: dict[str, Any] = {"draws": cell.draws, "precision": cell.precision}
+                    x_adv, costs = propose(attack, target, x, y, cell.threat, random, known, **how)
                     dropped += int(costs.pop("dropped").sum())
                 table = judge(judged.classifier, x, x_adv, y, cell.threat).assign(**costs)
                 proposals.append(x_adv.cpu())
@@ -204,6 +207,7 @@ def propose(
     random: SampleRandom,
     known: KnownDetector | None = None,
     *,
+    draws: int = 1,
     precision: str = "float32",
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was.
@@ -216,6 +220,7 @@ def propose(
         threat: What it may do.
         random: Streams of the images.
         known: The detector that the threat model names, fitted.
+        draws: Passes that each of the model's answers is the mean of.
         precision: One of `PRECISIONS`, of the gradients.
 
     Returns:
@@ -233,7 +238,7 @@ def propose(
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
-    with Victim(target, len(x), access, known, precision=precision) as victim:
+    with Victim(target, len(x), access, known, draws=draws, precision=precision) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:
         raise Cheat(

@@ -98,7 +98,7 @@ def work_of(cell: Cell) -> float:
     if cell.attack is None:
         return cell.samples
     forwards, backwards = ATTACKS.build(cell.attack, **cell.options).passes()
-    return cell.samples * (forwards + BACKWARD * backwards + 3)  # the judge takes three
+    return cell.samples * (cell.draws * (forwards + BACKWARD * backwards) + 3)  # the judge takes three
 
 
 def estimate_seconds(plan: Plan, store: Store) -> dict[str, float]:

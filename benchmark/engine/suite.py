@@ -86,6 +86,8 @@ class AttackPlan(Written):
         samples: First so many images only; None for all of the suite's.
         precision: What gradients are computed in, "float32" or "bf16"; see `computed_in`. The judge's passes
             are float32's.
+        draws: Passes that each answer of the model to the attack is the mean of; more than 1 for defenses
+            that draw random numbers, see `Victim`.
     """
 
     label: Name
@@ -98,6 +100,7 @@ class AttackPlan(Written):
     seeds: Several[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
     samples: int | None = Field(None, gt=0)
     precision: str = "float32"
+    draws: int = Field(1, gt=0)
 
     def threats(self, knows: str | None = None) -> list[ThreatModel]:
         """List the threat models.
@@ -261,6 +264,7 @@ def plan_cells(
             batch=suite.batch,
             device=device.split(":", maxsplit=1)[0],
             precision=computed_in(plan.precision, device) if plan else "float32",
+            draws=plan.draws if plan else 1,
         )
 
     available = min(suite.samples, len(test))

@@ -40,6 +40,7 @@ FAST: dict[str, dict[str, Any]] = {
     "ddn": {"steps": 60},
     "fmn": {"steps": 40},
     "evasion": {"steps": 21, "restarts": 1},
+    "hopskipjump": {"queries": 400, "probes": 40},
     "mi-fgsm": {"steps": 15},
     "pgd": {"steps": 15},
     "square": {"queries": 200},
@@ -73,7 +74,6 @@ MARGIN_LOSSES = {
     "fab",
     "evasion",
     "square-evasion",
-    "ti-dim",
 }
 """Attacks that ascend the margin without a field that says so."""
 

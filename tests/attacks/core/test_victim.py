@@ -91,6 +91,12 @@ def test_passes_are_counted_for_the_images_that_they_were_of() -> None:
     assert victim.zeros.tolist() == [0, 0, 0]
 
 
+def test_an_image_that_is_there_several_times_is_counted_as_often() -> None:
+    with Victim(linear(), samples=3) as attacked:
+        attacked.outputs(X[[2, 0, 2, 2]], torch.tensor([2, 0, 2, 2]))
+        assert attacked.forwards.tolist() == [1, 0, 3]
+
+
 @pytest.mark.parametrize("images", [2, 4])
 def test_a_part_of_the_images_must_say_which(images: int) -> None:
     x = torch.rand(images, 2)
@@ -317,6 +323,72 @@ class Linear(nn.Module):
         features: Tensor = self.linear(x.flatten(1))
         self.types.append(features.dtype)
         return features
+
+
+class Noisy(nn.Module):
+    """Logits (x + noise)^2: the mean gradient is 2 x, as long as the noise has mean 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        return (flat + torch.randn_like(flat)).square()
+
+
+def noisy() -> Classifier:
+    return Classifier(Noisy(), nn.Identity()).eval()
+
+
+def test_draws_give_the_mean_gradient_of_a_randomised_classifier() -> None:
+    x = torch.rand(2, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+
+    def errors(draws: int) -> tuple[float, float, float]:
+        torch.manual_seed(0)
+        with Victim(noisy(), 2, draws=draws) as attacked:
+            value, gradient, outputs = attacked.gradient(x, lambda outputs: outputs.logits.sum(1))
+            assert attacked.forwards.tolist() == attacked.backwards.tolist() == [draws, draws]
+            again = attacked.outputs(x[:1], torch.tensor([1])).logits
+            assert attacked.forwards.tolist() == [draws, 2 * draws]
+        expected = x.flatten(1).square() + 1
+        torch.testing.assert_close(value, outputs.logits.sum(1))
+        return (
+            float((gradient - 2 * x).abs().max()),
+            float((outputs.logits - expected).abs().max()),
+            float((again - expected[:1]).abs().max()),
+        )
+
+    assert all(error < 0.5 for error in errors(2000))
+    assert all(error > 0.5 for error in errors(1))
+
+
+def test_draws_change_nothing_of_a_classifier_that_draws_none() -> None:
+    found = []
+    for draws in (1, 4):
+        with Victim(linear(), 3, draws=draws) as attacked:
+            value, gradient, outputs = attacked.gradient(X, lambda outputs: outputs.logits[:, 0])
+            found.append((value, gradient, *outputs.tensors, attacked.outputs(X).logits))
+    torch.testing.assert_close(*found)
+
+
+def test_a_decision_of_several_draws_is_a_share_of_votes() -> None:
+    x = torch.full((1, 1, 2, 2), 0.5)
+    torch.manual_seed(0)
+    with Victim(noisy(), 1, "decision", draws=400) as attacked:
+        votes = attacked.outputs(x).logits
+    assert float(votes.sum()) == pytest.approx(1)
+    assert (votes - 0.25).abs().max() < 0.1
+
+
+def test_another_librarys_attack_sees_the_mean_of_the_draws() -> None:
+    x = torch.full((1, 1, 2, 2), 0.5)
+    torch.manual_seed(0)
+    with Victim(noisy(), 1, draws=2000) as attacked:
+        logits = attacked.module()(x)
+        assert attacked.forwards.tolist() == [2000]
+    assert (logits - 1.25).abs().max() < 0.2
+
+
+def test_no_draw_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected draws to be at least 1, got 0"):
+        Victim(linear(), 1, draws=0)
 
 
 def test_bf16_is_for_gradients_alone() -> None:

@@ -218,6 +218,8 @@ def test_bf16_is_part_of_the_description_and_float32_is_not(
     assert "precision" not in cell.description
     rough = replace(cell, precision="bf16")
     assert rough.description == {**cell.description, "precision": "bf16"}
+    assert "draws" not in cell.description
+    assert replace(cell, draws=5).description == {**cell.description, "draws": 5}
     one, other = (run_cell(each, entrant, None, images) for each in (cell, rough))
     assert not torch.equal(one.images, other.images)
     # judged in float32: what both leave alone has the same logits
