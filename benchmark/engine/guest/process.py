@@ -37,7 +37,7 @@ page by page, which makes the pass of a small net a quarter slower."""
 LAST_LINES = 2
 """Lines that an error tells of what a guest printed."""
 
-LONGEST = 300
+LONGEST = 1000
 """Letters that an error tells of what a guest says."""
 
 
