@@ -447,7 +447,7 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("with_graph_only", [False, True])
-@pytest.mark.parametrize("loss", ["margin", "likelihood", "uses x"])
+@pytest.mark.parametrize("loss", ["margin", "likelihood", "uses x", "uses the score"])
 def test_out_of_memory_changes_nothing(precision: str, with_graph_only: bool, loss: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -459,10 +459,14 @@ def test_out_of_memory_changes_nothing(precision: str, with_graph_only: bool, lo
     def climb(outputs: Outputs) -> Tensor:
         if loss == "uses x":
             return weights * (outputs.x.flatten(1).pow(2).sum(1) + outputs.features.sum(1))
+        if outputs.score is not None and loss == "uses the score":
+            return weights * outputs.score
         return weights * objective(loss, y, None)(outputs)
 
+    known = KnownDetector("power", lambda outputs: outputs.features.pow(2).sum(1), 0.0)
+
     def run() -> tuple[Tensor, Tensor, Outputs, Outputs, Victim]:
-        with Victim(classifier, samples=50, precision=precision) as attacked:
+        with Victim(classifier, 50, known=known, precision=precision) as attacked:
             return *attacked.gradient(x, climb), attacked.outputs(x), attacked
 
     whole = run()
@@ -473,7 +477,7 @@ def test_out_of_memory_changes_nothing(precision: str, with_graph_only: bool, lo
     for one, other in zip(whole[:2], pieces[:2], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
     for one, other in zip(whole[2:4], pieces[2:4], strict=True):
-        for name in ("x", "features", "logits", "log_likelihood"):
+        for name in ("x", "features", "logits", "log_likelihood", "score"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name))
     for name in ("forwards", "backwards", "zeros"):
         assert getattr(whole[4], name).equal(getattr(pieces[4], name))
