@@ -21,7 +21,7 @@ from gmbench.benchmark.engine.judge import judge
 from gmbench.models import Classifier, load_checkpoint
 from gmbench.models.precision import full_float32, has_bf16
 
-from .test_contracts import CASES, Case
+from .test_contracts import CASES, SLOW, Case
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,6 +30,9 @@ pytestmark = [
 
 FIRST = [case for case in CASES if not case.options]
 """Each attack in each of its norms."""
+
+QUICK = [case for case in FIRST if case.name not in SLOW]
+"""Without those whose thousands of passes take a minute, on a GPU too."""
 
 HALF = {"Linf": 0.08, "L2": 0.6}
 """At which attacks leave some images of the digits right, and some not."""
@@ -75,7 +78,7 @@ def test_promises_hold_on_a_gpu(case: Case) -> None:
         torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", FIRST, ids=str)
+@pytest.mark.parametrize("case", QUICK, ids=str)
 def test_robust_accuracy_is_a_cpus_within_chance(
     case: Case, digits: tuple[Classifier, Tensor, Tensor], say: Say
 ) -> None:
