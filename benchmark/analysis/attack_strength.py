@@ -1,15 +1,12 @@
-"""Is the attack that should be stronger really stronger? Worst cases compared image by image.
+"""Is the attack that should be stronger really stronger? Worst cases compared image by image, exactly."""
 
-And what chance allows.
-"""
+from collections.abc import Iterator, Sequence
 
-from collections.abc import Sequence
-
-import numpy as np
-
+from ..engine.inspection.finding import Finding
 from .model_samples import Flags, ModelSamples, Outcome, attacked
+from .verdict import more_often_than, weaker
 
-__all__ = ["TOLERANCE", "Comparisons", "exceeds"]
+__all__ = ["TOLERANCE", "Comparisons", "p_by_image", "p_together"]
 
 TOLERANCE = 0.02
 """The share of images by which the stronger attack may be the weaker one without a verdict."""
@@ -18,48 +15,59 @@ TOLERANCE = 0.02
 class Comparisons:
     """Collects comparisons of a stronger with a weaker side on one model.
 
-    The one where the stronger side does worst is told.
-
     Args:
         model: The model.
     """
 
     def __init__(self, model: ModelSamples) -> None:
         self._model = model
-        self._found: list[tuple[bool, float, str]] = []
+        self._found: list[tuple[float, float, str]] = []
 
-    def add(
+    def together(
         self, stronger: Sequence[Outcome], weaker: Sequence[Outcome], strong_name: str, weak_name: str
     ) -> None:
-        """Compare the worst cases of both sides over the images that both attacked.
+        """Compare how many images both sides leave, over those that both attacked.
 
         Nothing where there are none.
         """
+        if sides := self._sides(stronger, weaker):
+            left, reference = sides
+            told = f"{left.mean():.1%} robust under {strong_name}, {reference.mean():.1%} under {weak_name}"
+            self._found.append((p_together(left, reference), reference.mean() - left.mean(), told))
+
+    def by_image(
+        self, stronger: Sequence[Outcome], weaker: Sequence[Outcome], strong_name: str, weak_name: str
+    ) -> None:
+        """Count the images that the stronger side leaves and the weaker does not, likewise."""
+        if sides := self._sides(stronger, weaker):
+            left, reference = sides
+            missed = (left & ~reference).mean()
+            told = f"{missed:.1%} of images withstand {strong_name}, and fall to {weak_name}"
+            self._found.append((p_by_image(left, reference), -missed, told))
+
+    def finding(self) -> Iterator[Finding]:
+        """Tell the worst comparison, its p times how many there are (Bonferroni); nothing without any."""
+        if self._found:
+            p, _, told = min(self._found)
+            yield Finding.statistical(min(1.0, len(self._found) * p), told)
+
+    def _sides(self, stronger: Sequence[Outcome], weaker: Sequence[Outcome]) -> tuple[Flags, Flags] | None:
         both = attacked(self._model, stronger) & attacked(self._model, weaker)
         if not both.any():
-            return
-        left, reference = self._model.robust(stronger)[both], self._model.robust(weaker)[both]
-        told = f"{left.mean():.1%} robust under {strong_name}, {reference.mean():.1%} under {weak_name}"
-        self._found.append((exceeds(left, reference), left.mean() - reference.mean(), told))
-
-    @property
-    def worst(self) -> tuple[bool, str] | None:
-        """Whether all comparisons hold, and what the worst one says.
-
-        None where there was nothing to compare.
-        """
-        if not self._found:
             return None
-        fails, _, told = max(self._found)
-        return not fails, told
+        return self._model.robust(stronger)[both], self._model.robust(weaker)[both]
 
 
-def exceeds(left: Flags, reference: Flags) -> bool:
-    """Tell whether more images are left than in the reference beyond chance, (N,), (N,).
+def p_together(left: Flags, reference: Flags) -> float:
+    """Test whether more images are left than in the reference, (N,), (N,): McNemar's test, exactly.
 
-    The same images in both.
-
-    Beyond chance is by more than `TOLERANCE` and by more than two standard errors of the paired difference.
+    1 where they are more by no more than `TOLERANCE`.
     """
-    difference = left.astype(np.float64) - reference
-    return bool(difference.mean() > max(TOLERANCE, 2 * difference.std() / np.sqrt(len(difference))))
+    more = int((left & ~reference).sum())
+    fewer = int((reference & ~left).sum())
+    return weaker(more, fewer) if more - fewer > TOLERANCE * len(left) else 1.0
+
+
+def p_by_image(left: Flags, reference: Flags) -> float:
+    """Test whether more than `TOLERANCE` of the images are left here alone, (N,), (N,): binomial, exactly."""
+    return more_often_than(TOLERANCE, int((left & ~reference).sum()), len(left))

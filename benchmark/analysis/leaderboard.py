@@ -16,12 +16,12 @@ import pandas as pd
 
 from ...attacks.core.threat import THREAT_COLUMNS, ThreatModel
 from ...detectors.threshold import FPR
+from ..engine.inspection.finding import State
 from .metrics import FEWEST, WITH_DETECTION, proportion_interval, tpr
 from .model_samples import NOISE, Flags, ModelSamples, Outcome, fully_attacked, models_of
+from .verdict import VERDICTS, verdict
 
-__all__ = ["LEADERBOARD_COLUMNS", "failed_checks", "leaderboard"]
-
-UNCHECKED = "not checked"
+__all__ = ["LEADERBOARD_COLUMNS", "failed_checks", "leaderboard", "verdict_text"]
 
 NO_DETECTOR = ""
 """Stands for the detector of a model that has none: it has a robust accuracy all the same."""
@@ -64,9 +64,9 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
     for row in eer.itertuples(index=False):
         if row.attack != NOISE:
             detection[row.model, row.detector].append((ThreatModel.of_row(row), row))
-    verdicts = defaultdict(list)
-    for name, check, passed in zip(checks["model"], checks["check"], checks["passed"], strict=True):
-        verdicts[name].append((check, passed))
+    states = defaultdict(list)
+    for name, check, state in zip(checks["model"], checks["check"], checks["state"], strict=True):
+        states[name].append((check, State(state)))
     rows = []
     for model in models_of(samples):
         for threat in sorted({outcome.threat for outcome in model.outcomes}):
@@ -74,8 +74,9 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
             shared = _threat_row(model, threat, permitted)
             for detector in _judged(model, threat):
                 judged = [row for other, row in detection[model.name, detector] if threat.permits(other)]
-                verdict = {"detector": detector, "verdict": _verdict(verdicts[model.name], detector)}
-                rows.append({**shared, **_detected(model, permitted, detector), **_worst(judged), **verdict})
+                judgement = {"detector": detector, "verdict": _verdict(states[model.name], detector)}
+                detected, worst = _detected(model, permitted, detector), _worst(judged)
+                rows.append({**shared, **detected, **worst, **judgement})
     frame = pd.DataFrame(rows, columns=list(LEADERBOARD_COLUMNS))
     sections = [name for name in THREAT_COLUMNS if name != "knows"]
     ascending = [True] * len(sections) + [False, True, True]
@@ -156,10 +157,16 @@ def _worst(judged: Sequence[Any]) -> Row:
     }
 
 
-def _verdict(checks: Sequence[tuple[str, bool]], detector: str) -> str:
-    """Join the failed checks; "check:detector" speaks of the rows of that detector alone."""
-    told = [(check, passed) for check, passed in checks if ":" not in check or check.endswith(f":{detector}")]
-    return "; ".join(check for check, passed in told if not passed) or ("ok" if told else UNCHECKED)
+def _verdict(checks: Sequence[tuple[str, State]], detector: str) -> str:
+    """Say the verdict and the failed checks; "check:detector" speaks of the rows of that detector alone."""
+    told = [(check, state) for check, state in checks if ":" not in check or check.endswith(f":{detector}")]
+    failed = [check for check, state in told if state in (State.FAILED, State.BROKEN)]
+    return _written(verdict(state for _, state in told), failed)
+
+
+def _written(word: str, failed: Sequence[str]) -> str:
+    """Write a verdict: "sound", or "suspect: planted; zero-gradients"."""
+    return ": ".join(part for part in (word, "; ".join(failed)) if part)
 
 
 def _share(name: str, values: Flags) -> Row:
@@ -173,9 +180,12 @@ def _mean(values: Flags) -> float:
 
 
 def failed_checks(rows: pd.DataFrame) -> list[str]:
-    """Name the sanity checks that any of these rows of the leaderboard failed.
+    """Name the checks that any of these rows of the leaderboard failed."""
+    named = [str(told).partition(": ")[2] for told in rows["verdict"]]
+    return list(dict.fromkeys(part for told in named for part in told.split("; ") if part))
 
-    `UNCHECKED` where one was not checked.
-    """
-    parts = [part for verdict in rows["verdict"].astype(str) for part in verdict.split("; ")]
-    return list(dict.fromkeys(part for part in parts if part != "ok"))
+
+def verdict_text(rows: pd.DataFrame) -> str:
+    """Say the worst verdict of these rows, and which checks failed."""
+    words = [str(told).partition(": ")[0] for told in rows["verdict"]]
+    return _written(max(words, key=VERDICTS.index), failed_checks(rows))

@@ -106,12 +106,16 @@ class ModelSamples:
         """Give a detector's scores of the clean test images, (N,)."""
         return _scores(self.clean, detector)
 
+    def validation_scores(self, detector: str) -> NDArray[np.float64]:
+        """Give a detector's scores of the clean validation images, (M,)."""
+        return _scores(self.validation, detector)
+
     def threshold(self, detector: str, fpr: float) -> float:
         """Find the threshold that rejects at most ``fpr`` of the validation images.
 
         NaN where none were scored.
         """
-        scores = _scores(self.validation, detector)
+        scores = self.validation_scores(detector)
         return np.nan if np.isnan(scores).any() else threshold_at_fpr(scores, fpr)
 
     def robust(self, outcomes: Iterable[Outcome]) -> Flags:

@@ -58,12 +58,14 @@ class PublishedRows:
     Args:
         frame: The rows.
         told: Whose they are and where they come from, for the page.
-        checksum: Of the file that they were in.
+        checksum: Of the files that they were in.
+        inspections: What those models were asked, see `inspections_frame`.
     """
 
     frame: pd.DataFrame = field(repr=False)
     told: str
     checksum: str
+    inspections: pd.DataFrame = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ...attacks import ATTACKS
 from ...attacks.core.known import KnownDetector
 from .cell import Cell, run_cell
 from .failure import Failure, say
+from .inspection.inspect import inspect, inspection_description
 from .plan import Job, Plan
 from .scoring import Fitting, score_cells, score_description
 from .store import Entry, Store, StoreError, key_of
@@ -80,6 +81,7 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
         fitting = Fitting(
             job.entrant, job.detectors, plan.data["train"], plan.device, report=listener.advance
         )
+        failures += _inspect(plan, job, fitting, store, listener)  # first: what counts its calls shows it
         for cell in job.cells:
             is_missing = key_of(cell.description) in missing
             if is_missing and (failure := _make(plan, job, cell, fitting, store, listener)):
@@ -158,6 +160,20 @@ def _score(plan: Plan, fitting: Fitting, finished: Sequence[Cell], store: Store)
     except Exception as error:  # noqa: BLE001 - a user's model may raise anything; the other models go on
         return [Failure(fitting.entrant.name, "detector", say(error))]
     return [Failure(fitting.entrant.name, f"detector {name}", why) for name, why in broken.items()]
+
+
+def _inspect(plan: Plan, job: Job, fitting: Fitting, store: Store, listener: Listener) -> list[Failure]:
+    """Ask the model what its samples cannot tell, unless that is in the store."""
+    description = inspection_description(job, plan.data)
+    if description is None or store.sound(description):
+        return []
+    listener.doing(f"{job.entrant.name} / inspection")
+    try:
+        entry = inspect(job, plan.data, fitting)
+    except Exception as error:  # noqa: BLE001 - likewise
+        return [Failure(job.entrant.name, "inspection", say(error))]
+    store.write(entry)
+    return []
 
 
 def _proposed(plan: Plan, cell: Cell, store: Store) -> Entry | None:

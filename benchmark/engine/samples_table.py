@@ -13,11 +13,13 @@ from ...detectors.detector import OWN
 from ..data.image_set import ImageSet
 from .cell import Cell
 from .failure import Failure
+from .inspection.finding import INSPECTION_COLUMNS
+from .inspection.inspect import inspection_description
 from .plan import Job, Plan
 from .scoring import score_description
 from .store import Entry, Store, StoreError
 
-__all__ = ["Samples", "samples_frame"]
+__all__ = ["Samples", "inspections_frame", "samples_frame"]
 
 CLEAN_THREAT = {"norm": "", "eps": 0.0, "access": "", "awareness": "", "knows": ""}
 NAMES = ["model", "loss", "split", "attack", "label", "norm", "access", "awareness", "knows"]
@@ -66,6 +68,21 @@ def samples_frame(plan: Plan, store: Store) -> Samples:
     frame = pd.concat(parts, ignore_index=True).reindex(columns=[*_columns(parts[-1]), *scores])
     typed = frame.astype(dict.fromkeys(NAMES, "category") | dict.fromkeys(scores, "float32"))
     return Samples(typed, tuple(lacking))
+
+
+def inspections_frame(plan: Plan, store: Store) -> pd.DataFrame:
+    """Join what the models themselves were asked, one row per (model, check, finding).
+
+    A model whose inspection is missing or damaged has no rows: its checks have not run.
+    """
+    parts = [] if plan.published is None else [plan.published.inspections]
+    for job in plan.jobs:
+        description = inspection_description(job, plan.data)
+        entry = None if description is None else store.read(description)
+        if entry is not None:
+            parts.append(entry.table.assign(model=job.entrant.name))
+    columns = ["model", *INSPECTION_COLUMNS]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _cell_frame(

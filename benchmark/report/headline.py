@@ -29,7 +29,7 @@ from ..analysis.attack_series import (
     reliable,
     rows_of,
 )
-from ..analysis.leaderboard import failed_checks
+from ..analysis.leaderboard import verdict_text
 from ..analysis.wording import FEW, eps_number, number
 from .tables import markdown
 
@@ -248,7 +248,7 @@ def _clean(own: pd.DataFrame, losses: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _checks(rows: pd.DataFrame) -> str:
-    return "; ".join(sorted(failed_checks(rows))) or "ok"
+    return verdict_text(rows)
 
 
 def _texts(rows: pd.DataFrame, column: str, eps: Sequence[float], missing: str) -> str:

@@ -67,7 +67,7 @@ def read_kept(folder: Path) -> Kept:
         },
         tuple(
             Failure(model, "", why)
-            for model, check, why in rows_of(sections.get("Checks", ""))
+            for model, check, why, *_ in rows_of(sections.get("Checks", ""))
             if check == COMPLETED
         ),
         {file.relative_to(folder).as_posix(): file.read_bytes() for file in files},

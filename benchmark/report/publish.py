@@ -18,9 +18,10 @@ from ..analysis.model_samples import models_of
 from ..analysis.results_diff import EQUAL
 from ..engine.cell import NUMERICS, Cell
 from ..engine.failure import Failure
+from ..engine.inspection.inspect import inspection_description
 from ..engine.plan import Job, Plan
 from ..engine.run import Listener, Silent, Summary, run_plan
-from ..engine.samples_table import samples_frame
+from ..engine.samples_table import inspections_frame, samples_frame
 from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
 from .accuracies import accuracies_of
@@ -33,7 +34,7 @@ from .writer import write_report
 
 __all__ = ["REPORT", "is_published", "plan_frames", "publish", "run_suite"]
 
-REPORT = 11
+REPORT = 12
 """Raise it when a change of the code changes a table or a figure.
 
 Results are then written again though no cell is new.
@@ -100,7 +101,7 @@ def plan_frames(
     """
     samples, lacking = samples_frame(plan, store)
     failed = [*failures, *(one for one in lacking if not any(told.covers(one) for told in failures))]
-    return frames_of(samples, failed, resamples=resamples)
+    return frames_of(samples, failed, inspections_frame(plan, store), resamples=resamples)
 
 
 def publish(
@@ -140,6 +141,7 @@ def publish(
         eer=frames.eer,
         leaderboard=frames.leaderboard,
         checks=frames.checks,
+        inspections=frames.inspections,
         examples=list(_examples(plan, store)),
         facts=_facts(plan, store),
         features=seen,
@@ -168,6 +170,8 @@ def _inputs(plan: Plan, store: Store, *, features: bool, failures: Sequence[Fail
         for cell in job.cells
         for description in (cell.description, *_scores(plan, job, cell))
     ]
+    asked = [inspection_description(job, plan.data) for job in plan.jobs]
+    contents += [store.head(description)["files"] for description in asked if description is not None]
     fingerprints = [job.entrant.fingerprint for job in plan.jobs]
     seen = [plan.data["train"].checksum, *fingerprints] if features else []
     accuracies = [asdict(one) for one in _accuracies(plan)]

@@ -14,6 +14,7 @@ from ..analysis.samples_file import read_samples
 from ..engine.cell import NUMERICS, Cell
 from ..engine.plan import Job, Plan, PublishedRows
 from ..engine.suite import Suite, load_suite, suites
+from .inspections_file import read_inspections
 from .kept import read_kept
 from .manifest import cell_keys, read_manifest
 
@@ -50,8 +51,12 @@ def take_published(plan: Plan, places: Sequence[Path]) -> Plan:
         taken = {name: own for name, own in found.items() if own is not None}
         if taken:
             told = f"of {len(taken)} of the suite's own models, as published for {plan.suite.name}, made on "
-            checksum = hashlib.sha256((folder / "samples.parquet").read_bytes()).hexdigest()
-            published = PublishedRows(pd.concat(taken.values(), ignore_index=True), told + machine, checksum)
+            asked = read_inspections(folder)
+            asked = asked[asked["model"].isin(taken)]
+            written = (folder / "samples.parquet").read_bytes() + asked.to_csv(index=False).encode()
+            checksum = hashlib.sha256(written).hexdigest()
+            rows = pd.concat(taken.values(), ignore_index=True)
+            published = PublishedRows(rows, told + machine, checksum, asked)
             jobs = tuple(replace(job, cells=()) if job.entrant.name in taken else job for job in plan.jobs)
             return replace(plan, jobs=jobs, published=published)
     return plan

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ...models.losses import loss_name
 from ..analysis.claims.comparison import SuiteResults
+from ..engine.inspection.finding import State
 from .escape import markdown_text
 from .headline import summary_markdown
 from .paper_section import paper_markdown
@@ -28,6 +29,8 @@ _FILES = {
     "eer.csv": "EER, AUROC and TPR of every model, attack, eps and detector, with 95 % intervals",
     "eer.md": "the EERs for people",
     "eer.tex": "the EERs for a paper (booktabs)",
+    "checks.csv": "every check of every model: state, what it found, what to try; see docs/checks.md",
+    "inspections.csv": "what the models themselves were asked",
     "samples.parquet": "every score of every image: all else here is computed from it",
     "roc/": "ROC curves, PNG and SVG",
     "figures/": "the other figures, PNG and SVG",
@@ -100,19 +103,30 @@ def readme(
 
 
 def _checks(checks: pd.DataFrame) -> str:
-    """Say how many sanity checks passed, and what each of the others found."""
+    """Say each model's checks in a line, and what those found that failed, with what to try."""
     if checks.empty:
         return "No checks were run."
-    failed = checks[~checks["passed"].astype(bool)]
+    state = checks["state"].map(State)
+    ran = checks[~state.isin([State.NOT_RUN, State.NOT_APPLICABLE])]
+    failed = checks[state.isin([State.FAILED, State.BROKEN])]
+    unrun = _unrun(checks[state == State.NOT_RUN])
     if failed.empty:
-        return f"All {len(checks)} sanity checks passed."
+        return f"All {len(ran)} sanity checks passed.{unrun}"
     lines = [
         {
             "model": markdown_text(str(row.model)),
             "check": str(row.check),
-            "found": markdown_text(str(row.detail)),
+            "found": markdown_text("; try: ".join(str(part) for part in (row.detail, row.advice) if part)),
         }
         for row in failed.itertuples(index=False)
     ]
-    told = f"{len(failed)} of {len(checks)} sanity checks **failed**"
-    return f"{told}; the numbers they speak of are not to be trusted.\n\n{markdown(lines)}"
+    told = f"{len(failed)} of {len(ran)} sanity checks **failed**"
+    return f"{told}; the numbers they speak of are not to be trusted.{unrun}\n\n{markdown(lines)}"
+
+
+def _unrun(checks: pd.DataFrame) -> str:
+    """Name the checks that apply and did not run."""
+    if checks.empty:
+        return ""
+    names = dict.fromkeys(str(check).split(":")[0] for check in checks["check"])
+    return f" Did not run, for {checks['model'].nunique()} models at least one: {', '.join(names)}."

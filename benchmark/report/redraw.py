@@ -11,6 +11,7 @@ from ..analysis.frames import Frames, frames_of
 from ..analysis.samples_file import read_samples
 from ..engine.suite import SuiteError, load_suite
 from .accuracies import accuracies_of
+from .inspections_file import read_inspections
 from .kept import read_kept
 from .manifest import read_manifest, write_manifest
 from .writer import write_report
@@ -37,7 +38,12 @@ def redraw(folder: Path, *, resamples: int = 500) -> Frames:
         suite = load_suite(kept.title)
     except SuiteError:  # a user's own
         suite = None
-    frames = frames_of(read_samples(folder / "samples.parquet", suite), kept.failures, resamples=resamples)
+    frames = frames_of(
+        read_samples(folder / "samples.parquet", suite),
+        kept.failures,
+        read_inspections(folder),
+        resamples=resamples,
+    )
     names = {str(name): str(name) for name in frames.samples["model"].unique()}
     told = _DATA.fullmatch(kept.facts.get("data", ""))
     write_report(
@@ -47,6 +53,7 @@ def redraw(folder: Path, *, resamples: int = 500) -> Frames:
         eer=frames.eer,
         leaderboard=frames.leaderboard,
         checks=frames.checks,
+        inspections=frames.inspections,
         examples=(),
         facts=kept.facts,
         accuracies=accuracies_of(names, told["data"], int(told["images"])) if told else (),

@@ -23,10 +23,12 @@ MANIFEST = "manifest.json"
 
 _ENTRIES = {
     "README.md",
+    "checks.csv",
     "eer.csv",
     "eer.md",
     "eer.tex",
     "figures",
+    "inspections.csv",
     "leaderboard.csv",
     "leaderboard.md",
     MANIFEST,

@@ -25,7 +25,7 @@ from ..analysis.attack_series import (
     series_of,
 )
 from ..analysis.eer_table import POPULATIONS
-from ..analysis.leaderboard import failed_checks
+from ..analysis.leaderboard import verdict_text
 from ..analysis.metrics import FEWEST
 from ..analysis.over_trainings import OverTrainings
 from ..analysis.wording import FEW, eps_number, eps_text, mean_range, number
@@ -271,4 +271,4 @@ def _costs(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _verdict(rows: pd.DataFrame) -> dict[str, str]:
-    return {"verdict": "; ".join(failed_checks(rows)) or "ok"}
+    return {"verdict": verdict_text(rows)}

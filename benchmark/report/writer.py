@@ -32,6 +32,7 @@ from .figures.means import means_figure
 from .figures.roc import roc_figure
 from .figures.spread import spread_figure
 from .figures.style import save
+from .inspections_file import INSPECTIONS
 from .kept import Kept
 from .readme import readme
 from .results_folder import check_replaceable
@@ -41,6 +42,12 @@ from .tables import eer_latex, eer_markdown, leaderboard_markdown
 __all__ = ["write_report"]
 
 _DIGITS = "%.5g"
+_CSV: dict[str, Any] = {
+    "index": False,
+    "float_format": _DIGITS,
+    "lineterminator": "\n",
+    "encoding": "utf-8",
+}
 _TEXT = ("model", "loss", "split", "attack", "label", "norm", "access", "awareness", "knows")
 
 
@@ -52,6 +59,7 @@ def write_report(
     eer: pd.DataFrame,
     leaderboard: pd.DataFrame,
     checks: pd.DataFrame,
+    inspections: pd.DataFrame | None = None,
     examples: Sequence[Examples],
     facts: Mapping[str, str],
     features: Sequence[ModelFeatures] = (),
@@ -67,6 +75,7 @@ def write_report(
         eer: The table of EERs.
         leaderboard: The leaderboard.
         checks: A row per model and check.
+        inspections: What the models themselves were asked, a row per finding.
         examples: Images before and after attacks; those of one model make one sheet.
         facts: What made the numbers, {"device": "..."}; no dates, or two runs would differ.
         features: What the models' features say; none, no figures of the feature space and no claims about it.
@@ -96,6 +105,7 @@ def write_report(
             )
         ]
         _write_tables(building, eer, leaderboard)
+        _write_checks(building, checks, inspections)
         if kept is None:
             _write_samples(building, samples)
         else:
@@ -111,15 +121,15 @@ def write_report(
         shutil.rmtree(building, ignore_errors=True)
 
 
+def _write_checks(folder: Path, checks: pd.DataFrame, inspections: pd.DataFrame | None) -> None:
+    checks.to_csv(folder / "checks.csv", **_CSV)
+    if inspections is not None:
+        inspections.to_csv(folder / INSPECTIONS, **(_CSV | {"float_format": None}))  # what is read again
+
+
 def _write_tables(folder: Path, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:
-    csv: dict[str, Any] = {
-        "index": False,
-        "float_format": _DIGITS,
-        "lineterminator": "\n",
-        "encoding": "utf-8",
-    }
-    _ordered(eer, EER_COLUMNS).to_csv(folder / "eer.csv", **csv)
-    _ordered(leaderboard, LEADERBOARD_COLUMNS).to_csv(folder / "leaderboard.csv", **csv)
+    _ordered(eer, EER_COLUMNS).to_csv(folder / "eer.csv", **_CSV)
+    _ordered(leaderboard, LEADERBOARD_COLUMNS).to_csv(folder / "leaderboard.csv", **_CSV)
     for name, text in (
         ("eer.md", eer_markdown(eer)),
         ("eer.tex", eer_latex(eer)),

@@ -63,7 +63,7 @@ def robust(shares, *, access="white-box", awareness="oblivious", eps=(0.1,), hal
                     1000,
                     0.99,
                     FULL,
-                    "ok",
+                    "sound",
                 ]
                 row = dict(zip(BOARD, told, strict=True))
                 row |= {

@@ -20,7 +20,7 @@ from ....models.losses import loss_name
 from ..attack_series import NORM, WITH_DETECTION, attacks_of, fullest_eps, number_of, own_rows
 from ..features.space import ModelFeatures
 from ..features.spread import Robustness
-from ..leaderboard import UNCHECKED, failed_checks
+from ..leaderboard import failed_checks
 from ..over_trainings import OverTrainings
 from ..wording import eps_text, number
 
@@ -280,7 +280,7 @@ def _largest_range(groups: Collection[Sequence[float]]) -> float | None:
 
 
 def _side(rows: pd.DataFrame, column: str) -> _Side:
-    failed = [check for check in failed_checks(rows) if check != UNCHECKED]
+    failed = failed_checks(rows)
     # what a detector rejects when clean is lost before any attack
     if column == WITH_DETECTION:
         return _Side(

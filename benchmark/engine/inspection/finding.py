@@ -52,6 +52,11 @@ class Finding:
         """Say whether a check without probabilities holds."""
         return cls(State.PASSED if holds else State.FAILED, detail, detector)
 
+    @classmethod
+    def statistical(cls, p: float, detail: str, detector: str = "") -> "Finding":
+        """Say how probable what was found is; all of a model are judged together."""
+        return cls(State.PASSED, detail, detector, p)
+
 
 INSPECTION_COLUMNS = ("check", "detector", "state", "p", "detail", "norm", "eps", "met", "fooled")
 

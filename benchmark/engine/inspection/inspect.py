@@ -14,15 +14,13 @@ from torch import Tensor
 
 from ....attacks.core.threat import ThreatModel
 from ....detectors import Detector
-from ....models.classifier import Outputs
-from ....models.plugins import code_of
 from ...data.image_set import ImageSet
 from ..cell import NUMERICS, Cell
 from ..defense import Entrant
 from ..failure import say
 from ..machine import describe_machine
-from ..passes import outputs_of, outputs_of_all
-from ..scoring import BATCH, fit, layers_for, score
+from ..passes import outputs_of
+from ..scoring import BATCH, Fitting, detector_description, layers_for, score
 from ..store import Entry
 from . import detectors as of_detectors
 from . import gradients, outputs, strength, twins
@@ -49,7 +47,7 @@ MODEL_CHECKS: Mapping[str, Callable[[Subject], Iterator[Finding]]] = {
     "finite-gradients": gradients.finite_gradients,
     "finite-differences": gradients.finite_differences,
     "any-scale": strength.any_scale,
-    "huge-eps": strength.huge_eps,
+    "unbounded-attack": strength.unbounded_attack,
     "planted": planted,
     "stronger-attack": strength.stronger_attack,
     "leaked-answers": twins.twins_agree,
@@ -86,11 +84,9 @@ def inspection_description(job: Asked, splits: Mapping[str, ImageSet]) -> dict[s
         "version": VERSION,
         "numerics": NUMERICS,
         "images": {split: splits[split].head(_count(job, splits[split])).checksum for split in SPLITS},
-        "train": splits["train"].checksum,
         "threats": [[threat.norm, threat.eps] for threat in middle_threats(job.cells)],
         "detectors": {
-            name: {"code": code_of(one), "kind": type(one).__name__, "configuration": one.configuration()}
-            for name, one in job.detectors.items()
+            name: detector_description(name, one, splits["train"]) for name, one in job.detectors.items()
         },
         "batch": first.batch,
         "device": first.device,
@@ -101,22 +97,29 @@ SPLITS = ("test", "validation")
 
 
 def middle_threats(cells: Sequence[Cell]) -> tuple[ThreatModel, ...]:
-    """Choose of each norm the middle one of the sizes at which the suite attacks with gradients."""
+    """Choose of each norm the middle and the smallest of the sizes at which the suite attacks with gradients.
+
+    At the middle size of the first norm the other attacks of the inspection are run, too.
+    """
     sizes: dict[str, set[float]] = {}
     for cell in cells:
         threat = cell.threat
         if threat is not None and threat.has_gradients and threat.eps < float("inf"):
             sizes.setdefault(threat.norm, set()).add(threat.eps)
-    return tuple(ThreatModel(norm, sorted(eps)[len(eps) // 2]) for norm, eps in sorted(sizes.items()))
+    chosen = []
+    for norm, found in sorted(sizes.items(), key=lambda item: item[0] != "Linf"):
+        ranked = sorted(found)
+        chosen += [ThreatModel(norm, eps) for eps in dict.fromkeys((ranked[len(ranked) // 2], ranked[0]))]
+    return tuple(chosen)
 
 
-def inspect(job: Asked, splits: Mapping[str, ImageSet], device: str = "cpu") -> Entry:
+def inspect(job: Asked, splits: Mapping[str, ImageSet], fitting: Fitting) -> Entry:
     """Ask all checks.
 
     Args:
-        job: Of the entrant, on ``device``.
+        job: Of the entrant.
         splits: "train", "validation" and "test".
-        device: Where to compute.
+        fitting: Its detectors, and the device where to compute.
 
     Raises:
         ValueError: The job has no cells.
@@ -124,18 +127,20 @@ def inspect(job: Asked, splits: Mapping[str, ImageSet], device: str = "cpu") -> 
     description = inspection_description(job, splits)
     if description is None:
         raise ValueError(f"expected {job.entrant.name} to have cells, got none")
-    start = time.monotonic()
+    start, device = time.monotonic(), fitting.device
     test, validation = (_images(splits[split], _count(job, splits[split]), device) for split in SPLITS)
     subject = Subject(job.entrant.classifier, test, validation, middle_threats(job.cells), job.cells[0].batch)
     findings = [
         (name, found) for name, check in MODEL_CHECKS.items() for found in _asked(partial(check, subject))
     ]
-    for name, detector in job.detectors.items():
-        try:
-            scores = {name: _score_function(job.entrant, detector, splits["train"], device)}
-        except Exception as error:  # noqa: BLE001 - a user's detector may raise anything
-            findings += [(check, Finding(State.NOT_RUN, say(error), name)) for check in DETECTOR_CHECKS]
+    fitting.fit(job.detectors)
+    for name in job.detectors:
+        if name in fitting.failed:
+            findings += [
+                (check, Finding(State.NOT_RUN, fitting.failed[name], name)) for check in DETECTOR_CHECKS
+            ]
             continue
+        scores = {name: _score_function(fitting, name)}
         findings += [
             (check, found)
             for check, ask in DETECTOR_CHECKS.items()
@@ -167,21 +172,13 @@ def _images(split: ImageSet, count: int, device: str) -> Images:
     return Images(split.images(rows).to(device), split.y[rows].to(device), split.ids[rows].to(device))
 
 
-def _score_function(
-    entrant: Entrant, detector: Detector, train: ImageSet, device: str
-) -> Callable[[Tensor], Tensor]:
-    """Fit a detector, unless it is, and give what scores images with it."""
-    layers = layers_for([detector], entrant.classifier)
-    if detector.fitted_on_ is None:
-        seen = outputs_of_all(
-            entrant.classifier, train, BATCH, device, layers=layers, with_images=detector.needs_model
-        )
-        fit(detector, seen, train.y.to(device))
+def _score_function(fitting: Fitting, name: str) -> Callable[[Tensor], Tensor]:
+    """Give what scores images with a fitted detector."""
+    classifier, detector = fitting.entrant.classifier, fitting.detectors[name]
+    layers = layers_for([detector], classifier)
 
     def scores(x: Tensor) -> Tensor:
-        return torch.cat([score(detector, _seen(part)) for part in x.split(BATCH)])
-
-    def _seen(x: Tensor) -> Outputs:
-        return outputs_of(entrant.classifier, x, device, layers)
+        parts = (outputs_of(classifier, part, fitting.device, layers) for part in x.split(BATCH))
+        return torch.cat([score(detector, part) for part in parts])
 
     return scores

@@ -14,7 +14,7 @@ from ....models.classifier import Classifier, Outputs
 from .finding import Finding, State
 from .subject import Images, Subject, attack
 
-__all__ = ["any_scale", "huge_eps", "stronger_attack"]
+__all__ = ["any_scale", "stronger_attack", "unbounded_attack"]
 
 IMAGES = 128
 
@@ -26,7 +26,7 @@ STRONGER = (
 )
 """Run one after the other, each on what is left."""
 
-HUGE = (PGD(loss="margin", steps=100, random_start=False), PGD(loss="margin", steps=100, targets=4))
+UNBOUNDED = (PGD(loss="margin", steps=100, random_start=False), PGD(loss="margin", steps=100, targets=4))
 
 FEW = 32
 
@@ -53,12 +53,12 @@ def stronger_attack(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def huge_eps(subject: Subject) -> Iterator[Finding]:
+def unbounded_attack(subject: Subject) -> Iterator[Finding]:
     """Attack without a bound: from any image every other one can be reached."""
     images = subject.test.head(FEW)
     rows = (subject.outputs(images.x).predicted == images.true).nonzero().squeeze(1)
     count = len(rows)
-    for by in HUGE:
+    for by in UNBOUNDED:
         if len(rows):
             rows = rows[~_fooled(subject, images[rows], by, ThreatModel("Linf", 1.0))]
     told = f"{len(rows)} of {count} images withstand an attack without a bound"

@@ -50,7 +50,7 @@ class Subject:
         classifier: On the device of the images, in evaluation mode.
         test: Test images.
         validation: Clean validation images.
-        threats: White-box threat models of finite size, one a norm, under which the suite attacks it.
+        threats: Of finite size, with gradients, under which the suite attacks it; see `middle_threats`.
         batch: Images per pass.
     """
 

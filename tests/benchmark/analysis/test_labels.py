@@ -61,7 +61,7 @@ def blind(text):
 def test_every_number_and_verdict_is_the_same_under_other_labels(samples, relabelled):
     (eer, checks, board), (eer2, checks2, board2) = tables(samples), tables(relabelled)
     assert set(eer2["label"]) == set(BACK)
-    assert not checks["passed"].all()  # a second engine is stronger here
+    assert (checks["state"] == "failed").any()  # a second engine is stronger here
     keys = ["model", "label", "eps", "detector", "population"]
     eer2 = eer2.assign(label=eer2["label"].replace(BACK))
     pd.testing.assert_frame_equal(*(frame.sort_values(keys, ignore_index=True) for frame in (eer, eer2)))

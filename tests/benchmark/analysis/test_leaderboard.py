@@ -14,7 +14,7 @@ from gmbench.benchmark.analysis.model_samples import detectors_of
 
 PGD = ("pgd", "Linf", 0.1, "white-box", "oblivious")
 KEY = ["norm", "eps", "access", "awareness"]
-NO_CHECKS = pd.DataFrame({"model": [], "check": [], "passed": [], "detail": []})
+NO_CHECKS = pd.DataFrame({"model": [], "check": [], "state": []})
 VALIDATION = {"score_a": range(1, 21)}  # at most 5 % rejected: a score above 19
 
 
@@ -129,9 +129,9 @@ def test_a_tie_goes_by_name(by_hand):
     ]
 
 
-def test_failed_checks_are_all_but_ok_each_once():
-    rows = pd.DataFrame({"verdict": ["ok", "zero-gradients; larger-eps", "larger-eps", "not checked"]})
-    assert failed_checks(rows) == ["zero-gradients", "larger-eps", "not checked"]
+def test_failed_checks_are_named_once():
+    rows = pd.DataFrame({"verdict": ["sound", "broken: zero-gradients; larger-eps", "suspect: larger-eps"]})
+    assert failed_checks(rows) == ["zero-gradients", "larger-eps"]
 
 
 def test_robust_accuracy_with_detection_loses_what_is_wrong_and_accepted(by_hand):
@@ -374,16 +374,20 @@ def test_verdicts(by_hand):
     samples = by_hand({"predicted": [0, 0], **scores}, {PGD: {"predicted": [1, 0], **scores}})
 
     def verdicts(*rows):
-        checks = pd.DataFrame([(*row, "") for row in rows], columns=["model", "check", "passed", "detail"])
-        return board_of(samples, checks).set_index("detector")["verdict"].to_dict()
+        checks = pd.DataFrame(rows, columns=["model", "check", "state"])
+        board = board_of(samples, checks).set_index("detector")
+        return board["verdict"].to_dict()
 
-    assert verdicts(("mine", "larger-eps", True)) == {"a": "ok", "b": "ok"}
-    assert verdicts(("mine", "x", False), ("mine", "y", True), ("mine", "z", False)) == {
-        "a": "x; z",
-        "b": "x; z",
+    assert verdicts(("mine", "larger-eps", "passed")) == {"a": "sound", "b": "sound"}
+    both = verdicts(("mine", "x", "failed"), ("mine", "y", "passed"), ("mine", "z", "broken"))
+    assert both == {"a": "broken: x; z", "b": "broken: x; z"}
+    assert verdicts(("mine", "sign:a", "failed"), ("mine", "sign:b", "passed")) == {
+        "a": "suspect: sign:a",
+        "b": "sound",
     }
-    assert verdicts(("mine", "sign:a", False), ("mine", "sign:b", True)) == {"a": "sign:a", "b": "ok"}
-    assert verdicts(("another", "x", False)) == {"a": "not checked", "b": "not checked"}
+    unrun = verdicts(("mine", "x", "passed"), ("mine", "sign:a", "not run"), ("mine", "y", "not applicable"))
+    assert unrun == {"a": "unchecked", "b": "sound"}
+    assert verdicts(("another", "x", "failed")) == {"a": "unchecked", "b": "unchecked"}
 
 
 def test_the_best_defense_under_each_threat_comes_first(board):

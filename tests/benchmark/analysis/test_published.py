@@ -17,7 +17,7 @@ from gmbench.benchmark.engine.suite import load_suite
 PUBLISHED = sorted((Path(__file__).parents[3] / "results").glob("*/samples.parquet"))
 DETECTOR = "msp"  # applies to every model
 NO_EER = pd.DataFrame(columns=list(EER_COLUMNS))
-NO_CHECKS = pd.DataFrame({"model": [], "check": [], "passed": [], "detail": []})
+NO_CHECKS = pd.DataFrame({"model": [], "check": [], "state": []})
 
 
 def test_there_are_published_samples():

@@ -37,7 +37,7 @@ def board_row(loss, seed, eps, robust, **changed):
         "robust_accuracy": robust,
         "robust_accuracy_with_detection": robust / 2,
         "eer_successful": robust / 4,
-        "verdict": "ok",
+        "verdict": "sound",
     }
     return row | changed
 
@@ -199,9 +199,13 @@ def test_a_loss_without_a_detector_has_a_robust_accuracy():
 
 def test_failed_checks_are_told():
     board = make_board()
-    board.loc[board["model"] == "lgm-s1", "verdict"] = "zeros; detector-sign:likelihood"
+    board.loc[board["model"] == "lgm-s1", "verdict"] = "suspect: zeros; detector-sign:likelihood"
     _, lines = lines_of(board)
-    assert [line["checks"] for line in lines.values()] == ["detector-sign:likelihood; zeros", "ok", "ok"]
+    assert [line["checks"] for line in lines.values()] == [
+        "suspect: zeros; detector-sign:likelihood",
+        "sound",
+        "sound",
+    ]
 
 
 def test_nothing_in_linf_is_no_summary():

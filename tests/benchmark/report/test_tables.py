@@ -8,7 +8,7 @@ import pytest
 
 from gmbench.benchmark.analysis.attack_series import most_attacked
 from gmbench.benchmark.analysis.claims.published import met_table, order_table, paper_table
-from gmbench.benchmark.analysis.leaderboard import failed_checks
+from gmbench.benchmark.analysis.leaderboard import failed_checks, verdict_text
 from gmbench.benchmark.analysis.over_trainings import OverTrainings
 from gmbench.benchmark.analysis.wording import mean_range, number
 from gmbench.benchmark.report.paper_section import paper_markdown
@@ -186,7 +186,7 @@ def make_leaderboard():
         "eer_successful": np.nan,
         "worst_attack": "",
     }
-    row |= {"mean_size": np.nan, "forwards": 10.0, "backwards": 9.5, "verdict": "ok"}
+    row |= {"mean_size": np.nan, "forwards": 10.0, "backwards": 9.5, "verdict": "sound"}
     rows = [
         {"model": "lgm-s0", "loss": "lgm", "detector": "likelihood", "robust_accuracy_with_detection": 0.3},
         {
@@ -195,7 +195,7 @@ def make_leaderboard():
             "detector": "likelihood",
             "robust_accuracy_with_detection": 0.5,
             "seed": 1,
-            "verdict": "noise; zeros",
+            "verdict": "suspect: noise; zeros",
         },
         {"model": "lgm-s0", "loss": "lgm", "detector": "msp", "robust_accuracy_with_detection": np.nan},
         {"model": "softmax-s0", "loss": "softmax", "detector": "msp", "robust_accuracy_with_detection": 0.6},
@@ -217,8 +217,8 @@ def test_leaderboard_puts_seeds_together_and_the_best_first():
         "40.0 [30.0, 50.0]",
         "n/a",
     ]
-    assert lines[1]["verdict"] == "noise; zeros"
-    assert lines[0]["verdict"] == "ok"
+    assert lines[1]["verdict"] == "suspect: noise; zeros"
+    assert lines[0]["verdict"] == "sound"
     assert lines[0]["EER, successful (%)"] == "few"
     assert lines[0]["backwards an image"] == "9.5"
     assert "nan" not in text.lower()
@@ -356,12 +356,12 @@ def test_robust_accuracies_have_the_same_bracket_as_in_the_claims():
     } == {"50.0 [40.0, 70.0]"}
 
 
-def test_failed_checks_are_named_once():
-    assert failed_checks(pd.DataFrame({"verdict": ["ok", "b; a", "a", "not checked"]})) == [
-        "b",
-        "a",
-        "not checked",
-    ]
+def test_failed_checks_are_named_once_behind_the_worst_verdict():
+    rows = pd.DataFrame({"verdict": ["sound", "suspect: b; a", "broken: a", "unchecked"]})
+    assert failed_checks(rows) == ["b", "a"]
+    assert verdict_text(rows) == "broken: b; a"
+    assert verdict_text(rows[:1]) == "sound"
+    assert verdict_text(rows[[True, False, False, True]]) == "unchecked"
 
 
 def test_paper_markdown_of_successes_that_are_few():

@@ -69,12 +69,12 @@ def test_a_model_that_met_fewer_attacks_is_compared_with_those_that_met_the_same
 @pytest.mark.parametrize("of", ["gccs", "softmax"])
 def test_a_failed_check_of_either_side_decides_nothing(mine, theirs, of):
     board = robust({"gccs": [mine], "softmax": [theirs]})
-    board.loc[board["loss"] == of, "verdict"] = "zero-gradients"
+    board.loc[board["loss"] == of, "verdict"] = "suspect: zero-gradients"
     judgement = more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax")
     assert judgement.held == OPEN
     assert "failed checks: zero-gradients" in judgement.measured
     # what speaks of a detector touches no robust accuracy without it
-    board.loc[board["loss"] == of, "verdict"] = "detector-sign:own"
+    board.loc[board["loss"] == of, "verdict"] = "suspect: detector-sign:own"
     assert more_robust(replace(EMPTY, leaderboard=board), "gccs", "softmax").held == (
         HOLDS if mine > theirs else FAILS
     )

@@ -91,7 +91,7 @@ def test_a_check_that_raises_has_not_run_and_stops_no_other(monkeypatch):
     states = dict(findings_of(inspect(asked, SPLITS).table))
     assert states["finite-logits"].state == State.NOT_RUN
     assert states["finite-logits"].detail == "RuntimeError: no black images, please"
-    assert states["huge-eps"].state == State.PASSED
+    assert states["unbounded-attack"].state == State.PASSED
 
 
 def test_a_job_without_cells_has_none():

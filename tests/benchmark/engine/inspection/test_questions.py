@@ -107,7 +107,7 @@ def test_an_attack_without_a_bound_must_leave_nothing(subject):
             z = 5 + 0 * x.sum(1, keepdim=True)
             return torch.cat([z if k == often else -z for k in range(10)], 1)
 
-    [found] = strength.huge_eps(subject(Classifier(nn.Flatten(), Stuck()).eval()))
+    [found] = strength.unbounded_attack(subject(Classifier(nn.Flatten(), Stuck()).eval()))
     assert found.state == State.FAILED
 
 

@@ -33,7 +33,7 @@ FGSM_SERIES = AttackSeries("fgsm", "fgsm", "Linf", "white-box", "oblivious")
 PGD = ("likelihood-fgsm", "Linf", (0.1,), "white-box", "adaptive", 1.0, 1.0)
 CW = ("cw", "L2", (np.inf,), "white-box", "oblivious", 1.0, 1.0)
 PAPER = {"lgm": "likelihood", "center": "likelihood", "softmax": "msp"}
-NO_CHECKS = pd.DataFrame(columns=["model", "check", "passed", "detail"])
+NO_CHECKS = pd.DataFrame(columns=["model", "check", "state", "p", "detail", "advice"])
 
 
 @pytest.fixture(scope="module")
