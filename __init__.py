@@ -23,12 +23,16 @@ from .attacks.cw import CW
 from .attacks.ddn import DDN
 from .attacks.evasion import Evasion
 from .attacks.fab import FAB
+from .attacks.feature_matching import FeatureMatching
 from .attacks.fgsm import FGSM
 from .attacks.fmn import FMN
 from .attacks.hopskipjump import HopSkipJump
 from .attacks.likelihood_fgsm import LikelihoodFGSM
 from .attacks.mi_fgsm import MIFGSM
+from .attacks.minimal_evasion import MinimalEvasion
+from .attacks.orthogonal_pgd import OrthogonalPGD
 from .attacks.pgd import PGD
+from .attacks.selective_pgd import SelectivePGD
 from .attacks.square import Square
 from .attacks.square_evasion import SquareEvasion
 from .attacks.ti_dim import TIDIM
@@ -71,11 +75,15 @@ __all__ = [
     "Detection",
     "Detector",
     "Evasion",
+    "FeatureMatching",
     "Head",
     "HopSkipJump",
     "LikelihoodFGSM",
+    "MinimalEvasion",
     "Model",
+    "OrthogonalPGD",
     "Outputs",
+    "SelectivePGD",
     "Square",
     "SquareEvasion",
     "ThreatModel",

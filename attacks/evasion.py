@@ -12,6 +12,7 @@ them affordable. `Victim.dropped` counts those.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -19,23 +20,28 @@ import torch
 from torch import Tensor
 
 from ..models.about import About
+from ..models.classifier import Outputs
 from .core.attack import ATTACKS, Attack, likeliest_targets
 from .core.grid import on_grid
 from .core.known import KnownDetector
-from .core.losses import class_log_likelihood, margin
+from .core.losses import Objective, class_log_likelihood, margin
 from .core.norms import NORMS, size_one
 from .core.randomness import SampleRandom
 from .core.stealth import Stealthiest, known_detector, wrong_then_accepted
 from .core.threat import ThreatModel
 from .core.victim import Victim
 
-__all__ = ["Evasion"]
+__all__ = ["Evasion", "Goal"]
 
 LOOK = 20
 """Steps after which targets are dropped."""
 
 MOMENTUM = 0.75
 """Share of the running sum of gradients that the next step keeps; that of APGD (Croce, Hein 2020)."""
+
+
+Goal = Callable[[Tensor], Objective]
+"""What to climb towards a target, for the images in some rows of the batch, (b,)."""
 
 
 @ATTACKS.register("evasion")
@@ -86,18 +92,29 @@ class Evasion(Attack):
         known, norm, kept = known_detector(victim, self), NORMS[threat.norm], Stealthiest(x, y)
         outputs = victim.outputs(x)
         for target in likeliest_targets(class_log_likelihood(outputs), y, self.targets):
-            way = -margin(outputs, target, target)
+            way, goal = -margin(outputs, target, target), self.goal(known, outputs, target)
             rows = torch.arange(len(x), device=x.device)
             for restart in range(self.restarts):
                 start = norm.perturb(x, norm.sample(x, threat.eps, random), threat.eps) if restart else x
                 run = _Run.begin(rows, x, start, target, way)
-                rows = self._run(victim, known, threat, run, kept, drops=restart == 0)
+                rows = self._run(victim, known, goal, threat, run, kept, drops=restart == 0)
         return kept.x
+
+    def goal(self, known: KnownDetector, clean: Outputs, target: Tensor) -> Goal:
+        """Begin a target: give what to climb in any rows of the batch.
+
+        Args:
+            known: The detector.
+            clean: Outputs of the B clean images.
+            target: Class to become, (B,).
+        """
+        return lambda rows: wrong_then_accepted(known, target[rows], target[rows])
 
     def _run(
         self,
         victim: Victim,
         known: KnownDetector,
+        goal: Goal,
         threat: ThreatModel,
         run: "_Run",
         kept: Stealthiest,
@@ -110,8 +127,7 @@ class Evasion(Attack):
             if not len(run.rows):
                 break
             candidate = on_grid(run.x, run.x_adv, threat)
-            climb = wrong_then_accepted(known, run.target, run.target)
-            _, gradient, outputs = victim.gradient(candidate, climb, run.rows)
+            _, gradient, outputs = victim.gradient(candidate, goal(run.rows), run.rows)
             kept.update(candidate, outputs, run.rows)
             run.note(gradient, margin(outputs, run.target, run.target))
             length = self.step * threat.eps * (1 + math.cos(math.pi * step / self.steps)) / 2

@@ -22,6 +22,8 @@ class KnownDetector:
             unlike detectors comparable.
         differentiable: Whether ``score`` passes gradients on.
         layers: The layers that ``score`` reads from ``Outputs.layers``.
+        guides: Features of clean validation images that are right and accepted, of each class k, (n_k, D):
+            what an attack without the score's gradients may take on.
     """
 
     name: str
@@ -30,6 +32,7 @@ class KnownDetector:
     scale: float = 1.0
     differentiable: bool = True
     layers: tuple[str, ...] = ()
+    guides: tuple[Tensor, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.scale > 0:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import random as python_random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -306,7 +307,11 @@ def _threat(attack: Attack, norm: str, eps: float) -> ThreatModel:
 
 
 def _victim(attack: Attack, classifier: Classifier, samples: int, access: str) -> Victim:
-    return Victim(classifier, samples, access, KNOWN if attack.reads_score else None)
+    if not attack.reads_score:
+        return Victim(classifier, samples, access)
+    means = next(value for name, value in classifier.named_parameters() if name.endswith("means"))
+    known = replace(KNOWN, guides=tuple(means.detach().unsqueeze(1)))
+    return Victim(classifier, samples, access, known)
 
 
 def _conv(attack: Attack, *args: Any, **options: Any) -> tuple[Classifier, Tensor, Tensor]:

@@ -140,14 +140,25 @@ class Fitting:
             for part in validation.images().split(BATCH)
         ]
         clean = torch.cat([score(detector, part) for part in parts]).double()
+        threshold = threshold_at_fpr(clean.numpy(), FPR)
         return KnownDetector(
             name,
             lambda outputs: detector.score(seen_by(detector, outputs)),
-            threshold_at_fpr(clean.numpy(), FPR),
+            threshold,
             float(clean.std(correction=0)) or 1.0,
             detector.differentiable,
             layers,
+            _guides(parts, clean <= threshold, validation.y),
         )
+
+
+def _guides(parts: Sequence[Outputs], accepted: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    """Give the features of the images that are right and accepted, by class."""
+    features = torch.cat([part.features for part in parts])
+    predicted = torch.cat([part.predicted for part in parts]).cpu()
+    usable = accepted & (predicted == y)
+    classes = parts[0].logits.shape[1]
+    return tuple(features[(usable & (y == k)).to(features.device)] for k in range(classes))
 
 
 def score_cells(

@@ -31,6 +31,7 @@ class Pair:
             lambda outputs: (outputs.features - centres[outputs.predicted]).square().sum(1) / 2,
             threshold=0.02,
             scale=0.01,
+            guides=tuple(centres.unsqueeze(1)),
         )
         generator = torch.Generator().manual_seed(3)
         self.x = torch.randint(256, (12, 2), generator=generator).double() / LEVELS
@@ -49,10 +50,20 @@ class Pair:
 
     def lowest(self, threat: ThreatModel) -> Tensor:
         """Try every image of the grid, and give the lowest score of a wrong one in each image's ball."""
-        every = torch.cartesian_prod(*[torch.arange(256, dtype=torch.float64) / LEVELS] * 2)
-        predicted, scores = self.outputs(every)
+        every, predicted, scores = self._every()
         found = []
         for x, y in zip(self.x, self.y, strict=True):
             allowed = (NORMS[threat.norm].size(every - x) <= threat.eps + 1e-9) & (predicted != y)
             found.append(torch.where(allowed, scores, torch.inf).amin())
         return torch.stack(found)
+
+    def smallest(self) -> Tensor:
+        """Try every image of the grid, and give the L2 distance of the nearest that is wrong and accepted."""
+        every, predicted, scores = self._every()
+        distance = torch.cdist(self.x, every)
+        evades = (predicted != self.y.unsqueeze(1)) & (scores <= self.known.threshold)
+        return torch.where(evades, distance, torch.inf).amin(1)
+
+    def _every(self) -> tuple[Tensor, Tensor, Tensor]:
+        every = torch.cartesian_prod(*[torch.arange(256, dtype=torch.float64) / LEVELS] * 2)
+        return every, *self.outputs(every)

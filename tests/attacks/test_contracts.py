@@ -41,6 +41,10 @@ FAST: dict[str, dict[str, Any]] = {
     "fmn": {"steps": 40},
     "evasion": {"steps": 21, "restarts": 1},
     "hopskipjump": {"queries": 400, "probes": 40},
+    "feature-matching": {"steps": 21, "restarts": 1},
+    "minimal-evasion": {"steps": 40},
+    "orthogonal-pgd": {"steps": 15},
+    "selective-pgd": {"steps": 20},
     "mi-fgsm": {"steps": 15},
     "pgd": {"steps": 15},
     "square": {"queries": 200},
@@ -86,6 +90,7 @@ REACH = {
     "torchattacks-square": 3.0,
     "square-L2": 2.5,  # its bumps are smooth, the linear model's axes are not
     "square-evasion-L2": 2.5,
+    "orthogonal-pgd": 2.0,  # its steps leave out what the class's gradient has of the score's
 }
 """How many times the minimal perturbation an attack may need on a linear model; 1.25 where it is not said."""
 
