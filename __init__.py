@@ -6,7 +6,7 @@ In a notebook, ``import gmbench as gm``:
     x, y = gm.load_data("digits", "test", samples=200)
     run = gm.attack(model, x, y, gm.PGD(steps=40), eps=0.3)
     found = gm.detect(run, "likelihood")
-    board = gm.evaluate(model, suite="digits-v1")         # what ``gmbench run`` does
+    board = gm.evaluate(model, suite="digits-v2")         # what ``gmbench run`` does
     gm.compare(board, "lgm", "softmax")
 
 On the command line: compose a `Classifier`, perhaps write a `Detector`, return a `Defense` from ``build()``

@@ -2,7 +2,7 @@
 
 It scores by the distance to the tenth nearest training feature.
 
-Run it beside L-GM with: gmbench run digits-v1 --defense docs/my_defense.py
+Run it beside L-GM with: gmbench run digits-v2 --defense docs/my_defense.py
 """
 
 import torch

@@ -95,7 +95,7 @@ def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
     for file in (path, mine):
         command = [
             "run",
-            "digits-v1",
+            "digits-v2",
             "--defense",
             str(file),
             "--samples",
@@ -111,7 +111,7 @@ def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
             [*command, "--store", str(tmp_path / "store"), "--results", str(tmp_path / file.stem)],
             standalone_mode=False,
         )
-        board = pd.read_csv(tmp_path / file.stem / "digits-v1+knn-on-softmax-narrowed" / "leaderboard.csv")
+        board = pd.read_csv(tmp_path / file.stem / "digits-v2+knn-on-softmax-narrowed" / "leaderboard.csv")
         assert {"knn-on-softmax", "digits-lgm-s0"} == set(board["model"])
         assert "own" in set(board["detector"])
 
@@ -119,9 +119,9 @@ def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
 def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GMBENCH_STORE", str(tmp_path))
     [shown] = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "as gm" in block]
-    narrowed = 'suite="digits-v1", samples=20, attacks=["fgsm"], detectors=["msp"]'
+    narrowed = 'suite="digits-v2", samples=20, attacks=["fgsm"], detectors=["msp"]'
     names: dict[str, Any] = {}
-    exec(shown.replace('suite="digits-v1"', narrowed).replace("gm.compare", "compared = gm.compare"), names)
+    exec(shown.replace('suite="digits-v2"', narrowed).replace("gm.compare", "compared = gm.compare"), names)
     assert names["run"].robust_accuracy < 0.1
     assert 0 < names["found"].eer < 0.5
     assert list(names["compared"]["eps"]) == [0.05, 0.1, 0.15, 0.2, 0.3]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,14 +11,18 @@ from torch import Tensor
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
 from ...attacks.core.attack import check_served
+from ...attacks.core.known import KnownDetector
+from ...detectors import Detector
 from ...models.classifier import Classifier, Outputs
 from ...models.ensemble import Ensemble
 from ...models.precision import computed_in
 from ..engine.cell import propose
-from ..engine.defense import fresh
+from ..engine.defense import Entrant, fresh
 from ..engine.judge import judge
 from ..engine.passes import outputs_of
 from ..engine.plan import pick_device
+from ..engine.scoring import known_as
+from .fitting import fitted, split_of
 from .model import Images, Model, as_images, as_model
 from .progress import Bar
 from .shown import table_of
@@ -99,6 +104,7 @@ def attack(
     eps: float,
     norm: str = "Linf",
     access: str | None = None,
+    detector: Detector | str | None = None,
     surrogate: object | None = None,
     options: Mapping[str, Any] | None = None,
     ids: Images | None = None,
@@ -107,6 +113,9 @@ def attack(
     device: str = "auto",
     precision: str = "float32",
     draws: int = 1,
+    train: tuple[Images, Images] | None = None,
+    validation: tuple[Images, Images] | None = None,
+    root: Path | None = None,
     progress: bool = True,
 ) -> AttackRun:
     """Attack a model and judge what comes out.
@@ -124,6 +133,7 @@ def attack(
             smallest.
         norm: "Linf", "L2".
         access: "white-box", "transfer", "query" or "decision"; None for the weakest that the attack needs.
+        detector: The one that the attacker knows, as of `detect`; None where it knows the classifier alone.
         surrogate: The model whose gradients a transfer attack uses; of a list of them, their `Ensemble`'s.
         options: The attack's fields, where it is given by name.
         ids: Of the images, (N,); each has the random numbers of its id. None for 0, 1, ...
@@ -134,6 +144,10 @@ def attack(
             float32 again). The judge's passes are float32's.
         draws: Passes that each answer of the model to the attack is the mean of; more than 1 for a model that
             draws random numbers.
+        train: Clean images and classes that the detector learns from; None for the training split of the
+            model's data.
+        validation: Those that set its threshold, likewise.
+        root: Folder of the data sets.
         progress: Whether to draw a bar.
 
     Raises:
@@ -143,7 +157,7 @@ def attack(
     victim, place = as_model(model), pick_device(device)
     arithmetic = computed_in(precision, place)
     built, name = _built(attack, options)
-    threat = ThreatModel(norm, eps, access or built.access)
+    threat = ThreatModel(norm, eps, access or built.access, _name_of(detector))
     check_served(built, name, threat)
     if threat.uses_surrogate != (surrogate is not None):
         raise ValueError(
@@ -160,13 +174,14 @@ def attack(
     proposals, tables = [], []
     with fresh(victim.entrant) as attacked, fresh(victim.entrant) as judged, Bar(show=progress) as bar:
         target = attacked.classifier if other is None else other
+        known = None if detector is None else _known(detector, victim, attacked, train, validation, root)
         bar.begin(len(images))
         bar.doing(f"{victim.name} / {name}")
         for part in torch.arange(len(images)).split(batch):
             clean, true = images[part].to(place), labels[part].to(place)
             random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
             how: dict[str, Any] = {"draws": draws, "precision": arithmetic}
-            x_adv, costs = propose(built, target, clean, true, threat, random, **how)
+            x_adv, costs = propose(built, target, clean, true, threat, random, known, **how)
             tables.append(judge(judged.classifier, clean, x_adv, true, threat).assign(**costs))
             proposals.append(x_adv.cpu())
             bar.advance(len(part))
@@ -190,6 +205,26 @@ def _check_classes(name: str, outputs: Outputs, y: Tensor) -> None:
             f"expected y to be classes 0 to {classes - 1} of '{name}', got {int(y.min())} to {int(y.max())}; "
             "are they numbered from 1, or of other data?"
         )
+
+
+def _name_of(detector: Detector | str | None) -> str:
+    if detector is None or isinstance(detector, str):
+        return detector or ""
+    return type(detector).__name__
+
+
+def _known(
+    detector: Detector | str,
+    model: Model,
+    entrant: Entrant,
+    train: tuple[Images, Images] | None,
+    validation: tuple[Images, Images] | None,
+    root: Path | None,
+) -> KnownDetector:
+    """Fit the detector that an attacker knows, and set its threshold."""
+    found = fitted(detector, model, entrant, train, root)
+    images, classes = split_of(model, "validation", validation, root)
+    return known_as(_name_of(detector), found.detector, found.layers, [found.outputs(images)], classes)
 
 
 def _built(attack: Attack | str, options: Mapping[str, Any] | None) -> tuple[Attack, str]:

@@ -2,25 +2,20 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import matplotlib.style
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ...attacks.core.grid import on_grid
-from ...detectors import DETECTORS, Detector
-from ...detectors.detector import OWN
-from ...models.classifier import Outputs
+from ...detectors import Detector
 from ..analysis import metrics
-from ..engine.defense import Entrant, fresh
-from ..engine.passes import outputs_of
-from ..engine.scoring import BATCH, fit, layers_for, score, seen_by
+from ..engine.defense import fresh
 from .attacking import AttackRun
-from .model import Images, as_images, load_data
+from .fitting import fitted, split_of
+from .model import Images
 from .shown import ShownFigure, table_of
 
 __all__ = ["Detection", "detect"]
@@ -136,46 +131,10 @@ def detect(
         ValueError: It does not apply to the model, or nobody said what the model was trained on.
     """
     with fresh(run.model.entrant) as entrant:
-        built, classifier = _built(detector, entrant), entrant.classifier
-        if built.needs_model:
-            built.bind(classifier)
-        layers, device = layers_for([built], classifier), next(classifier.buffers()).device
-
-        def outputs(images: Tensor) -> Outputs:
-            return Outputs.cat([outputs_of(classifier, part, device, layers) for part in images.split(BATCH)])
-
-        if not built.applies(seen_by(built, outputs(run.x[:2]))):
-            raise ValueError(
-                f"expected a detector that applies to '{run.model.name}', got {built!r}: it asks for what "
-                "the model does not say, such as a mixture's likelihood"
-            )
-        images, classes = _split(run, "train", train, root)
-        fit(built, outputs(images), classes.to(device))
-        held_out, _ = _split(run, "validation", validation, root)
+        found = fitted(detector, run.model, entrant, train, root)
+        held_out, _ = split_of(run.model, "validation", validation, root)
         shown = [run.x, on_grid(run.x, run.x_adv, run.threat), held_out]
-        order = classifier.order(sum(map(len, shown)))
-        parts = torch.cat(shown)[order].split(BATCH)
-        scores = torch.cat([score(built, outputs(part)) for part in parts]).double()[order.argsort()]
+        order = entrant.classifier.order(sum(map(len, shown)))
+        scores = found.scores(torch.cat(shown)[order])[order.argsort()]
         clean, attacked, kept = (part.numpy() for part in scores.split(list(map(len, shown))))
-    return Detection(run, built, clean, attacked, kept, successful)
-
-
-def _built(detector: Detector | str, entrant: Entrant) -> Detector:
-    if detector == OWN and entrant.detector is not None:
-        return entrant.detector
-    if isinstance(detector, str):
-        return DETECTORS.build(detector)
-    if not isinstance(detector, Detector):
-        raise TypeError(f"expected a detector or its name, got {type(detector).__name__}")
-    return detector
-
-
-def _split(run: AttackRun, name: str, given: Any, root: Path | None) -> tuple[Tensor, Tensor]:
-    if given is not None:
-        return as_images(*given)
-    if not run.model.data:
-        raise ValueError(
-            f"expected to know what '{run.model.name}' was trained on: give {name}=(x, y), or wrap it with "
-            'data="digits" or another name'
-        )
-    return load_data(run.model.data, name, root=root)
+    return Detection(run, found.detector, clean, attacked, kept, successful)

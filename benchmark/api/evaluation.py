@@ -73,7 +73,7 @@ class Board:
 
 def evaluate(
     model: object,
-    suite: str = "digits-v1",
+    suite: str = "digits-v2",
     *,
     models: Sequence[str] = (),
     attacks: Sequence[str] = (),

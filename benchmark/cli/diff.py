@@ -14,7 +14,7 @@ __all__ = ["diff"]
 
 SHOWN = 20
 
-Folder = Annotated[Path, typer.Argument(help="A results folder, such as results/digits-v1.")]
+Folder = Annotated[Path, typer.Argument(help="A results folder, such as results/digits-v2.")]
 
 
 def diff(one: Folder, other: Folder) -> None:

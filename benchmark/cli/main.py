@@ -59,7 +59,7 @@ def whole(
 ) -> None:
     """Does a classifier with a likelihood-based defense really hold?
 
-    Start with: gmbench run digits-v1
+    Start with: gmbench run digits-v2
     """
 
 

@@ -40,7 +40,7 @@ __all__ = ["report", "run"]
 def run(
     suite: Annotated[
         str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")
-    ] = "digits-v1",
+    ] = "digits-v2",
     models: Models = None,
     attacks: Attacks = None,
     detectors: Detectors = None,
@@ -94,7 +94,7 @@ def run(
 def report(
     suite: Annotated[
         str, typer.Argument(help="A suite's name, a TOML file, or a folder of results with samples.parquet.")
-    ] = "digits-v1",
+    ] = "digits-v2",
     models: Models = None,
     attacks: Attacks = None,
     detectors: Detectors = None,

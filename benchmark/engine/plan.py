@@ -247,6 +247,11 @@ def plan_suite(
         The plan, and the name of its results folder.
     """
     whole = load_suite(suite)
+    if whole.outdated:
+        raise SuiteError(
+            f"expected a suite of today's rules, got '{whole.name}': {whole.note} Run digits-v2, or look at "
+            f"what is published: results/{whole.name}"
+        )
     chosen = narrow(whole, models, attacks, detectors, samples)
     # the suite's own checkpoints, which alone have a recipe, are there already
     beside = [

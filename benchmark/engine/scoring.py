@@ -33,6 +33,7 @@ __all__ = [
     "detector_description",
     "detectors_for",
     "fit",
+    "known_as",
     "layers_for",
     "score",
     "score_cells",
@@ -139,17 +140,32 @@ class Fitting:
             outputs_of(self.entrant.classifier, part, self.device, layers)
             for part in validation.images().split(BATCH)
         ]
-        clean = torch.cat([score(detector, part) for part in parts]).double()
-        threshold = threshold_at_fpr(clean.numpy(), FPR)
-        return KnownDetector(
-            name,
-            lambda outputs: detector.score(seen_by(detector, outputs)),
-            threshold,
-            float(clean.std(correction=0)) or 1.0,
-            detector.differentiable,
-            layers,
-            _guides(parts, clean <= threshold, validation.y),
-        )
+        return known_as(name, detector, layers, parts, validation.y)
+
+
+def known_as(
+    name: str, detector: Detector, layers: tuple[str, ...], parts: Sequence[Outputs], y: Tensor
+) -> KnownDetector:
+    """Show a fitted detector to an attacker.
+
+    Args:
+        name: As the threat model calls it.
+        detector: Fitted.
+        layers: That it asks for.
+        parts: Outputs of the clean validation images, which set its threshold, N in all.
+        y: Their true classes, (N,).
+    """
+    clean = torch.cat([score(detector, part) for part in parts]).double()
+    threshold = threshold_at_fpr(clean.numpy(), FPR)
+    return KnownDetector(
+        name,
+        lambda outputs: detector.score(seen_by(detector, outputs)),
+        threshold,
+        float(clean.std(correction=0)) or 1.0,
+        detector.differentiable,
+        layers,
+        _guides(parts, clean <= threshold, y),
+    )
 
 
 def _guides(parts: Sequence[Outputs], accepted: Tensor, y: Tensor) -> tuple[Tensor, ...]:

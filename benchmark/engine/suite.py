@@ -125,6 +125,8 @@ class Suite(Written):
     Args:
         name: With a version, "mnist-v2".
         about: What it is for, in a sentence or two.
+        note: What a reader must know first; stands on top of its page.
+        outdated: Whether what is published of it was judged by older rules, so that it is not run any more.
         data: Name of the data set; see `images`.
         samples: First so many images of the test split.
         seed: Of the attacks' random numbers.
@@ -138,6 +140,8 @@ class Suite(Written):
 
     name: Name
     about: str = ""
+    note: str = ""
+    outdated: bool = False
     data: str
     samples: int = Field(gt=0)
     seed: int = 0

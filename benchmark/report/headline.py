@@ -101,7 +101,7 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
             ADAPTIVE,
             WITH_DETECTION,
             "robust accuracy with detection",
-            "not both wrong *and* accepted by the detector at 5 % FPR",
+            "right and accepted when clean, right or rejected under attack, at 5 % FPR",
         ),
     ):
         eps = fullest_eps(leaderboard, *threat)

@@ -144,6 +144,7 @@ def publish(
         inspections=frames.inspections,
         examples=list(_examples(plan, store)),
         facts=_facts(plan, store),
+        note=plan.suite.note,
         features=seen,
         accuracies=_accuracies(plan),
     )

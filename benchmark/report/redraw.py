@@ -56,6 +56,7 @@ def redraw(folder: Path, *, resamples: int = 500) -> Frames:
         inspections=frames.inspections,
         examples=(),
         facts=kept.facts,
+        note=suite.note if suite else "",
         accuracies=accuracies_of(names, told["data"], int(told["images"])) if told else (),
         kept=kept,
     )

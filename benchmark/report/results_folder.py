@@ -32,6 +32,7 @@ _ENTRIES = {
     "leaderboard.csv",
     "leaderboard.md",
     MANIFEST,
+    "ranking.csv",
     "roc",
     "samples.parquet",
 }

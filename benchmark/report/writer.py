@@ -22,6 +22,7 @@ from ..analysis.features.space import ModelFeatures
 from ..analysis.features.spread import FEWEST_MODELS, shared_robustness
 from ..analysis.leaderboard import LEADERBOARD_COLUMNS
 from ..analysis.model_samples import ModelSamples, models_of
+from ..analysis.ranking import ranking
 from .claims_section import claims_markdown
 from .figures.eps import accuracy_by_attack_figure, accuracy_figure, eer_figure
 from .figures.examples import Examples, examples_figure
@@ -62,6 +63,7 @@ def write_report(
     inspections: pd.DataFrame | None = None,
     examples: Sequence[Examples],
     facts: Mapping[str, str],
+    note: str = "",
     features: Sequence[ModelFeatures] = (),
     accuracies: Sequence[Accuracy] = (),
     kept: Kept | None = None,
@@ -78,9 +80,9 @@ def write_report(
         inspections: What the models themselves were asked, a row per finding.
         examples: Images before and after attacks; those of one model make one sheet.
         facts: What made the numbers, {"device": "..."}; no dates, or two runs would differ.
+        note: What a reader must know first, of the suite.
         features: What the models' features say; none, no figures of the feature space and no claims about it.
         accuracies: The models that are checkpoints, on the whole test split.
-
         kept: What took the models, of the report that this is drawn from again; its samples.parquet stays,
             byte for byte.
 
@@ -104,7 +106,7 @@ def write_report(
                 _figures(models, results, examples), _feature_figures(results)
             )
         ]
-        _write_tables(building, eer, leaderboard)
+        _write_tables(building, eer, leaderboard, detectors)
         _write_checks(building, checks, inspections)
         if kept is None:
             _write_samples(building, samples)
@@ -114,7 +116,9 @@ def write_report(
                 (building / name).write_bytes(content)
             shown += kept.figures
         claims = claims_markdown(results, kept.claims if kept else {})
-        text = readme(title, results=results, checks=checks, figures=shown, facts=facts, claims=claims)
+        text = readme(
+            title, results=results, checks=checks, figures=shown, facts=facts, claims=claims, note=note
+        )
         (building / "README.md").write_text(text, encoding="utf-8")
         put_folder(building, folder)
     finally:
@@ -127,9 +131,12 @@ def _write_checks(folder: Path, checks: pd.DataFrame, inspections: pd.DataFrame 
         inspections.to_csv(folder / INSPECTIONS, **(_CSV | {"float_format": None}))  # what is read again
 
 
-def _write_tables(folder: Path, eer: pd.DataFrame, leaderboard: pd.DataFrame) -> None:
+def _write_tables(
+    folder: Path, eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Mapping[str, str]
+) -> None:
     _ordered(eer, EER_COLUMNS).to_csv(folder / "eer.csv", **_CSV)
     _ordered(leaderboard, LEADERBOARD_COLUMNS).to_csv(folder / "leaderboard.csv", **_CSV)
+    ranking(leaderboard, detectors).to_csv(folder / "ranking.csv", **_CSV)
     for name, text in (
         ("eer.md", eer_markdown(eer)),
         ("eer.tex", eer_latex(eer)),

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 import gmbench as gm
+from gmbench.attacks.core.grid import on_grid
 from gmbench.benchmark.analysis import metrics
 
 X, Y = gm.load_data("digits", "test", samples=60)
@@ -27,7 +28,7 @@ def scores(model: gm.Model, x: Tensor) -> np.ndarray:
 
 def test_figures_are_those_of_the_scores(run: gm.AttackRun) -> None:
     found = gm.detect(run, "likelihood")
-    clean, attacked = scores(run.model, X), scores(run.model, run.x_adv)
+    clean, attacked = scores(run.model, X), scores(run.model, on_grid(X, run.x_adv, run.threat))
     held_out = scores(run.model, gm.load_data("digits", "validation")[0])
     threshold = np.sort(held_out)[::-1][int(0.05 * len(held_out))]
     assert found.eer == pytest.approx(metrics.eer(clean, attacked), abs=1e-4)
@@ -39,9 +40,11 @@ def test_figures_are_those_of_the_scores(run: gm.AttackRun) -> None:
 
 def test_successes_alone_can_be_the_positives(run: gm.AttackRun) -> None:
     found = gm.detect(run, "msp", successful=True)
-    assert 0 < len(found.positives) == int(run.success.sum()) < 60
+    assert 0 < len(found.positives) == int(run.table["success_8bit"].sum()) < 60
     every = gm.detect(run, "msp")
-    np.testing.assert_array_equal(found.positives, every.adversarial[run.success.numpy()])
+    np.testing.assert_array_equal(
+        found.positives, every.adversarial[run.table["success_8bit"].to_numpy(bool)]
+    )
 
 
 def test_training_and_validation_images_can_be_given(run: gm.AttackRun) -> None:

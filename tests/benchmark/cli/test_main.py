@@ -81,7 +81,7 @@ def test_the_digits_suite_end_to_end(
 ) -> None:
     narrowed = [
         "run",
-        "digits-v1",
+        "digits-v2",
         "--samples",
         40,
         "--attacks",
@@ -95,7 +95,7 @@ def test_the_digits_suite_end_to_end(
         *places,
     ]
     assert gmbench(*narrowed) == 0
-    folder = tmp_path / "results" / "digits-v1-narrowed"
+    folder = tmp_path / "results" / "digits-v2-narrowed"
     for name in (
         "README.md",
         "leaderboard.csv",
@@ -222,7 +222,7 @@ def test_list_and_show(
 ) -> None:
     assert gmbench("list") == 0
     printed = capsys.readouterr().out
-    for name in ("digits-v1", "digits-lgm-s0", "pgd", "mahalanobis", "cifar10-jpeg"):
+    for name in ("digits-v2", "digits-lgm-s0", "pgd", "mahalanobis", "cifar10-jpeg"):
         assert name in printed
     assert gmbench("show", "--store", finished[2]) == 0
     key = next(line for line in capsys.readouterr().out.splitlines() if "pgd" in line).split()[0]
@@ -301,17 +301,17 @@ def test_a_failed_cell_stops_no_other(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "digit-v1"], "did you mean 'digits-v1'"),
-        (["run", "digits-v1", "--models", "digits-lgn-s0"], "did you mean 'digits-lgm-s0'"),
-        (["run", "digits-v1", "--attacks", "fsgm"], "did you mean 'fgsm'"),
-        (["run", "digits-v1", "--detectors", "mps"], "did you mean 'msp'"),
-        (["run", "digits-v1", "--samples", "0"], "samples to be between 1"),
-        (["run", "digits-v1", "--device", "tpu"], "auto, cpu or cuda, got 'tpu'"),
-        (["run", "digits-v1", "--defense", "nowhere.py"], "no defense file at nowhere.py"),
-        (["run", "digits-v1", "--no-such-option"], "o such option"),
+        (["run", "digit-v1"], "did you mean 'digits-v2'"),
+        (["run", "digits-v2", "--models", "digits-lgn-s0"], "did you mean 'digits-lgm-s0'"),
+        (["run", "digits-v2", "--attacks", "fsgm"], "did you mean 'fgsm'"),
+        (["run", "digits-v2", "--detectors", "mps"], "did you mean 'msp'"),
+        (["run", "digits-v2", "--samples", "0"], "samples to be between 1"),
+        (["run", "digits-v2", "--device", "tpu"], "auto, cpu or cuda, got 'tpu'"),
+        (["run", "digits-v2", "--defense", "nowhere.py"], "no defense file at nowhere.py"),
+        (["run", "digits-v2", "--no-such-option"], "o such option"),
         (["train", "mnist-lgn"], "did you mean 'mnist-lgm'"),
         (["data", "mnits"], "did you mean 'mnist'"),
-        (["report", "digits-v1"], "nothing of digits-v1 is in the store"),
+        (["report", "digits-v2"], "nothing of digits-v2 is in the store"),
         (["show", "zzz"], "got 0"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from gmbench.benchmark.analysis.results_diff import DIFFERENT, Results, compare_results
 from gmbench.benchmark.report.results_folder import read_results
 
-DIGITS = Path(__file__).parents[3] / "results" / "digits-v1"
+DIGITS = Path(__file__).parents[3] / "results" / "digits-v2"
 MODEL, ATTACKS, IMAGES = "digits-lgm-s0", ["fgsm", "pgd-margin"], 100
 
 
@@ -34,8 +34,8 @@ def test_a_part_of_digits_v1_is_what_is_published(gmbench: Callable[..., int], t
     chosen = [word for attack in ATTACKS for word in ("--attacks", attack)]
     places = ["--store", tmp_path / "store", "--results", tmp_path]
     narrow = ["--models", MODEL, "--samples", IMAGES, "--detectors", "msp"]
-    assert gmbench("run", "digits-v1", *narrow, *chosen, *places) == 0
-    here = read_results(tmp_path / "digits-v1-narrowed")
+    assert gmbench("run", "digits-v2", *narrow, *chosen, *places) == 0
+    here = read_results(tmp_path / "digits-v2-narrowed")
     ids = set(here.samples["id"])
     found = compare_results(part(read_results(DIGITS), ids), part(here, ids))
     assert found.kind != DIFFERENT, str(found)

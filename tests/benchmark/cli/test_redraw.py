@@ -209,7 +209,7 @@ def test_published_results_of_an_earlier_version_lend_their_rows(
     gmbench: Callable[..., int], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Those in the repository, whose manifests do not tell the cells."""
-    assert gmbench("run", "digits-v1", "--defense", place / "mine.py", "--dry-run", "--store", place) == 0
+    assert gmbench("run", "digits-v2", "--defense", place / "mine.py", "--dry-run", "--store", place) == 0
     printed = capsys.readouterr().out
     assert "mine" in printed
     assert "digits-lgm-s0" not in printed

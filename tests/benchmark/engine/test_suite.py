@@ -161,7 +161,7 @@ def test_one_surrogate_or_several(tmp_path: Path) -> None:
 
 
 def test_unknown_suites() -> None:
-    with pytest.raises(SuiteError, match="did you mean 'digits-v1'"):
+    with pytest.raises(SuiteError, match="did you mean 'digits-v2'"):
         load_suite("digit-v1")
     with pytest.raises(SuiteError, match="no suite file"):
         load_suite("nowhere.toml")
