@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import ATTACKS, SampleRandom, ThreatModel, Victim
+from gmbench.attacks.core.known import KnownDetector
 from gmbench.benchmark.engine.defense import DefenseError, check_classifier
 from gmbench.models import Classifier
 
@@ -122,10 +123,12 @@ def test_a_view_changes_no_bit_of_an_attack(name: str) -> None:
             torch.manual_seed(0)
             classifier = Classifier(nn.Sequential(nn.Conv2d(3, 4, 3), flatten), nn.Linear(144, 5)).eval()
         attack = ATTACKS.build(name)
-        threat = ThreatModel(attack.norms[0], 0.1)
+        energy = KnownDetector("energy", lambda outputs: -outputs.logits.logsumexp(1), 0.0)
+        known = energy if attack.reads_score else None
+        threat = ThreatModel(attack.norms[0], 0.1, knows="energy" if known else "")
         x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
         y = classifier(x).argmax(1)
-        with Victim(classifier, len(x)) as victim:
+        with Victim(classifier, len(x), known=known) as victim:
             return attack(victim, x, y, threat, random=SampleRandom.of("test", torch.arange(6)))
 
     torch.testing.assert_close(attacked(Views()), attacked(nn.Flatten()), rtol=0, atol=1e-5)
