@@ -19,7 +19,6 @@ __all__ = [
     "inside",
     "larger_eps",
     "noise_weakest",
-    "repeatable",
     "second_engine",
     "stronger_attack",
     "white_box_strongest",
@@ -37,9 +36,6 @@ HUGE = 0.5
 
 SECOND_ENGINE = "torchattacks-"
 """What the registry's names of torchattacks' attacks begin with; ours of the same name follows."""
-
-OVER_DRAWS = "eot"
-"""The registry's name of the attack on a randomised model."""
 
 OUTSIDE = 1e-4
 """By which a perturbation may exceed its eps, relative: floats, and a size that was stored in float32."""
@@ -192,14 +188,6 @@ def above_chance(evidence: Evidence) -> Iterator[Finding]:
         p = more_often_than(most / n, int(right.sum()), n)
         told = f"{right.mean():.1%} of clean images are right, the most frequent class has {most / n:.1%}"
         yield Finding.told(p < CHANCE, told)
-
-
-def repeatable(evidence: Evidence) -> Iterator[Finding]:
-    """Ask the inspection; a randomised model may be attacked over its draws."""
-    over_draws = any(one.attack == OVER_DRAWS and _has_gradients(one) for one in evidence.model.outcomes)
-    for one in evidence.inspected.get("repeatable", ()):
-        attacked = one.state == State.FAILED and over_draws
-        yield Finding.told(True, f"{one.detail}; attacked by {OVER_DRAWS}") if attacked else one
 
 
 def huge_eps(evidence: Evidence) -> Iterator[Finding]:

@@ -308,36 +308,3 @@ def test_results_that_cannot_be_written_are_told_before_anything_is_computed(
         assert len(errors.splitlines()) == 1
         assert Store(tmp_path / "store").keys() == []
     assert (tmp_path / "file").read_text() == "mine"
-
-
-RANDOM = """
-import torch
-from gmbench import Defense, load_checkpoint
-
-class Noisy(torch.nn.Module):
-    def __init__(self, head):
-        super().__init__()
-        self.head = head
-    def forward(self, features):
-        logits = self.head(features)
-        return logits + torch.randn_like(logits)
-
-def build():
-    classifier, _ = load_checkpoint("digits-softmax-s0")
-    classifier.head = Noisy(classifier.head)
-    return Defense("noisy", classifier.eval())
-"""
-
-
-def test_a_randomised_defense_is_attacked_by_mean_gradients(
-    run: Callable[..., tuple[int, str, str]], suite: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "noisy.py").write_text(RANDOM)
-    suite.write_text(SUITE.replace("options = { steps = 2 }", "options = { steps = 2 }\ndraws = 3"))
-    code, _, _ = run("run", "--defense", tmp_path / "noisy.py")
-    assert code == 0
-    samples = pd.read_parquet(next((tmp_path / "results").glob("*noisy*")) / "samples.parquet")
-    quick = samples[(samples["model"] == "noisy") & (samples["label"] == "quick")]
-    assert len(quick) == 20
-    assert (quick["backwards"] == 6).all()
-    assert "0 cells computed" in run("run", "--defense", tmp_path / "noisy.py")[1]
