@@ -48,17 +48,21 @@ class FeatureMatching(Evasion):
 def nearest(known: KnownDetector, features: Tensor, target: Tensor) -> Tensor:
     """Choose the guide of each target class that lies nearest, (B, D), (B,) -> (B, D).
 
+    Where a class has none, the image's own features: nothing pulls it.
+
     Raises:
-        ValueError: A class has none.
+        ValueError: No class has any.
     """
-    chosen = torch.empty_like(features)
+    if not any(map(len, known.guides)):
+        raise ValueError(
+            f"expected guides for feature-matching, got none: {known.name} accepts no clean validation image "
+            "that is classified right"
+        )
+    chosen = features.clone()
     for k in target.unique().tolist():
-        guides = known.guides[k] if k < len(known.guides) else features[:0]
+        guides = known.guides[k]
         if not len(guides):
-            raise ValueError(
-                f"expected guides of every class for feature-matching, got none of class {k}: {known.name} "
-                "accepts no clean validation image of it that is classified right"
-            )
+            continue
         rows = (target == k).nonzero().squeeze(1)
         guides = guides.to(features)
         chosen[rows] = guides[torch.cdist(features[rows], guides).argmin(1)]

@@ -124,4 +124,4 @@ def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(shown.replace('suite="digits-v2"', narrowed).replace("gm.compare", "compared = gm.compare"), names)
     assert names["run"].robust_accuracy < 0.1
     assert 0 < names["found"].eer < 0.5
-    assert list(names["compared"]["eps"]) == [0.05, 0.1, 0.15, 0.2, 0.3]
+    assert list(names["compared"]["eps"]) == pytest.approx([13 / 255, 26 / 255, 39 / 255])

@@ -17,6 +17,7 @@ from ..analysis.claims.comparison import SuiteResults
 from ..engine.inspection.finding import State
 from .escape import markdown_text
 from .headline import summary_markdown
+from .inspections_file import INSPECTIONS
 from .paper_section import paper_markdown
 from .shown import Shown
 from .tables import headline_markdown, markdown
@@ -31,7 +32,7 @@ _FILES = {
     "eer.md": "the EERs for people",
     "eer.tex": "the EERs for a paper (booktabs)",
     "checks.csv": "every check of every model: state, what it found, what to try; see docs/checks.md",
-    "inspections.csv": "what the models themselves were asked",
+    INSPECTIONS: "what the models themselves were asked",
     "samples.parquet": "every score of every image: all else here is computed from it",
     "roc/": "ROC curves, PNG and SVG",
     "figures/": "the other figures, PNG and SVG",
@@ -59,6 +60,7 @@ def readme(
     facts: Mapping[str, str],
     claims: str = "",
     note: str = "",
+    inspected: bool = False,
 ) -> str:
     """Write the page.
 
@@ -71,6 +73,7 @@ def readme(
         facts: {what: value}, a table at the end.
         claims: The section of the papers' claims, see `claims_markdown`; empty where there is none.
         note: What a reader must know first, of the suite; empty where there is nothing.
+        inspected: Whether the models themselves were asked.
     """
     own = ", ".join(f"{loss_name(loss)}: `{detector}`" for loss, detector in results.detectors.items())
     own = own or "none applies"
@@ -94,9 +97,10 @@ def readme(
     for section in dict.fromkeys(shown.section for shown in figures):
         parts.append(f"## {section}")
         parts += [f"![{shown.caption}]({shown.path})" for shown in figures if shown.section == section]
+    files = {name: text for name, text in _FILES.items() if inspected or name != INSPECTIONS}
     parts += [
         "## Files",
-        markdown([{"file": f"[{name}]({name})", "holds": text} for name, text in _FILES.items()]),
+        markdown([{"file": f"[{name}]({name})", "holds": text} for name, text in files.items()]),
     ]
     if facts:
         parts += [

@@ -117,7 +117,14 @@ def write_report(
             shown += kept.figures
         claims = claims_markdown(results, kept.claims if kept else {})
         text = readme(
-            title, results=results, checks=checks, figures=shown, facts=facts, claims=claims, note=note
+            title,
+            results=results,
+            checks=checks,
+            figures=shown,
+            facts=facts,
+            claims=claims,
+            note=note,
+            inspected=inspections is not None,
         )
         (building / "README.md").write_text(text, encoding="utf-8")
         put_folder(building, folder)

@@ -27,7 +27,7 @@ def test_the_middle_eps_of_who_knows_the_detector_decides():
     assert found["value"].tolist()[:3] == [0.6, 0.5, 0.4]
     assert found["n"].tolist() == [1000, 1000, 1000, 0]
     assert np.isnan(found["value"].iloc[3])  # nobody who knows its detector attacked it
-    assert found["verdict"].tolist() == ["suspect", "ok", "ok", "ok"]
+    assert found["verdict"].tolist() == ["suspect", "sound", "sound", "sound"]
 
 
 def test_a_row_of_another_detector_counts_for_nothing():

@@ -67,7 +67,7 @@ from .conftest import SUITE, Bench
             "attack fgsm: no key named 'nrom'; did you mean 'norm'?",
         ),
         ('attack = "fgsm"', 'attack = "FGSM"', "no attack named 'FGSM'; did you mean 'fgsm'?"),
-        ('attack = "fgsm"', 'attack = "deepfool"', "no attack named 'deepfool'; known: apgd, "),
+        ('attack = "fgsm"', 'attack = "deepfool"', "no attack named 'deepfool'; there are "),
         (
             'attack = "fgsm"',
             'attack = "fgsm"\noptions = 3',

@@ -205,10 +205,10 @@ def test_part_of_a_suite_takes_part_of_the_rows(run: Run, place: Path) -> None:
     assert "mine" in printed
 
 
-def test_published_results_of_an_earlier_version_lend_their_rows(
+def test_published_results_lend_their_rows(
     gmbench: Callable[..., int], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those in the repository, whose manifests do not tell the cells."""
+    """Those in the repository."""
     assert gmbench("run", "digits-v2", "--defense", place / "mine.py", "--dry-run", "--store", place) == 0
     printed = capsys.readouterr().out
     assert "mine" in printed

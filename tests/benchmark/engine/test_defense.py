@@ -250,7 +250,7 @@ def test_a_suite_names_no_program_and_no_upload(name: str) -> None:
 @pytest.mark.parametrize("where", ["models", "surrogate"])
 def test_a_plan_holds_its_suite_to_that(tmp_path: Path, ran: Path, where: str) -> None:
     name = code(tmp_path, ran)[0]
-    suite = load_suite("digits-v2").model_copy(update={where: (name,) if where == "models" else name})
+    suite = load_suite("digits-v2").model_copy(update={where: (name,)})
     with pytest.raises(DefenseError, match="expected a suite to name checkpoints"):
         make_plan(suite)
     assert not ran.exists()

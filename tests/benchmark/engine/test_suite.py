@@ -80,7 +80,7 @@ def test_a_defense_meets_what_the_first_training_of_a_loss_meets(name: str) -> N
     first = entrant_of_suite(softmax, read_card(softmax).shape)
 
     def met(entrant: Entrant) -> list[tuple[str, str | None, ThreatModel | None, int]]:
-        cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu", {"msp": {}})
+        cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu", {"msp": {}, "kde": {}})
         return [(cell.label, cell.attack, cell.threat, cell.samples) for cell in cells]
 
     assert len(met(first)) == 2 + sum(len(plan.eps) for plan in suite.attacks)
@@ -162,7 +162,7 @@ def test_one_surrogate_or_several(tmp_path: Path) -> None:
 
 def test_unknown_suites() -> None:
     with pytest.raises(SuiteError, match="did you mean 'digits-v2'"):
-        load_suite("digit-v1")
+        load_suite("digit-v2")
     with pytest.raises(SuiteError, match="no suite file"):
         load_suite("nowhere.toml")
 

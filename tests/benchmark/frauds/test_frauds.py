@@ -75,7 +75,7 @@ CAUGHT = {
     "temperature": "zero-gradients",
     "zeroed_gradients": "zero-gradients",
 }
-SOME = ("flipped_gradients", "grid_detector", "hashed_images", "logits_1e3", "patched_pgd", "reads_y")
+SOME = ("grid_detector", "hashed_images")
 """Those that the quick tests run; `tests/benchmark/engine/inspection` asks all of them the one question."""
 
 

@@ -91,11 +91,13 @@ def test_everything_is_there(written):
     }
     tables = {
         "README.md",
+        "checks.csv",
         "eer.csv",
         "eer.md",
         "eer.tex",
         "leaderboard.csv",
         "leaderboard.md",
+        "ranking.csv",
         "samples.parquet",
     }
     assert names == tables | {figure + suffix for figure in figures for suffix in (".png", ".svg")}

@@ -228,7 +228,7 @@ def test_the_spread_must_fall_with_robustness_for_sure():
             model.name: (float(share), float(share) / 2, 1.0)
             for model, share in zip(models, shares, strict=False)
         }
-        robustness = Robustness(ThreatModel("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, known)
+        robustness = Robustness(ThreatModel("Linf", 0.1, "white-box"), ("pgd",), 100, known)
         return judged(claim("The spread"), features=models, robustness=robustness)
 
     assert found(1 - spreads) == HOLDS

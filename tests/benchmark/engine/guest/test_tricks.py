@@ -20,6 +20,8 @@ from gmbench.benchmark.engine.samples_table import samples_frame
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import load_suite
 
+pytestmark = pytest.mark.slow  # two minutes; `make frauds` runs it
+
 SUITE = """
 name = "tricks-v1"
 data = "digits"

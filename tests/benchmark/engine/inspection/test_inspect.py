@@ -23,7 +23,7 @@ SPLITS = {split: load_data("digits", split) for split in ("train", "validation",
 
 
 def job(**asked):
-    plan, _ = plan_suite("digits-v1", models=["digits-lgm-s0"], device="cpu", **{"samples": 40, **asked})
+    plan, _ = plan_suite("digits-v2", models=["digits-lgm-s0"], device="cpu", **{"samples": 40, **asked})
     return plan.jobs[0]
 
 
@@ -41,7 +41,7 @@ def test_what_decides_it_is_in_its_description():
 
 
 def test_the_middle_size_of_each_norm_is_looked_at():
-    assert [(threat.norm, threat.eps) for threat in middle_threats(job().cells)] == [("Linf", 0.15)]
+    assert [(threat.norm, threat.eps) for threat in middle_threats(job().cells)] == [("Linf", 26 / 255)]
     assert middle_threats([cell for cell in job().cells if cell.attack == "cw"]) == ()
 
 

@@ -295,7 +295,7 @@ def test_robustness_counts_only_attacks_that_all_models_met(make_samples):
     )
     costly = (samples["label"] == "pgd") & (samples["seed"] == 1)
     found = shared_robustness(models_of(samples[~costly & (samples["eps"] != 0.3)]))
-    assert found.threat == ThreatModel("Linf", 0.1, "white-box", "oblivious")
+    assert found.threat == ThreatModel("Linf", 0.1, "white-box")
     assert set(found.attacks) == {"fgsm", "transfer-pgd"}
     assert len(found.shares) == 4
     for name, (share, low, high) in found.shares.items():
@@ -353,7 +353,7 @@ def test_an_eps_that_fewer_attacks_met_is_not_chosen_however_far_the_models_are_
 
 
 def test_shares_that_may_be_none_are_ties():
-    threat = ThreatModel("Linf", 0.1, "white-box", "oblivious")
+    threat = ThreatModel("Linf", 0.1, "white-box")
     robustness = Robustness(
         threat,
         ("pgd",),
@@ -370,7 +370,7 @@ def test_adversarially_trained_losses_are_drawn_hollow_and_do_not_count():
         "at": (0.95, 0.9, 1.0)
     }
     losses["at"] = "trades"
-    robustness = Robustness(ThreatModel("Linf", 0.1, "white-box", "oblivious"), ("pgd",), 100, shares)
+    robustness = Robustness(ThreatModel("Linf", 0.1, "white-box"), ("pgd",), 100, shares)
     found = spread_correlation(spreads, losses, robustness)
     assert (found.rho, found.models, found.losses) == (pytest.approx(-1), 6, 6)
     figure = spread_figure(spreads, losses, robustness)
@@ -387,7 +387,7 @@ def make_spread(losses=LOSSES, spreads=None):
         name: (share, share - 0.02, share + 0.02)
         for name, share in zip(names, rng.uniform(0.1, 0.9, len(names)), strict=True)
     }
-    robustness = Robustness(ThreatModel("Linf", 0.1, "white-box", "oblivious"), ("fgsm", "pgd"), 1000, shares)
+    robustness = Robustness(ThreatModel("Linf", 0.1, "white-box"), ("fgsm", "pgd"), 1000, shares)
     return spreads, {name: name.rsplit("-", 1)[0] for name in names}, robustness
 
 
