@@ -53,7 +53,7 @@ def _all_passed(job: Asked, splits: Mapping[str, ImageSet], _fitting: Fitting) -
 
 @pytest.fixture(scope="session", autouse=True)
 def unasked() -> Iterator[None]:
-    """Spare the runs of the tests the inspections, which take seconds a model; tests/benchmark/frauds asks."""
+    """Spare runs of the tests the inspections, seconds a model; tests/benchmark/frauds asks for real."""
     asked, run.inspect = run.inspect, _all_passed
     yield
     run.inspect = asked

@@ -1,6 +1,7 @@
 """The `leaderboard` frame: what is left of each model and detector under each threat model.
 
-One row per (model, threat model, detector). What counts is the worst case per image over every attack that
+One row per (model, threat model, detector). A proposal of minimal norm counts at every eps not below its
+size. What counts is the worst case per image over every attack that
 the threat model *permits* (`ThreatModel.permits`), noise among them, on the images that all of these attacks
 were run on: so that, on the images that two rows both count, the stronger threat model is never the safer
 one. Source of "wrong and accepted": Carlini et al., "On evaluating adversarial robustness", arXiv 1902.06705,
@@ -9,6 +10,8 @@ section 5.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from math import isinf
 from typing import Any
 
 import numpy as np
@@ -70,7 +73,7 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
     rows = []
     for model in models_of(samples):
         for threat in sorted({outcome.threat for outcome in model.outcomes}):
-            permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
+            permitted = _permitted(model, threat)
             shared = _threat_row(model, threat, permitted)
             for detector in _judged(model, threat):
                 judged = [row for other, row in detection[model.name, detector] if threat.permits(other)]
@@ -85,6 +88,19 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
         ascending=ascending,
         ignore_index=True,
     )
+
+
+def _permitted(model: ModelSamples, threat: ThreatModel) -> list[Outcome]:
+    """Find what a threat model permits; a proposal of minimal norm counts at every eps not below its size."""
+    permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
+    if isinf(threat.eps):
+        return permitted
+    minimal = [outcome for outcome in model.outcomes if isinf(outcome.threat.eps)]
+    return permitted + [
+        outcome.within(threat.eps)
+        for outcome in minimal
+        if threat.permits(replace(outcome.threat, eps=threat.eps))
+    ]
 
 
 def _judged(model: ModelSamples, threat: ThreatModel) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ with an attack: its rows, and what they say of each of the model's test images.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...attacks.core.grid import LEVELS
 from ...attacks.core.threat import THREAT_COLUMNS, ThreatModel
 from .metrics import threshold_at_fpr, worst_case
 
@@ -71,6 +72,21 @@ class Outcome:
     def rounded_success(self) -> Flags:
         """Whether the image on the 8-bit grid, which detectors score, is wrong and was right, (M,)."""
         return np.asarray(self.samples["success_8bit"], dtype=bool)
+
+    def within(self, eps: float) -> "Outcome":
+        """Give what an attack of minimal norm did under a finite eps: what lies in that ball counts.
+
+        A rounded image counts where no rounding can have left the ball: half a level in Linf.
+        """
+        size = self.samples["size"].to_numpy(np.float64)
+        inside = size <= eps * (1 + 1e-6)
+        rounded = inside & (size <= eps - 0.5 / LEVELS) & (self.threat.norm == "Linf")
+        wrong = np.asarray(self.samples["predicted"] != self.samples["y"], bool)
+        fooled = self.rounded_success & rounded
+        samples = self.samples.assign(success=self.success & inside & wrong | fooled, success_8bit=fooled)
+        correct = np.ones_like(self.correct)
+        correct[self.images] = ~((inside & wrong) | fooled)
+        return replace(self, threat=replace(self.threat, eps=eps), samples=samples, correct=correct)
 
     def scores(self, detector: str) -> NDArray[np.float64]:
         """Give a detector's scores of the attacked images, (M,)."""

@@ -447,3 +447,29 @@ def test_a_large_frame_recomputed_another_way(samples, eer, board):
             & (board["awareness"] == awareness)
         ]
         assert told.set_index("model")["robust_accuracy"].to_dict() == pytest.approx(expected.to_dict())
+
+
+def test_a_minimal_proposal_counts_at_every_eps_not_below_its_size(by_hand):
+    minimal = ("fmn", "Linf", np.inf, "white-box", "oblivious")
+    sizes = [0.05, 0.099, 0.15, 0.2, 0.05, 0.05]
+    attacks = {
+        PGD: {"predicted": [0] * 6, "score_a": [0.0] * 6},
+        minimal: {
+            "predicted": [1, 1, 1, 1, 0, 1],
+            "success_8bit": [True, True, True, True, True, False],
+            "size": sizes,
+            "score_a": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        },
+        ("cw", "L2", np.inf, "white-box", "oblivious"): {"predicted": [1] * 6, "score_a": [0.0] * 6},
+        ("hopskipjump", "Linf", np.inf, "decision", "oblivious"): {
+            "predicted": [0] * 6,
+            "score_a": [0.0] * 6,
+        },
+    }
+    board = board_of(by_hand({"predicted": [0] * 6, "score_a": [0.0] * 6}, attacks, VALIDATION))
+    row = board.loc[PGD[1:]]
+    # within .1: images 0, 1 and 5 as they are, 0 and 4 rounded; image 1 may have left the ball by rounding
+    assert row["robust_accuracy"] == pytest.approx(2 / 6)
+    assert row["robust_accuracy_with_detection"] == pytest.approx(4 / 6)
+    assert set(row["attacks"].split(";")) == {"pgd", "fmn", "hopskipjump"}
+    assert board.loc[minimal[1:], "robust_accuracy"] == 0

@@ -9,7 +9,7 @@ from gmbench.benchmark.engine.inspection.inspect import inspect
 
 
 @pytest.fixture(scope="module", autouse=True)
-def asked(unasked: None) -> Iterator[None]:
+def asked() -> Iterator[None]:
     """Ask for real what the other tests are spared."""
     spared, run.inspect = run.inspect, inspect
     yield
