@@ -109,7 +109,8 @@ def accuracy_figure(leaderboard: pd.DataFrame, detectors: Mapping[str, str]) -> 
                 _curve(axes, rows[rows["loss"] == loss], statistic, loss, list(detectors), start)
             _limit(axes, rows)
             axes.set(ylim=(-2, 102), xlabel="ε, inputs in [0, 1]")
-            axes.set_ylabel(f"{family}\n{statistic.replace('_', ' ')} (%)".lstrip(), fontsize=size)
+            named = statistic.replace("_", " ").replace(" with", "\nwith")
+            axes.set_ylabel(f"{family}\n{named} (%)".lstrip(), fontsize=size)
             axes.label_outer()
         column[0].set_title(f"{threat.norm}\n{threat.access}, {threat.awareness}")
     legend(

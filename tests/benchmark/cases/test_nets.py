@@ -123,11 +123,12 @@ def test_a_view_changes_no_bit_of_an_attack(name: str) -> None:
             torch.manual_seed(0)
             classifier = Classifier(nn.Sequential(nn.Conv2d(3, 4, 3), flatten), nn.Linear(144, 5)).eval()
         attack = ATTACKS.build(name)
-        energy = KnownDetector("energy", lambda outputs: -outputs.logits.logsumexp(1), 0.0)
+        x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+        y, features = classifier(x).argmax(1), classifier.features(x).detach()
+        guides = tuple(features[y == k] for k in range(5))
+        energy = KnownDetector("energy", lambda outputs: -outputs.logits.logsumexp(1), 0.0, guides=guides)
         known = energy if attack.reads_score else None
         threat = ThreatModel(attack.norms[0], 0.1, knows="energy" if known else "")
-        x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-        y = classifier(x).argmax(1)
         with Victim(classifier, len(x), known=known) as victim:
             return attack(victim, x, y, threat, random=SampleRandom.of("test", torch.arange(6)))
 

@@ -125,6 +125,7 @@ def test_the_digits_suite_end_to_end(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow  # three whole runs in processes of their own
 def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -> None:
     def command(name: str) -> list[str]:
         script = "from gmbench.benchmark.cli.main import main; main()"

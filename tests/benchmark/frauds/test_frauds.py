@@ -17,6 +17,8 @@ from gmbench.benchmark.engine.run import run_plan
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.report.publish import plan_frames
 
+pytestmark = pytest.mark.slow  # some minutes: `make frauds` runs them
+
 FILES = sorted(path for path in (Path(__file__).parent / "files").glob("*.py") if path.stem != "base")
 WITHIN = 0.02
 """Of the robustness of the model underneath."""
@@ -75,8 +77,6 @@ CAUGHT = {
     "temperature": "zero-gradients",
     "zeroed_gradients": "zero-gradients",
 }
-SOME = ("grid_detector", "hashed_images")
-"""Those that the quick tests run; `tests/benchmark/engine/inspection` asks all of them the one question."""
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_there_are_twenty_at_least_and_all_are_run():
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=[] if path.stem in SOME else pytest.mark.slow, id=path.stem) for path in FILES],
+    [pytest.param(path, id=path.stem) for path in FILES],
 )
 def test_a_fraud_is_not_sound(path, board, truth, monkeypatch):
     monkeypatch.setattr(PGD, "__call__", PGD.__call__)  # whoever replaces it does so for one test

@@ -7,6 +7,7 @@ from gmbench.benchmark.engine.defense import Entrant
 from gmbench.benchmark.engine.inspection.finding import State, findings_of
 from gmbench.benchmark.engine.inspection.inspect import inspect
 from gmbench.benchmark.engine.plan import plan_suite
+from gmbench.benchmark.engine.scoring import Fitting
 
 from .honest import NETS, train
 
@@ -21,7 +22,9 @@ def test_nothing_is_flagged(name):
     entrant = Entrant(name, name, 0, name, train(name))
     asked = {"models": ["digits-softmax-s0"], "detectors": ["msp", "energy", "gaussian", "kde"]}
     plan, _ = plan_suite("digits-v2", **asked, samples=200, defenses=[entrant], device="cpu")
-    for check, found in findings_of(inspect(plan.jobs[-1], SPLITS).table):
+    job = plan.jobs[-1]
+    fitting = Fitting(job.entrant, job.detectors, SPLITS["train"])
+    for check, found in findings_of(inspect(job, SPLITS, fitting).table):
         assert found.state in (State.PASSED, State.NOT_APPLICABLE), (check, found)
         assert not found.p < 0.02, (check, found)
 

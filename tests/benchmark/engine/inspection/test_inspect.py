@@ -16,6 +16,7 @@ from gmbench.benchmark.engine.inspection.inspect import (
     middle_threats,
 )
 from gmbench.benchmark.engine.plan import plan_suite
+from gmbench.benchmark.engine.scoring import Fitting
 from gmbench.benchmark.engine.store import key_of
 from gmbench.models import Classifier, load_checkpoint
 
@@ -25,6 +26,10 @@ SPLITS = {split: load_data("digits", split) for split in ("train", "validation",
 def job(**asked):
     plan, _ = plan_suite("digits-v2", models=["digits-lgm-s0"], device="cpu", **{"samples": 40, **asked})
     return plan.jobs[0]
+
+
+def fitting(asked):
+    return Fitting(asked.entrant, asked.detectors, SPLITS["train"])
 
 
 def test_what_decides_it_is_in_its_description():
@@ -41,13 +46,16 @@ def test_what_decides_it_is_in_its_description():
 
 
 def test_the_middle_size_of_each_norm_is_looked_at():
-    assert [(threat.norm, threat.eps) for threat in middle_threats(job().cells)] == [("Linf", 26 / 255)]
+    assert [(threat.norm, threat.eps) for threat in middle_threats(job().cells)] == [
+        ("Linf", 26 / 255),
+        ("Linf", 13 / 255),
+    ]
     assert middle_threats([cell for cell in job().cells if cell.attack == "cw"]) == ()
 
 
 def test_all_is_asked_and_comes_back_from_the_table():
     asked = job(detectors=["msp", "kde"])
-    entry = inspect(asked, SPLITS)
+    entry = inspect(asked, SPLITS, fitting(asked))
     found = list(findings_of(entry.table))
     assert {name for name, _ in found} == {*MODEL_CHECKS, *DETECTOR_CHECKS}
     assert {one.detector for name, one in found if name in DETECTOR_CHECKS} == {"msp", "kde"}
@@ -88,7 +96,7 @@ def test_a_check_that_raises_has_not_run_and_stops_no_other(monkeypatch):
         .eval()
         .outputs,
     )
-    states = dict(findings_of(inspect(asked, SPLITS).table))
+    states = dict(findings_of(inspect(asked, SPLITS, fitting(asked)).table))
     assert states["finite-logits"].state == State.NOT_RUN
     assert states["finite-logits"].detail == "RuntimeError: no black images, please"
     assert states["unbounded-attack"].state == State.PASSED
@@ -98,4 +106,4 @@ def test_a_job_without_cells_has_none():
     empty = replace(job(), cells=())
     assert inspection_description(empty, SPLITS) is None
     with pytest.raises(ValueError, match="to have cells"):
-        inspect(empty, SPLITS)
+        inspect(empty, SPLITS, fitting(empty))

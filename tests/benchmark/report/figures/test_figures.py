@@ -323,7 +323,7 @@ def test_robust_accuracy_starts_at_the_clean_accuracy(samples, eers):
         )
     assert {axes.get_ylabel() for axes in figure.axes} == {
         "robust accuracy (%)",
-        "robust accuracy with detection (%)",
+        "robust accuracy\nwith detection (%)",
         "",
     }
 
