@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from gmbench.benchmark.analysis.metrics import WITH_DETECTION
 from gmbench.benchmark.cli.main import app
 from gmbench.benchmark.engine.suite import load_suite, suites
 from gmbench.models import checkpoints, load_checkpoint, read_card
@@ -125,3 +126,20 @@ def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert names["run"].robust_accuracy < 0.1
     assert 0 < names["found"].eer < 0.5
     assert list(names["compared"]["eps"]) == pytest.approx([13 / 255, 26 / 255, 39 / 255])
+
+
+def test_the_readme_tells_what_digits_v2_found() -> None:
+    board = pd.read_csv(ROOT / "results" / "digits-v2" / "leaderboard.csv")
+    asked = (board["access"] == "white-box") & (board["awareness"] == "adaptive") & (board["norm"] == "Linf")
+    rows = board[asked & ((board["eps"] * 255).round() == 26)]
+    own, kde = (
+        [
+            f"{100 * rows[(rows['loss'] == loss) & (rows['knows'] == name)].iloc[0][WITH_DETECTION]:.1f}"
+            for loss, name in zip(("lgm", "center", "softmax"), names, strict=True)
+        ]
+        for names in (("likelihood", "likelihood", "msp"), ("kde", "kde", "kde"))
+    )
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"leaves {own[0]} % of L-GM's images, {own[1]} of center loss's and {own[2]} of" in text
+    assert f"one who knows KDE {kde[0]}, {kde[1]} and {kde[2]}" in text
+    assert set(rows["verdict"]) == {"sound"}
