@@ -16,7 +16,7 @@ SUITES := digits-v2
 OLDER := digits-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench reproduce zoo test frauds test-slow portable lint types check mutants perf report clean
+.PHONY: help dev bench reproduce zoo test frauds whole test-slow portable lint types check mutants perf report clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -44,6 +44,10 @@ test-slow: $(PERF) ## run the long tests, an hour or so: trainings, computing an
 frauds: $(DEV) ## plant every fraud and every hostile file, some minutes: none may pass as sound or move a row
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "slow or not slow" \
 		tests/benchmark/frauds tests/benchmark/engine/guest tests/benchmark/engine/inspection
+
+whole: $(DEV) ## run the slow tests of whole runs, a few minutes: the notebook, a suite end to end, a killed run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m slow \
+		tests/test_quickstart.py tests/benchmark/cli/test_main.py
 
 portable: $(DEV) ## run the tests of stored numbers with the instructions of an older processor
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OMP_NUM_THREADS=1 \

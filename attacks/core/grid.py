@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 
 from .norms import NORMS, column
-from .threat import ThreatModel
+from .threat import LEVELS, ThreatModel
 
 __all__ = ["LEVELS", "on_grid"]
-
-LEVELS = 255
-"""Steps from black to white."""
 
 SLACK = 1e-3
 """Of a level: what float32 may be off at an edge of the ball that lies on the grid."""

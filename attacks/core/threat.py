@@ -7,13 +7,16 @@ from typing import Any, Protocol, Self
 from ...models.registry import check_known
 from .norms import NORMS
 
-__all__ = ["ACCESS", "THREAT_COLUMNS", "ThreatModel", "grants"]
+__all__ = ["ACCESS", "LEVELS", "THREAT_COLUMNS", "ThreatModel", "grants"]
 
 ACCESS = ("white-box", "transfer", "query", "decision")
 """White-box: gradients of the victim. Transfer: gradients of a surrogate only. Query: the victim's logits.
 
 Decision: its labels.
 """
+
+LEVELS = 255
+"""Steps from black to white of the 8-bit grid, on which images lie."""
 
 _GRANTS = {
     "white-box": ACCESS,  # who has gradients may use a surrogate or queries instead

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...attacks.core.grid import LEVELS
-from ...attacks.core.threat import THREAT_COLUMNS, ThreatModel
+from ...attacks.core.threat import LEVELS, THREAT_COLUMNS, ThreatModel
 from .metrics import threshold_at_fpr, worst_case
 
 __all__ = [

@@ -78,6 +78,7 @@ def places(tmp_path: Path) -> list[object]:
     return ["--store", tmp_path / "store", "--results", tmp_path / "results"]
 
 
+@pytest.mark.slow  # .ci/run runs it, and make bench is it
 def test_the_digits_suite_end_to_end(
     gmbench: Callable[..., int], tmp_path: Path, places: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +126,7 @@ def test_the_digits_suite_end_to_end(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.slow  # three whole runs in processes of their own
+@pytest.mark.slow  # three whole runs in processes of their own; .ci/run runs it
 def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -> None:
     def command(name: str) -> list[str]:
         script = "from gmbench.benchmark.cli.main import main; main()"

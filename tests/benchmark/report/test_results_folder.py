@@ -77,10 +77,13 @@ def test_the_command_says_which_of_the_three(
     assert "samples.margin" in told
     assert told.splitlines()[-1].startswith("equal within rounding (0 of 71250 predictions differ")
     board = (folder / "leaderboard.csv").read_text()
-    (folder / "leaderboard.csv").write_text(board.replace(",ok\n", ",noise-weakest\n", 1))
+    (folder / "leaderboard.csv").write_text(board.replace(",unchecked\n", ",noise-weakest\n", 1))
     assert gmbench("diff", DIGITS, folder) == 1
     *_, where, last = capsys.readouterr().out.splitlines()
-    assert "digits-center-s0, L2, eps inf, white-box, oblivious, msp, verdict: ok -> noise-weakest" in where
+    assert (
+        "digits-center-s0, L2, eps inf, white-box, oblivious, msp, verdict: unchecked -> noise-weakest"
+        in where
+    )
     assert last.startswith("different (0 of 71250 predictions differ; 1 departures, the first: leaderboard")
     assert gmbench("diff", DIGITS, folder / "nowhere") == 2
     assert "to be a results folder" in capsys.readouterr().err
