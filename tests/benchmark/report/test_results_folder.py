@@ -81,7 +81,7 @@ def test_the_command_says_which_of_the_three(
     assert gmbench("diff", DIGITS, folder) == 1
     *_, where, last = capsys.readouterr().out.splitlines()
     assert (
-        "digits-center-s0, L2, eps inf, white-box, oblivious, msp, verdict: unchecked -> noise-weakest"
+        "digits-softmax-s0, L2, eps inf, white-box, oblivious, msp, verdict: unchecked -> noise-weakest"
         in where
     )
     assert last.startswith("different (0 of 71250 predictions differ; 1 departures, the first: leaderboard")
