@@ -84,6 +84,11 @@ def check_served(attack: Attack, name: str, threat: ThreatModel) -> None:
             f"expected attack '{name}' to know a detector, whose score it reads, got none; say which: "
             'knows = "own" or a detector\'s name'
         )
+    if threat.uses_surrogate and threat.knows_detector:
+        raise ValueError(
+            f"expected attack '{name}' with access transfer to know no detector, got '{threat.knows}': it "
+            'reads the victim\'s features, a surrogate has others; say access = "white-box" or "query"'
+        )
     if not threat.suffices_for(attack):
         raise ValueError(
             f"expected access of attack '{name}' to be {attack.access} or more, got {threat.access}; say "

@@ -120,8 +120,11 @@ class ThreatModel:
     def suffices_for(self, attack: _Asking) -> bool:
         """Tell whether an attack can be run under it.
 
-        One that needs gradients may have a surrogate's; one that reads a detector's score must know one.
+        One that needs gradients may have a surrogate's; one that reads a detector's score must know one. A
+        surrogate has other features than the victim, of which that score would say nothing.
         """
+        if self.uses_surrogate and self.knows_detector:
+            return False
         given = "white-box" if self.uses_surrogate and attack.access == "white-box" else self.access
         return grants(given, attack.access) and (self.knows_detector or not attack.reads_score)
 

@@ -10,8 +10,6 @@ section 5.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from math import isinf
 from typing import Any
 
 import numpy as np
@@ -73,7 +71,7 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
     rows = []
     for model in models_of(samples):
         for threat in sorted({outcome.threat for outcome in model.outcomes}):
-            permitted = _permitted(model, threat)
+            permitted = model.permitted(threat)
             shared = _threat_row(model, threat, permitted)
             for detector in _judged(model, threat):
                 judged = [row for other, row in detection[model.name, detector] if threat.permits(other)]
@@ -84,23 +82,10 @@ def leaderboard(samples: pd.DataFrame, eer: pd.DataFrame, checks: pd.DataFrame) 
     sections = [name for name in THREAT_COLUMNS if name != "knows"]
     ascending = [True] * len(sections) + [False, True, True]
     return frame.sort_values(
-        [*sections, "robust_accuracy_with_detection", "model", "detector"],
+        [*sections, WITH_DETECTION, "model", "detector"],
         ascending=ascending,
         ignore_index=True,
     )
-
-
-def _permitted(model: ModelSamples, threat: ThreatModel) -> list[Outcome]:
-    """Find what a threat model permits; a proposal of minimal norm counts at every eps not below its size."""
-    permitted = [outcome for outcome in model.outcomes if threat.permits(outcome.threat)]
-    if isinf(threat.eps):
-        return permitted
-    minimal = [outcome for outcome in model.outcomes if isinf(outcome.threat.eps)]
-    return permitted + [
-        outcome.within(threat.eps)
-        for outcome in minimal
-        if threat.permits(replace(outcome.threat, eps=threat.eps))
-    ]
 
 
 def _judged(model: ModelSamples, threat: ThreatModel) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ of it. An `Outcome` is a cell
 with an attack: its rows, and what they say of each of the model's test images.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from math import isinf
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ __all__ = [
     "attacked",
     "detectors_of",
     "fully_attacked",
+    "met_by_all",
     "models_of",
 ]
 
@@ -133,6 +135,21 @@ class ModelSamples:
         scores = self.validation_scores(detector)
         return np.nan if np.isnan(scores).any() else threshold_at_fpr(scores, fpr)
 
+    def permitted(self, threat: ThreatModel) -> list[Outcome]:
+        """Find what a threat model permits of what was run.
+
+        What an attack of minimal norm found counts at every eps not below its size.
+        """
+        permitted = [outcome for outcome in self.outcomes if threat.permits(outcome.threat)]
+        if isinf(threat.eps):
+            return permitted
+        minimal = [outcome for outcome in self.outcomes if isinf(outcome.threat.eps)]
+        return permitted + [
+            outcome.within(threat.eps)
+            for outcome in minimal
+            if threat.permits(replace(outcome.threat, eps=threat.eps))
+        ]
+
     def robust(self, outcomes: Iterable[Outcome]) -> Flags:
         """Tell which test images are classified correctly.
 
@@ -159,6 +176,13 @@ def fully_attacked(model: ModelSamples, outcomes: Iterable[Outcome]) -> Flags:
     for outcome in outcomes:
         ran &= outcome.ran
     return ran
+
+
+def met_by_all(models: Sequence[ModelSamples], threat: ThreatModel) -> list[list[Outcome]]:
+    """Give, for each model, what a threat model permits and all of these models met, in one order."""
+    met = [{(one.label, one.threat): one for one in model.permitted(threat)} for model in models]
+    shared = [key for key in met[0] if all(key in outcomes for outcomes in met)]
+    return [[outcomes[key] for key in shared] for outcomes in met]
 
 
 def detectors_of(samples: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...attacks.core.threat import THREAT_COLUMNS
-from .model_samples import Flags, ModelSamples, models_of
+from .model_samples import Flags, ModelSamples, Outcome, met_by_all, models_of
 
 __all__ = ["PAIRED_COLUMNS", "paired_difference", "paired_differences"]
 
@@ -49,12 +49,13 @@ def paired_differences(samples: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
     first, second = _named(models, a), _named(models, b)
     if {model.name for model in first} & {model.name for model in second}:
         raise ValueError(f"expected two different models or losses to compare, got '{a}' and '{b}'")
-    met = [{(outcome.label, outcome.threat) for outcome in model.outcomes} for model in (*first, *second)]
-    shared = set.intersection(*met)
+    compared = [*first, *second]
     rows: list[dict[str, Any]] = []
-    for threat in sorted({threat for _, threat in shared}):
-        permitted = {key for key in shared if threat.permits(key[1])}
-        robust = [_robust(model, permitted) for model in (*first, *second)]
+    for threat in sorted(set.intersection(*({one.threat for one in model.outcomes} for model in compared))):
+        met = met_by_all(compared, threat)
+        if not any(one.threat == threat for one in met[0]):
+            continue
+        robust = [_robust(model, outcomes) for model, outcomes in zip(compared, met, strict=True)]
         ids = sorted(set.intersection(*(set(flags) for flags in robust)))
         if not ids:
             continue
@@ -74,7 +75,7 @@ def paired_differences(samples: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
                 "high": high,
                 "images": len(ids),
                 "trainings": f"{len(first)}, {len(second)}",
-                "attacks": ";".join(sorted({label for label, _ in permitted})),
+                "attacks": ";".join(sorted({one.label for one in met[0]})),
                 "interval": "adjusted Wald" if len(flags) == 2 else "bootstrap of images and trainings",
             }
         )
@@ -127,9 +128,8 @@ def _named(models: Sequence[ModelSamples], name: str) -> list[ModelSamples]:
     return found
 
 
-def _robust(model: ModelSamples, permitted: set[Any]) -> dict[int, bool]:
+def _robust(model: ModelSamples, outcomes: Sequence[Outcome]) -> dict[int, bool]:
     """Tell for each image that all of these attacks met whether it was right, clean and under each."""
-    outcomes = [outcome for outcome in model.outcomes if (outcome.label, outcome.threat) in permitted]
     ran = np.logical_and.reduce([outcome.ran for outcome in outcomes])
     robust, ids = model.robust(outcomes), model.clean["id"].to_numpy()
     return {int(image): bool(right) for image, right in zip(ids[ran], robust[ran], strict=True)}

@@ -208,7 +208,7 @@ def huge_eps(evidence: Evidence) -> Iterator[Finding]:
 
 def _permitted(model: ModelSamples, threat: ThreatModel) -> dict[tuple[str, str, str], Outcome]:
     """Find the attacks that a threat model permits, by what makes them the same attack at another eps."""
-    permitted = (outcome for outcome in model.outcomes if threat.permits(outcome.threat))
+    permitted = model.permitted(threat)
     return {(one.label, one.threat.access, one.threat.knows): one for one in permitted}
 
 

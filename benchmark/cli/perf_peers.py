@@ -146,23 +146,23 @@ def adv_lib_apgd(problem: Problem) -> Tensor:
 def adv_lib_fab(problem: Problem) -> Tensor:
     from adv_lib.attacks import fab
 
-    steps, eps = problem.settings["steps"], None if isinf(problem.eps) else problem.eps
-    return fab(  # type: ignore[no-any-return]
-        problem.classifier, problem.x, problem.y, P[problem.norm], n_iter=steps, ε=eps, targeted_restarts=True
-    )
+    how = {"n_iter": problem.settings["steps"], "ε": None if isinf(problem.eps) else problem.eps}
+    images, norm = (problem.classifier, problem.x, problem.y), P[problem.norm]
+    return fab(*images, norm, targeted_restarts=True, **how)  # type: ignore[no-any-return]
 
 
 def adv_lib_ddn(problem: Problem) -> Tensor:
     from adv_lib.attacks import ddn
 
-    return ddn(problem.classifier, problem.x, problem.y, steps=problem.settings["steps"])  # type: ignore[no-any-return]
+    steps = problem.settings["steps"]
+    return ddn(problem.classifier, problem.x, problem.y, steps=steps)  # type: ignore[no-any-return]
 
 
 def adv_lib_fmn(problem: Problem) -> Tensor:
     from adv_lib.attacks import fmn
 
-    steps = problem.settings["steps"]
-    return fmn(problem.classifier, problem.x, problem.y, P[problem.norm], steps=steps)  # type: ignore[no-any-return]
+    norm, steps = P[problem.norm], problem.settings["steps"]
+    return fmn(problem.classifier, problem.x, problem.y, norm, steps=steps)  # type: ignore[no-any-return]
 
 
 def official(*names: str) -> Peer:

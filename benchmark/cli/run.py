@@ -13,6 +13,7 @@ from ..engine.guest.process import LIMIT
 from ..engine.plan import Plan, plan_suite
 from ..engine.run import estimate_seconds
 from ..engine.store import Store
+from ..engine.suite import DEFAULT
 from ..report.publish import publish, run_suite
 from ..report.published_rows import OURS, take_published
 from ..report.redraw import redraw
@@ -40,7 +41,7 @@ __all__ = ["report", "run"]
 def run(
     suite: Annotated[
         str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")
-    ] = "digits-v2",
+    ] = DEFAULT,
     models: Models = None,
     attacks: Attacks = None,
     detectors: Detectors = None,
@@ -94,7 +95,7 @@ def run(
 def report(
     suite: Annotated[
         str, typer.Argument(help="A suite's name, a TOML file, or a folder of results with samples.parquet.")
-    ] = "digits-v2",
+    ] = DEFAULT,
     models: Models = None,
     attacks: Attacks = None,
     detectors: Detectors = None,

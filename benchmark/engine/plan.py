@@ -27,7 +27,7 @@ from .guest.process import LIMIT
 from .probe import Probed, probe
 from .scoring import detector_description, detectors_for
 from .store import Entry, Store
-from .suite import Suite, SuiteError, check_sizes, load_suite, narrow, plan_cells
+from .suite import DEFAULT, Suite, SuiteError, check_sizes, load_suite, narrow, plan_cells
 
 __all__ = ["Job", "Plan", "PublishedRows", "make_plan", "pick_device", "plan_suite"]
 
@@ -249,7 +249,7 @@ def plan_suite(
     whole = load_suite(suite)
     if whole.outdated:
         raise SuiteError(
-            f"expected a suite of today's rules, got '{whole.name}': {whole.note} Run digits-v2, or look at "
+            f"expected a suite of today's rules, got '{whole.name}': {whole.note} Run {DEFAULT}, or look at "
             f"what is published: results/{whole.name}"
         )
     chosen = narrow(whole, models, attacks, detectors, samples)

@@ -103,6 +103,7 @@ class Fitting:
     report: Callable[[int], None] = lambda _: None
     failed: dict[str, str] = field(default_factory=dict)
     _fitted: set[str] = field(default_factory=set)
+    _known: dict[str, KnownDetector] = field(default_factory=dict)
 
     def fit(self, names: Iterable[str]) -> None:
         """Fit those of these that are not fitted yet, with one pass over the training split for them all."""
@@ -126,11 +127,13 @@ class Fitting:
                 self.failed[name] = say(error)
 
     def known(self, name: str, validation: ImageSet) -> KnownDetector:
-        """Give a detector as an attacker who knows it sees it, with its threshold.
+        """Give a detector as an attacker who knows it sees it, with its threshold, which is set once.
 
         Raises:
             ValueError: It could not be fitted, or does not score the validation images.
         """
+        if name in self._known:
+            return self._known[name]
         self.fit([name])
         if name in self.failed:
             raise ValueError(f"detector {name} cannot be known: {self.failed[name]}")
@@ -140,7 +143,8 @@ class Fitting:
             outputs_of(self.entrant.classifier, part, self.device, layers)
             for part in validation.images().split(BATCH)
         ]
-        return known_as(name, detector, layers, parts, validation.y)
+        self._known[name] = known_as(name, detector, layers, parts, validation.y)
+        return self._known[name]
 
 
 def known_as(

@@ -35,6 +35,7 @@ from .cell import Cell
 from .defense import Entrant
 
 __all__ = [
+    "DEFAULT",
     "SUITES",
     "AttackPlan",
     "Suite",
@@ -47,6 +48,9 @@ __all__ = [
 ]
 
 SUITES = Path(__file__).parents[1] / "suites"
+
+DEFAULT = "digits-v2"
+"""What is run where none is named: small, judged by today's rules."""
 
 
 def _size(value: Any) -> Any:
@@ -274,8 +278,9 @@ def plan_cells(
     available = min(suite.samples, len(test))
     cells = [cell(validation, len(validation), "clean"), cell(test, available, "clean")]
     for plan in suite.attacks:
-        knows = own or plan.knows if plan.knows == OWN else plan.knows
-        if plan.meets(entrant) and (knows == "" or knows in known):
+        knows = own if plan.knows == OWN else plan.knows
+        applies = knows is not None and (knows == "" or knows in known)
+        if applies and plan.meets(entrant):
             samples = min(plan.samples or available, available)
             cells += [cell(test, samples, plan.label, plan, threat) for threat in plan.threats(knows)]
     return cells

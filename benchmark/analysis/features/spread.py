@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ....attacks.core.threat import ThreatModel
 from ....models.losses import is_adversarial
 from ..metrics import proportion_interval
-from ..model_samples import ModelSamples, fully_attacked
+from ..model_samples import ModelSamples, fully_attacked, met_by_all
 
 __all__ = [
     "FEWEST_LOSSES",
@@ -122,27 +122,18 @@ def shared_robustness(models: Sequence[ModelSamples]) -> Robustness | None:
 
 def _robustness(models: Sequence[ModelSamples], threat: ThreatModel) -> Robustness | None:
     """Compute it under one threat model; None where no attack of it, or no image, was met by all."""
-    met = [
-        {(outcome.label, outcome.threat) for outcome in model.outcomes if threat.permits(outcome.threat)}
-        for model in models
-    ]
-    shared = set.intersection(*met)
-    if not any(other == threat for _, other in shared):
+    met = met_by_all(models, threat)
+    if not any(one.threat == threat for one in met[0]):
         return None
     shares, images = {}, 0
-    for model in models:
-        outcomes = [outcome for outcome in model.outcomes if (outcome.label, outcome.threat) in shared]
+    for model, outcomes in zip(models, met, strict=True):
         ran = fully_attacked(model, outcomes)
         if not ran.any():
             return None
         robust = model.robust(outcomes)[ran]
         shares[model.name] = (float(robust.mean()), *proportion_interval(robust))
         images = int(ran.sum())
-    attacks = tuple(
-        dict.fromkeys(
-            outcome.label for outcome in models[0].outcomes if (outcome.label, outcome.threat) in shared
-        )
-    )
+    attacks = tuple(dict.fromkeys(one.label for one in met[0]))
     return Robustness(threat, attacks, images, shares)
 
 

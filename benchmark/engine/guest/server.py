@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -187,7 +187,7 @@ class _Guest:
 
     def _head(self, message: Mapping[str, Any], given: dict[str, Tensor]) -> Answer:
         head = self._defense.classifier.head
-        run: Callable[[Tensor], Tensor] = head.log_likelihood if message["mixture"] else head  # type: ignore[assignment]
+        run = cast(Callable[[Tensor], Tensor], head.log_likelihood if message["mixture"] else head)
         with torch.no_grad():
             return {}, {"values": run(given["features"])}
 

@@ -17,7 +17,12 @@ def test_an_attack_is_served_by_what_it_says_it_needs(name: str) -> None:
         check_served(attack, name, ThreatModel(norm, 0.1, attack.access, knows))
     check = {access: ThreatModel(attack.norms[0], 0.1, access, knows) for access in ACCESS}
     for access, threat in check.items():
-        if grants(access, attack.access) or (access == "transfer" and attack.access == "white-box"):
+        if access == "transfer" and knows:
+            with pytest.raises(
+                ValueError, match=r"with access transfer to know no detector, got 'kde': .*query"
+            ):
+                check_served(attack, name, threat)
+        elif grants(access, attack.access) or (access == "transfer" and attack.access == "white-box"):
             check_served(attack, name, threat)
         else:
             with pytest.raises(

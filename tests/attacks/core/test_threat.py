@@ -115,6 +115,14 @@ def test_an_attack_that_reads_a_score_must_know_a_detector() -> None:
     assert not ThreatModel("Linf", 0.1, "decision", "kde").suffices_for(Reader())
 
 
+def test_a_surrogates_features_say_nothing_of_the_victims_detector() -> None:
+    class Climber:
+        access, reads_score = "white-box", True
+
+    assert ThreatModel("Linf", 0.1, "white-box", "kde").suffices_for(Climber())
+    assert not ThreatModel("Linf", 0.1, "transfer", "kde").suffices_for(Climber())
+
+
 def test_words_read_from_a_file_mean_the_same() -> None:
     transfer, kde, white = ("".join(list(word)) for word in ("transfer", "kde", "white-box"))
     assert ThreatModel("L2", 1, transfer, kde).uses_surrogate

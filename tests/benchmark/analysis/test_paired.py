@@ -118,3 +118,22 @@ def test_wrong_names_are_refused(by_hand: Callable[..., pd.DataFrame]) -> None:
         ValueError, match="expected two different models or losses to compare, got 'a' and 'lgm'"
     ):
         paired_differences(frame, "a", "lgm")
+
+
+def test_what_is_minimal_counts_where_it_fits_and_where_both_met_it(
+    by_hand: Callable[..., pd.DataFrame],
+) -> None:
+    minimal = ("fmn", "Linf", np.inf, "white-box", "oblivious")
+    alone = ("hopskipjump", "Linf", np.inf, "decision", "oblivious")
+    held = {"predicted": [0] * 4}
+    found = {"predicted": [1] * 4, "success_8bit": [False] * 4}
+    near, far = ({**found, "size": [size] * 4} for size in (0.09, 0.11))
+    samples = pd.concat(
+        [
+            by_hand(held, {ATTACK: held, minimal: near}, model="near"),
+            by_hand(held, {ATTACK: held, minimal: far, alone: near}, model="far"),
+        ]
+    )
+    rows = paired_differences(samples, "near", "far").set_index(["eps"])
+    assert rows.loc[0.1, ["value_a", "value_b", "attacks"]].tolist() == [0, 1, "fmn;pgd"]
+    assert rows.loc[np.inf, ["value_a", "value_b", "attacks"]].tolist() == [0, 0, "fmn"]

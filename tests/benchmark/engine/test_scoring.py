@@ -276,3 +276,21 @@ def test_the_configuration_and_the_training_data_are_in_the_key(splits: Splits, 
     assert score_description(cells[0], "broken", Broken("nan"), splits["train"]) != base
     assert score_description(cells[0], "broken", Broken(), splits["train"].head(50)) != base
     assert score_description(cells[1], "broken", Broken(), splits["train"]) != base
+
+
+def test_a_known_detector_is_fitted_and_has_its_threshold_set_once(splits: Splits, entrant: Entrant) -> None:
+    passes: list[int] = []
+    hook = entrant.classifier.net.register_forward_hook(lambda _net, _x, value: passes.append(len(value)))
+    spy = Spy()
+    fitting = Fitting(entrant, {"spy": spy}, splits["train"])
+    try:
+        first = fitting.known("spy", splits["validation"])
+        assert passes == [60, 60]  # the training and the validation split
+        assert fitting.known("spy", splits["validation"]) is first
+        assert passes == [60, 60]
+    finally:
+        hook.remove()
+    assert len(spy.seen) == 1
+    with torch.no_grad():
+        clean = entrant.classifier.features(splits["validation"].images()).sum(1)
+    assert int((clean > first.threshold + 1e-4).sum()) <= 3 <= int((clean > first.threshold - 1e-4).sum())
