@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..engine.failure import Failure
+
 __all__ = ["Bar", "can_show"]
 
 
@@ -48,9 +50,11 @@ class Bar:
             transient=False,
         )
         self._task = self._progress.add_task("", total=None)
+        self._things = self._done = 0
 
-    def begin(self, work: float) -> None:
-        """Hear how much work there is."""
+    def begin(self, work: float, things: int = 0) -> None:
+        """Hear how much work there is, in how many things."""
+        self._things = things
         self._progress.update(self._task, total=max(work, 1e-9))
 
     def doing(self, what: str) -> None:
@@ -60,6 +64,15 @@ class Bar:
     def advance(self, work: float) -> None:
         """Hear that so much of the work is done."""
         self._progress.advance(self._task, work)
+
+    def finished(self, what: str, seconds: float) -> None:
+        """Hear that one of the things is done."""
+        self._done += 1
+        if self._things:
+            self._progress.update(self._task, description=f"{self._done} of {self._things}")
+
+    def failed(self, failure: Failure) -> None:
+        """Hear what will not be had; who started the run tells it at the end."""
 
     def __enter__(self) -> Self:
         if self.shown:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import torch
 
@@ -13,12 +12,11 @@ from .cell import Cell, run_cell
 from .failure import Failure, say
 from .inspection.inspect import inspect, inspection_description
 from .plan import Job, Plan
+from .progress import Listener, Silent
 from .scoring import Fitting, score_cells, score_description
 from .store import Entry, Store, StoreError, key_of
 
 __all__ = [
-    "Listener",
-    "Silent",
     "Summary",
     "estimate_seconds",
     "run_plan",
@@ -26,29 +24,6 @@ __all__ = [
 
 # cost of a backward pass in forward passes, where weights are frozen; for progress and estimates only
 BACKWARD = 1
-
-
-class Listener(Protocol):
-    """Who is told how a run goes."""
-
-    def begin(self, work: float) -> None:
-        """Hear how much work there is, in forward passes of one image."""
-
-    def doing(self, what: str) -> None:
-        """Hear what is done now."""
-
-    def advance(self, work: float) -> None:
-        """Hear that so much of the work is done."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def begin(self, work: float) -> None: ...
-
-    def doing(self, what: str) -> None: ...
-
-    def advance(self, work: float) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -73,8 +48,14 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
         store.write(outputs)
     missing = {key_of(cell.description) for cell in plan.cells() if not store.sound(cell.description)}
     unscored = {job.entrant.name for job in plan.jobs if _lacks_scores(plan, job, store)}
-    listener.begin(sum(_work(plan, job, missing, unscored) for job in plan.jobs))
+    uninspected = sum(_lacks_inspection(plan, job, store) for job in plan.jobs)
+    listener.begin(
+        sum(_work(plan, job, missing, unscored) for job in plan.jobs),
+        len(missing) + len(unscored) + uninspected,
+    )
     failures = list(plan.failures)
+    for told in failures:
+        listener.failed(told)
     made = 0
     for job in plan.jobs:
         finished = []
@@ -90,8 +71,7 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
                 finished.append(cell)
                 made += is_missing
         if job.entrant.name in unscored:
-            listener.doing(f"{job.entrant.name} / detectors")
-            failures += _score(plan, fitting, finished, store)
+            failures += _score(plan, fitting, finished, store, listener)
     return Summary(made, sum(len(job.cells) for job in plan.jobs) - len(missing), tuple(failures))
 
 
@@ -126,7 +106,7 @@ def _make(
     plan: Plan, job: Job, cell: Cell, fitting: Fitting, store: Store, listener: Listener
 ) -> Failure | None:
     listener.doing(str(cell))
-    share = work_of(cell) / cell.samples
+    share, start = work_of(cell) / cell.samples, time.monotonic()
     try:
         entry = run_cell(
             cell,
@@ -140,8 +120,11 @@ def _make(
         )
     # Another's attack or model may raise anything; the other cells go on
     except Exception as error:  # noqa: BLE001
-        return Failure(cell.model, cell.title, say(error))
+        failure = Failure(cell.model, cell.title, say(error))
+        listener.failed(failure)
+        return failure
     store.write(entry)
+    listener.finished(str(cell), time.monotonic() - start)
     return None
 
 
@@ -152,27 +135,39 @@ def _known(plan: Plan, cell: Cell, fitting: Fitting) -> KnownDetector | None:
     return fitting.known(cell.threat.knows, plan.data["validation"])
 
 
-def _score(plan: Plan, fitting: Fitting, finished: Sequence[Cell], store: Store) -> list[Failure]:
+def _score(
+    plan: Plan, fitting: Fitting, finished: Sequence[Cell], store: Store, listener: Listener
+) -> list[Failure]:
+    what, start = f"{fitting.entrant.name} / detectors", time.monotonic()
+    listener.doing(what)
     try:
         broken = score_cells(fitting, finished, store, plan.data)
     except StoreError:  # a full disk is everybody's
         raise
     except Exception as error:  # noqa: BLE001 - a user's model may raise anything; the other models go on
-        return [Failure(fitting.entrant.name, "detector", say(error))]
-    return [Failure(fitting.entrant.name, f"detector {name}", why) for name, why in broken.items()]
+        failures = [Failure(fitting.entrant.name, "detector", say(error))]
+    else:
+        failures = [Failure(fitting.entrant.name, f"detector {name}", why) for name, why in broken.items()]
+        listener.finished(what, time.monotonic() - start)
+    for failure in failures:
+        listener.failed(failure)
+    return failures
 
 
 def _inspect(plan: Plan, job: Job, fitting: Fitting, store: Store, listener: Listener) -> list[Failure]:
     """Ask the model what its samples cannot tell, unless that is in the store."""
-    description = inspection_description(job, plan.data)
-    if description is None or store.sound(description):
+    if not _lacks_inspection(plan, job, store):
         return []
-    listener.doing(f"{job.entrant.name} / inspection")
+    what, start = f"{job.entrant.name} / inspection", time.monotonic()
+    listener.doing(what)
     try:
         entry = inspect(job, plan.data, fitting)
     except Exception as error:  # noqa: BLE001 - likewise
-        return [Failure(job.entrant.name, "inspection", say(error))]
+        failure = Failure(job.entrant.name, "inspection", say(error))
+        listener.failed(failure)
+        return [failure]
     store.write(entry)
+    listener.finished(what, time.monotonic() - start)
     return []
 
 
@@ -193,6 +188,11 @@ def _lacks_scores(plan: Plan, job: Job, store: Store) -> bool:
         for cell in job.cells
         for name, detector in job.detectors.items()
     )
+
+
+def _lacks_inspection(plan: Plan, job: Job, store: Store) -> bool:
+    description = inspection_description(job, plan.data)
+    return description is not None and not store.sound(description)
 
 
 def _scoring_work(plan: Plan, job: Job) -> float:

@@ -20,7 +20,8 @@ from ..engine.cell import NUMERICS, Cell
 from ..engine.failure import Failure
 from ..engine.inspection.inspect import inspection_description
 from ..engine.plan import Job, Plan
-from ..engine.run import Listener, Silent, Summary, run_plan
+from ..engine.progress import Listener, Silent
+from ..engine.run import Summary, run_plan
 from ..engine.samples_table import inspections_frame, samples_frame
 from ..engine.scoring import score_description
 from ..engine.store import Store, key_of
