@@ -9,6 +9,7 @@ import pytest
 from gmbench.attacks import ATTACKS
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine import run
+from gmbench.benchmark.engine.entry import Entry
 from gmbench.benchmark.engine.inspection.finding import Finding, State, table_of
 from gmbench.benchmark.engine.inspection.inspect import (
     DETECTOR_CHECKS,
@@ -17,7 +18,6 @@ from gmbench.benchmark.engine.inspection.inspect import (
     inspection_description,
 )
 from gmbench.benchmark.engine.scoring import Fitting
-from gmbench.benchmark.engine.store import Entry
 from gmbench.detectors import DETECTORS
 from gmbench.models import HEADS, NETS
 

@@ -16,7 +16,7 @@ from ...models.registry import PluginWarning
 from ...models.training import Diverged
 from ..data.datasets import DataError
 from ..engine.defense import DefenseError
-from ..engine.store import StoreError
+from ..engine.entry import StoreError
 from .console import console, fail, warn
 from .diff import diff
 from .known import data, list_names, show

@@ -21,11 +21,11 @@ from ...models.classifier import Classifier
 from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .defense import Entrant, fresh
+from .entry import Entry
 from .guest.client import GuestDetector
 from .judge import Cheat, check_logits, judge, predictions
 from .machine import describe_machine
 from .passes import outputs_of
-from .store import Entry
 
 __all__ = ["NUMERICS", "Cell", "propose", "run_cell"]
 

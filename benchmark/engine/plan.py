@@ -22,11 +22,12 @@ from .defense import (
     entrant_of_suite,
     together,
 )
+from .entry import Entry
 from .failure import Failure, say
 from .guest.process import LIMIT
 from .probe import Probed, probe
 from .scoring import detector_description, detectors_for
-from .store import Entry, Store
+from .store import Store
 from .suite import DEFAULT, Suite, SuiteError, check_sizes, load_suite, narrow, plan_cells
 
 __all__ = ["Job", "Plan", "PublishedRows", "make_plan", "pick_device", "plan_suite"]

@@ -17,8 +17,9 @@ import pandas as pd
 from ..data.image_set import ImageSet
 from .cell import NUMERICS
 from .defense import Entrant, is_random
+from .entry import Entry
 from .passes import outputs_of
-from .store import Entry, Store
+from .store import Store
 
 __all__ = ["IMAGES", "Probed", "probe"]
 

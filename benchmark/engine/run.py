@@ -9,12 +9,13 @@ import torch
 from ...attacks import ATTACKS
 from ...attacks.core.known import KnownDetector
 from .cell import Cell, run_cell
+from .entry import Entry, StoreError, key_of
 from .failure import Failure, say
 from .inspection.inspect import inspect, inspection_description
 from .plan import Job, Plan
 from .progress import Listener, Silent
 from .scoring import Fitting, score_cells, score_description
-from .store import Entry, Store, StoreError, key_of
+from .store import Store
 
 __all__ = [
     "Summary",

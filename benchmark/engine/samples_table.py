@@ -12,12 +12,13 @@ import pandas as pd
 from ...detectors.detector import OWN
 from ..data.image_set import ImageSet
 from .cell import Cell
+from .entry import Entry, StoreError
 from .failure import Failure
 from .inspection.finding import INSPECTION_COLUMNS
 from .inspection.inspect import inspection_description
 from .plan import Job, Plan
 from .scoring import score_description
-from .store import Entry, Store, StoreError
+from .store import Store
 
 __all__ = ["Samples", "inspections_frame", "samples_frame"]
 

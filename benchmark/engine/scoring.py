@@ -22,10 +22,11 @@ from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant, fresh
+from .entry import Entry, key_of
 from .failure import say
 from .guest.client import GuestClassifier
 from .passes import outputs_of, outputs_of_all
-from .store import Entry, Store, key_of
+from .store import Store
 
 __all__ = [
     "BATCH",

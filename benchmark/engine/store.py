@@ -1,59 +1,24 @@
 """The store: a folder of finished work, each piece under the hash of its description.
 
-An entry is a folder ``KEY[:2]/KEY`` with ``entry.json`` (description, facts, checksums of the other files and
-of itself), ``table.parquet`` and perhaps ``images.safetensors``. It is written under a temporary name, synced
-to disk and renamed, so it is there whole or not at all; a damaged one is found by its checksum and made
-again.
+An entry is a folder ``KEY[:2]/KEY`` of its files. It is written under a temporary name, synced to disk and
+renamed, so it is there whole or not at all; a damaged one is found by its checksum and made again.
 """
 
 import errno
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import safetensors.torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from ...models.files import put_folder, write_file
+from .entry import HEAD, NAMES, Entry, Packed, StoreError, head_of, key_of, pack, unpack, verify
 
-__all__ = ["Entry", "Store", "StoreError", "key_of"]
+__all__ = ["Store"]
 
 SPARE_BYTES = 200 * 2**20  # a cell is written only while this much disk would stay free
-
-
-class StoreError(Exception):
-    """The store cannot be used; one line that says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One finished piece of work.
-
-    Args:
-        description: What was asked for; its hash is the key.
-        table: One row per image.
-        images: Adversarial images (N, *S), or None where the work makes none.
-        facts: What is worth knowing but decides nothing: seconds, device, versions.
-    """
-
-    description: Mapping[str, Any]
-    table: pd.DataFrame = field(repr=False)
-    images: Tensor | None = field(default=None, repr=False)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def key_of(description: Mapping[str, Any]) -> str:
-    """Hash a description of plain values; the order of its keys does not matter."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Store:
@@ -72,7 +37,7 @@ class Store:
 
     def has(self, description: Mapping[str, Any]) -> bool:
         """Tell whether there is an entry; does not look whether it is sound."""
-        return (self.path(key_of(description)) / "entry.json").exists()
+        return (self.path(key_of(description)) / HEAD).exists()
 
     def read(self, description: Mapping[str, Any]) -> Entry | None:
         """Read an entry after its checksums were verified; None where there is none or it is damaged."""
@@ -83,8 +48,9 @@ class Store:
 
     def sound(self, description: Mapping[str, Any]) -> bool:
         """Tell whether there is an entry whose checksums are right."""
+        key = key_of(description)
         try:
-            self._verified(key_of(description))
+            verify(self.read_packed(key), key)
         except StoreError:
             return False
         return True
@@ -94,13 +60,12 @@ class Store:
 
         Nothing where there is none or it is damaged.
         """
+        key = key_of(description)
         try:
-            head: dict[str, Any] = json.loads((self.path(key_of(description)) / "entry.json").read_text())
-            if _is_whole(head):
-                return {"facts": head["facts"], "files": head["files"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return {"facts": {}, "files": {}}
+            head = head_of((self.path(key) / HEAD).read_bytes(), key)
+        except (OSError, StoreError):
+            return {"facts": {}, "files": {}}
+        return {"facts": head["facts"], "files": head["files"]}
 
     def read_key(self, key: str) -> Entry:
         """Read an entry by its key.
@@ -108,39 +73,21 @@ class Store:
         Raises:
             StoreError: There is none, or it is damaged.
         """
-        head, files = self._verified(key)
-        images = (
-            safetensors.torch.load(files["images.safetensors"])["images"]
-            if "images.safetensors" in files
-            else None
-        )
-        return Entry(
-            head["description"], pd.read_parquet(BytesIO(files["table.parquet"])), images, head["facts"]
-        )
+        return unpack(self.read_packed(key), key)
 
-    def _verified(self, key: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Read an entry's files as they are, after their checksums and the key were verified."""
+    def read_packed(self, key: str) -> Packed:
+        """Read an entry's files as they lie there, sound or not.
+
+        Raises:
+            StoreError: There is none, or they cannot be read.
+        """
         folder = self.path(key)
         try:
-            head = json.loads((folder / "entry.json").read_text())
-            files = {name: (folder / name).read_bytes() for name in head["files"]}
-            sound = (
-                _is_whole(head)
-                and key_of(head["description"]) == key
-                and all(
-                    hashlib.sha256(content).hexdigest() == head["files"][name]
-                    for name, content in files.items()
-                )
-            )
+            return Packed({path.name: path.read_bytes() for path in folder.iterdir() if path.name in NAMES})
         except FileNotFoundError as error:
             raise StoreError(f"no entry {key[:12]} in the store at {self.root}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-            raise StoreError(
-                f"the store's entry {key[:12]} is damaged ({type(error).__name__}); it will be made again"
-            ) from error
-        if not sound or "table.parquet" not in files:
-            raise StoreError(f"the store's entry {key[:12]} is damaged (checksum); it will be made again")
-        return head, files
+        except OSError as error:
+            raise StoreError(f"the entry {key[:12]} cannot be read: {error.strerror}") from error
 
     def write(self, entry: Entry) -> None:
         """Write an entry, whole or not at all; replaces a damaged one.
@@ -148,16 +95,28 @@ class Store:
         Raises:
             StoreError: The disk is full or the folder cannot be written to.
         """
-        key = key_of(entry.description)
-        final = self.path(key)
+        self.write_packed(pack(entry), key_of(entry.description))
+
+    def write_packed(self, packed: Packed, key: str) -> None:
+        """Write an entry's files as they are, after they were verified.
+
+        Args:
+            packed: The files, perhaps from another process.
+            key: Of what was asked for.
+
+        Raises:
+            StoreError: They are damaged, the disk is full, or the folder cannot be written to.
+        """
+        verify(packed, key)
         temporary = self.root / "tmp" / key
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._check_space(entry)
+            self._check_space(packed.size)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            _write_files(temporary, entry)
-            put_folder(temporary, final)
+            for name, content in packed.files.items():
+                write_file(temporary / name, content)
+            put_folder(temporary, self.path(key))
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             if error.errno == errno.ENOSPC:
@@ -171,7 +130,7 @@ class Store:
 
     def keys(self) -> list[str]:
         """List all entries."""
-        return sorted(path.parent.name for path in self.root.glob("??/[!.]*/entry.json"))
+        return sorted(path.parent.name for path in self.root.glob(f"??/[!.]*/{HEAD}"))
 
     def find(self, prefix: str) -> Entry:
         """Read the entry whose key begins with ``prefix``.
@@ -212,28 +171,6 @@ class Store:
         finally:
             lock.release()
 
-    def _check_space(self, entry: Entry) -> None:
-        need = 0 if entry.images is None else entry.images.numel() * entry.images.element_size()
+    def _check_space(self, need: int) -> None:
         if shutil.disk_usage(self.root).free < need + SPARE_BYTES:
             raise OSError(errno.ENOSPC, "no space")
-
-
-def _is_whole(head: Mapping[str, Any]) -> bool:
-    """Tell whether an entry's head has its own checksum; one of an earlier version has none."""
-    told = {name: value for name, value in head.items() if name != "sha256"}
-    return set(told) == {"description", "facts", "files"} and head.get("sha256", key_of(told)) == key_of(told)
-
-
-def _write_files(folder: Path, entry: Entry) -> None:
-    files = {"table.parquet": entry.table.to_parquet(None, index=False)}
-    if entry.images is not None:
-        files["images.safetensors"] = safetensors.torch.save({"images": entry.images.cpu().contiguous()})
-    head: dict[str, Any] = {
-        "description": entry.description,
-        "facts": entry.facts,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    }
-    head["sha256"] = key_of(head)
-    files["entry.json"] = (json.dumps(head, indent=1, sort_keys=True) + "\n").encode()
-    for name, content in files.items():
-        write_file(folder / name, content)

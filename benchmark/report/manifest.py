@@ -8,7 +8,7 @@ from typing import Any
 
 from ...models.files import write_file
 from ..engine.cell import Cell
-from ..engine.store import key_of
+from ..engine.entry import key_of
 from .results_folder import MANIFEST
 
 __all__ = ["cell_keys", "read_manifest", "write_manifest"]

@@ -17,6 +17,7 @@ from ..analysis.frames import Frames, frames_of
 from ..analysis.model_samples import models_of
 from ..analysis.results_diff import EQUAL
 from ..engine.cell import NUMERICS, Cell
+from ..engine.entry import key_of
 from ..engine.failure import Failure
 from ..engine.inspection.inspect import inspection_description
 from ..engine.plan import Job, Plan
@@ -24,7 +25,7 @@ from ..engine.progress import Listener, Silent
 from ..engine.run import Summary, run_plan
 from ..engine.samples_table import inspections_frame, samples_frame
 from ..engine.scoring import score_description
-from ..engine.store import Store, key_of
+from ..engine.store import Store
 from .accuracies import accuracies_of
 from .features import gather
 from .figures.examples import Examples

@@ -17,11 +17,11 @@ from ....detectors import Detector
 from ...data.image_set import ImageSet
 from ..cell import NUMERICS, Cell
 from ..defense import Entrant
+from ..entry import Entry
 from ..failure import say
 from ..machine import describe_machine
 from ..passes import outputs_of
 from ..scoring import BATCH, Fitting, detector_description, layers_for, score
-from ..store import Entry
 from . import detectors as of_detectors
 from . import gradients, outputs, strength, twins
 from .finding import Finding, State, table_of

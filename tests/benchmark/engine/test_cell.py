@@ -14,8 +14,8 @@ from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import Cell, propose, run_cell
 from gmbench.benchmark.engine.defense import Entrant, entrant_from_checkpoint
+from gmbench.benchmark.engine.entry import key_of
 from gmbench.benchmark.engine.judge import Cheat
-from gmbench.benchmark.engine.store import key_of
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from gmbench.benchmark.engine.store import Entry, Store, StoreError, key_of
+from gmbench.benchmark.engine.entry import Entry, StoreError, key_of
+from gmbench.benchmark.engine.store import Store
 
 
 def entry(number: int = 1) -> Entry:

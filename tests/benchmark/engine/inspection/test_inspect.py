@@ -7,6 +7,7 @@ import pytest
 from torch import Tensor, nn
 
 from gmbench.benchmark.data.datasets import load_data
+from gmbench.benchmark.engine.entry import key_of
 from gmbench.benchmark.engine.inspection.finding import Finding, State, findings_of, table_of
 from gmbench.benchmark.engine.inspection.inspect import (
     DETECTOR_CHECKS,
@@ -17,7 +18,6 @@ from gmbench.benchmark.engine.inspection.inspect import (
 )
 from gmbench.benchmark.engine.plan import plan_suite
 from gmbench.benchmark.engine.scoring import Fitting
-from gmbench.benchmark.engine.store import key_of
 from gmbench.models import Classifier, load_checkpoint
 
 SPLITS = {split: load_data("digits", split) for split in ("train", "validation", "test")}
