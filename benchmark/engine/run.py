@@ -45,6 +45,7 @@ def run_plan(plan: Plan, store: Store, listener: Listener | None = None) -> Summ
         StoreError: The store cannot be written to.
     """
     listener = listener or Silent()
+    store.check_writable()
     for outputs in plan.probes:
         store.write(outputs)
     missing = {key_of(cell.description) for cell in plan.cells() if not store.sound(cell.description)}

@@ -1,24 +1,32 @@
 """The store: a folder of finished work, each piece under the hash of its description.
 
-An entry is a folder ``KEY[:2]/KEY`` of its files. It is written under a temporary name, synced to disk and
-renamed, so it is there whole or not at all; a damaged one is found by its checksum and made again.
+An entry is a folder ``KEY[:2]/KEY`` of its files. Runs share a store without a lock. Each writes under a name
+of its own, has the disk know it, and renames the whole folder: an entry is there whole or not at all, and the
+first sound one stays. A damaged one is found by its checksums and replaced.
 """
 
 import errno
+import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from ...models.files import put_folder, write_file
+from ...models.files import sync
 from .entry import HEAD, NAMES, Entry, Packed, StoreError, head_of, key_of, pack, unpack, verify
 
 __all__ = ["Store"]
 
-SPARE_BYTES = 200 * 2**20  # a cell is written only while this much disk would stay free
+SPARE_BYTES = 200 * 2**20  # an entry is written only while this much disk would stay free
+
+ABANDONED = 24 * 3600
+"""Seconds after which what lies under a temporary name is a dead run's; a write takes moments."""
+
+ATTEMPTS = 20
+"""To put an entry in the place of a damaged one, while others do the same."""
 
 
 class Store:
@@ -81,16 +89,16 @@ class Store:
         Raises:
             StoreError: There is none, or they cannot be read.
         """
-        folder = self.path(key)
         try:
-            return Packed({path.name: path.read_bytes() for path in folder.iterdir() if path.name in NAMES})
+            with _opened(self.path(key)) as folder:
+                return _files(folder)
         except FileNotFoundError as error:
             raise StoreError(f"no entry {key[:12]} in the store at {self.root}") from error
         except OSError as error:
             raise StoreError(f"the entry {key[:12]} cannot be read: {error.strerror}") from error
 
     def write(self, entry: Entry) -> None:
-        """Write an entry, whole or not at all; replaces a damaged one.
+        """Write an entry, whole or not at all, unless a sound one is there.
 
         Raises:
             StoreError: The disk is full or the folder cannot be written to.
@@ -98,7 +106,7 @@ class Store:
         self.write_packed(pack(entry), key_of(entry.description))
 
     def write_packed(self, packed: Packed, key: str) -> None:
-        """Write an entry's files as they are, after they were verified.
+        """Write an entry's files as they are, after they were verified; see `write`.
 
         Args:
             packed: The files, perhaps from another process.
@@ -108,25 +116,36 @@ class Store:
             StoreError: They are damaged, the disk is full, or the folder cannot be written to.
         """
         verify(packed, key)
-        temporary = self.root / "tmp" / key
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
+        with self._writing(key) as own:
             self._check_space(packed.size)
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
             for name, content in packed.files.items():
-                write_file(temporary / name, content)
-            put_folder(temporary, self.path(key))
-        except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if error.errno == errno.ENOSPC:
-                raise StoreError(
-                    f"no space left on the disk of the store at {self.root}; finished cells are kept: free "
-                    "some and run again"
-                ) from None
-            raise StoreError(
-                f"expected the store at {self.root} to be writable, got: {error.strerror}"
-            ) from None
+                _write(own / name, content)
+            sync(own)
+            self._put(own, key)
+
+    def check_writable(self) -> None:
+        """See to it, before anything is computed, that entries can be written; sweeps what dead runs left.
+
+        Raises:
+            StoreError: They cannot, or there is too little space.
+        """
+        with self._writing("check") as own:
+            _write(own / HEAD, b"\n")
+            self._check_space(0)
+            now = own.stat().st_mtime  # by the clock of the disk, which may be another machine's
+            for left in own.parent.iterdir():
+                with suppress(FileNotFoundError):
+                    if now - left.stat().st_mtime > ABANDONED:
+                        shutil.rmtree(left, ignore_errors=True)
+
+    def remove(self, key: str) -> None:
+        """Remove an entry, if it is there; whoever reads it meanwhile finds all of it or none.
+
+        Raises:
+            StoreError: The folder cannot be written to.
+        """
+        with self._writing(key) as own, suppress(FileNotFoundError):
+            self.path(key).rename(own)
 
     def keys(self) -> list[str]:
         """List all entries."""
@@ -147,30 +166,84 @@ class Store:
         return self.read_key(matches[0])
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the store for one run; the system lets go when the process ends, however it ends.
-
-        Raises:
-            StoreError: Another run holds it.
-        """
-        lock = FileLock(self.root / "lock")
+    def _writing(self, key: str) -> Iterator[Path]:
+        """Give a folder that is this write's own, and tell in one line what keeps it from being written."""
+        own = self.root / "tmp" / f"{key}.{os.getpid()}-{secrets.token_hex(6)}"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise StoreError(
-                f"another run uses the store at {self.root}; wait for it, or give this one its own with "
-                "--store"
-            ) from None
+            own.mkdir(parents=True)
+            yield own
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreError(
+                    f"no space left on the disk of the store at {self.root}; finished cells are kept: free "
+                    "some and run again"
+                ) from None
             raise StoreError(
                 f"expected the store at {self.root} to be writable, got: {error.strerror}"
             ) from None
-        try:
-            yield
         finally:
-            lock.release()
+            shutil.rmtree(own, ignore_errors=True)
+
+    def _put(self, own: Path, key: str) -> None:
+        """Rename a whole entry into its place, unless a sound one is there.
+
+        A damaged one is emptied through a descriptor of its folder, as the name may be another's entry by
+        then; an empty folder gives way to a rename, and one that is not empty never does.
+        """
+        final = self.path(key)
+        final.parent.mkdir(exist_ok=True)
+        for _ in range(ATTEMPTS):
+            try:
+                own.rename(final)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            else:
+                sync(final.parent)
+                return
+            with suppress(FileNotFoundError), _opened(final) as folder:
+                if _is_sound(folder, key):
+                    return
+                for name in os.listdir(folder):  # noqa: PTH208 - of a descriptor
+                    with suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=folder)
+        raise StoreError(f"expected the damaged entry {final} to give way; remove it, and run again")
 
     def _check_space(self, need: int) -> None:
         if shutil.disk_usage(self.root).free < need + SPARE_BYTES:
             raise OSError(errno.ENOSPC, "no space")
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Open a folder: what is read and removed through the descriptor is in it, whatever its name is now."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _files(folder: int) -> Packed:
+    files = {}
+    for name in sorted(set(os.listdir(folder)) & set(NAMES)):
+        with open(name, "rb", opener=partial(os.open, dir_fd=folder)) as file:
+            files[name] = file.read()
+    if not files:
+        raise FileNotFoundError(errno.ENOENT, "the entry is empty")
+    return Packed(files)
+
+
+def _is_sound(folder: int, key: str) -> bool:
+    try:
+        verify(_files(folder), key)
+    except (StoreError, FileNotFoundError):  # any other error does not say that it is damaged
+        return False
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

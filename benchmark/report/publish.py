@@ -53,7 +53,7 @@ def run_suite(
 
     Args:
         plan: What to run.
-        store: Held while this runs.
+        store: Of finished work; others may use it meanwhile.
         folder: Of the report; None writes none.
         listener: Told how it goes.
 
@@ -61,12 +61,12 @@ def run_suite(
         What was done; and how the report of a whole suite compares with what was there, "" for all else.
 
     Raises:
-        StoreError: The store cannot be written to, or another run holds it.
+        StoreError: The store cannot be written to.
         FileExistsError: The folder holds something that is no report, or another run writes to it.
         PermissionError: The folder cannot be written.
     """
     listener = listener or Silent()
-    with store.lock(), reserved(folder) if folder else nullcontext():
+    with reserved(folder) if folder else nullcontext():
         summary = run_plan(plan, store, listener)
         if folder is None or not any(store.has(cell.description) for cell in plan.cells()):
             return summary, ""

@@ -211,11 +211,13 @@ def test_numbers_of_another_machine_are_told_and_published_only_if_they_say_some
     key = next(key for key in store.keys() if store.read_key(key).facts.get("label") == "pgd")  # noqa: SIM118
     entry = store.read_key(key)
     for by, told in ((0.0, "equal"), (1e-5, "equal within rounding (0 of "), (1.0, "different (0 of ")):
+        store.remove(key)
         store.write(replace(entry, table=entry.table.assign(margin=entry.table["margin"] + by)))
         assert gmbench("run", *finished) == 0
         assert capsys.readouterr().out.splitlines()[-1].startswith(f"against what was there: {told}")
         now = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         assert (now == before) == (by < 1)
+    store.remove(key)
     store.write(entry)
     assert gmbench("run", *finished) == 0
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -415,13 +417,17 @@ def test_a_dry_run_computes_nothing(
     assert not (tmp_path / "store").exists()
 
 
-def test_two_runs_in_one_store(
+def test_a_store_that_cannot_be_written_is_found_before_anything_is_computed(
     gmbench: Callable[..., int],
     tmp_path: Path,
     suite: Path,
     places: list[object],
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with Store(tmp_path / "store").lock():
-        assert gmbench("run", suite, *places) == 2
-    assert "another run uses the store" in capsys.readouterr().err
+    monkeypatch.setattr("gmbench.benchmark.engine.run.run_cell", pytest.fail)
+    monkeypatch.setattr("gmbench.benchmark.engine.run.inspect", pytest.fail)
+    (tmp_path / "store").write_text("")
+    assert gmbench("run", suite, *places) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "to be writable" in line
