@@ -66,7 +66,7 @@ mutants: $(MUTANTS) ## break the judging modules in 300 places: do their tests n
 	cd tests && ../$(BIN)/python -m mutants
 
 perf: $(PERF) ## compare speed with torchattacks, foolbox, adv-lib and pyautoattack
-	$(BIN)/python -m gmbench.benchmark.cli.perf
+	$(BIN)/python -m gmbench.benchmark.perf
 
 report: $(DEV) ## draw tables and figures again, from the stores and, of older suites, from what is published
 	$(foreach suite,$(SUITES),$(BIN)/gmbench report $(suite) &&) true

@@ -29,6 +29,10 @@ MAY_IMPORT = {
         *("benchmark.data", "benchmark.engine", "benchmark.analysis", "benchmark.report", "benchmark.api"),
         *BELOW,
     },
+    "benchmark.perf": {
+        *("benchmark.data", "benchmark.engine", "benchmark.analysis", "benchmark.report", "benchmark.api"),
+        *("benchmark.perf", *BELOW),
+    },
     "benchmark.cli": {
         *("benchmark.data", "benchmark.engine", "benchmark.analysis", "benchmark.report", "benchmark.api"),
         *("benchmark.cli", *BELOW),

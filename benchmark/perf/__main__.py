@@ -22,21 +22,26 @@ from rich.table import Table
 from torch import Tensor
 
 from ...attacks import ATTACKS, SampleRandom, ThreatModel, Victim
+from ...attacks.core.known import KnownDetector
 from ...attacks.core.norms import NORMS
+from ...detectors import DETECTORS
 from ...models import CheckpointError, Classifier, load_checkpoint
 from ...models.precision import has_bf16
 from ...models.registry import check_known
 from ..data.datasets import DataError, load_data
-from .perf_contests import CONTESTS, Contest
-from .perf_peers import Problem, missing
-from .perf_runs import runs_table
-
-__all__ = ["main"]
+from ..engine.passes import outputs_of, outputs_of_all
+from ..engine.scoring import BATCH, fit, known_as
+from .contests import CONTESTS, Contest
+from .peers import Problem, missing
+from .runs import runs_table
 
 MODEL, DATA = "mnist-lgm-s0", "mnist"
 OURS, BF16, BARE = "gmbench", "gmbench, bf16", "bare passes"
 STRENGTH = 1.05
 """Our mean size of perturbation where both fooled, in units of the peer's; of successes, one image less."""
+
+FITTED_ON = 5000
+"""The first so many images, for a detector that an attack knows."""
 
 Contender = Callable[[], Tensor]
 """Something to time; gives adversarial images, (B, *S)."""
@@ -76,11 +81,23 @@ def main(
     for contest in contests:
         if not attack or contest.attack in attack:
             some = test.head(min(contest.images, images or contest.images))
-            problem = Problem(classifier, some.images(), some.y, contest.norm, contest.eps, contest.settings)
+            known = fitted(contest.knows, classifier, data_root) if contest.knows else None
+            problem = Problem(
+                classifier, some.images(), some.y, contest.norm, contest.eps, contest.settings, known
+            )
             timings = take_turns(contenders(contest, problem), repeats or contest.repeats, console)
             console.print(table(contest, problem, timings))
     if runs:
         console.print(runs_table())
+
+
+def fitted(name: str, classifier: Classifier, root: Path | None) -> KnownDetector:
+    """Fit a detector to as many images as a pass's cost needs, and show it to an attacker."""
+    train, validation = (load_data(DATA, split, root).head(FITTED_ON) for split in ("train", "validation"))
+    detector = DETECTORS.build(name)
+    fit(detector, outputs_of_all(classifier, train, BATCH, "cpu"), train.y)
+    parts = [outputs_of(classifier, part, "cpu") for part in validation.images().split(BATCH)]
+    return known_as(name, detector, (), parts, validation.y)
 
 
 def contenders(contest: Contest, problem: Problem) -> dict[str, Contender]:
@@ -123,23 +140,32 @@ def ours(contest: Contest, problem: Problem, precision: str = "float32") -> Tens
     attack = ATTACKS.build(contest.attack, **contest.settings)
     count = len(problem.x)
     threat = ThreatModel(contest.norm, contest.eps, attack.access)
-    with Victim(problem.classifier, count, attack.access, precision=precision) as victim:
+    with Victim(problem.classifier, count, attack.access, problem.known, precision=precision) as victim:
         random = SampleRandom.of("perf", torch.arange(count))
         return attack(victim, problem.x, problem.y, threat, random=random)
 
 
 def bare(problem: Problem, passes: tuple[int, int], layout: torch.memory_format) -> Contender:
-    """Make as many forward and backward passes as an attack, and do nothing else."""
+    """Make as many passes as an attack, forward and backward, and do nothing else.
+
+    Through the model, and through the detector where the attack knows one.
+    """
     copy = deepcopy(problem.classifier).to(memory_format=layout)
     x = problem.x.clone(memory_format=layout).requires_grad_()
     forwards, backwards = passes
 
+    def passed() -> Tensor:
+        if problem.known is None:
+            return copy(x)  # type: ignore[no-any-return]
+        outputs = copy.outputs(x)
+        return outputs.logits.sum() + problem.known.score(outputs).sum()
+
     def run() -> Tensor:
         for _ in range(backwards):
-            torch.autograd.grad(copy(x).sum(), x)
+            torch.autograd.grad(passed().sum(), x)
         with torch.no_grad():
             for _ in range(forwards - backwards):
-                copy(x)
+                passed()
         return x
 
     return run
@@ -147,9 +173,12 @@ def bare(problem: Problem, passes: tuple[int, int], layout: torch.memory_format)
 
 def table(contest: Contest, problem: Problem, timings: Mapping[str, Timing]) -> Table:
     """Compare wall times, successes, and the mean sizes of the perturbations of images that both fooled."""
-    aim = f"time of {OURS} / time, <= {contest.aim:g} to the fastest peer"
+    aims = [f"<= {contest.aim:g} to the fastest peer"] if contest.peers else []
     if contest.bare is not None:
-        aim += f" and <= {contest.bare:g} to the better {BARE}"
+        aims.append(f"<= {contest.bare:g} to the better {BARE}")
+    aim = f"time of {OURS} / time, {' and '.join(aims)}"
+    if contest.knows:
+        aim = f"knows {contest.knows}; {aim}"
     settings = ", ".join(f"{name} {value}" for name, value in contest.settings.items())
     result = Table(
         *("", "seconds", "fooled", f"mean {contest.norm}", "time ratio", "strength"),

@@ -7,10 +7,10 @@ import torch
 from rich.console import Console
 
 from gmbench.attacks import ATTACKS, ThreatModel
-from gmbench.benchmark.cli.perf import OURS, Timing, compare, contenders, ours, table
-from gmbench.benchmark.cli.perf_contests import CONTESTS, Contest
-from gmbench.benchmark.cli.perf_peers import PACKAGES, Problem
 from gmbench.benchmark.contracts.problems import build_conv
+from gmbench.benchmark.perf.__main__ import OURS, Timing, compare, contenders, ours, table
+from gmbench.benchmark.perf.contests import CONTESTS, Contest
+from gmbench.benchmark.perf.peers import PACKAGES, Problem
 
 THERE = [contest for contest in CONTESTS if contest.there]
 
@@ -25,9 +25,9 @@ def problem() -> Problem:
 def test_a_contest_is_of_an_attack_as_it_is(contest: Contest) -> None:
     attack = ATTACKS.build(contest.attack, **contest.settings)
     assert contest.norm in attack.norms
-    assert ThreatModel(contest.norm, contest.eps, attack.access).suffices_for(attack)
+    assert ThreatModel(contest.norm, contest.eps, attack.access, contest.knows).suffices_for(attack)
     assert set(contest.peers) <= set(PACKAGES)
-    assert contest.peers
+    assert contest.peers or contest.bare
 
 
 def test_bare_passes_are_as_many_as_the_attacks(problem: Problem) -> None:

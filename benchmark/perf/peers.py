@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...attacks.core.known import KnownDetector
 from ...models import Classifier
 
 __all__ = ["PACKAGES", "Peer", "Problem", "missing"]
@@ -38,6 +39,7 @@ class Problem:
         norm: Of the perturbation.
         eps: Its size.
         settings: Our attack's fields, of which a peer takes what it has.
+        known: The detector that the attack knows, or None.
     """
 
     classifier: Classifier
@@ -46,6 +48,7 @@ class Problem:
     norm: str
     eps: float
     settings: Mapping[str, Any]
+    known: KnownDetector | None = None
 
 
 Peer = Callable[[Problem], Tensor]

@@ -9,8 +9,8 @@ from math import inf
 from typing import Any
 
 from ...attacks import ATTACKS
-from . import perf_peers as peers
-from .perf_peers import Peer
+from . import peers
+from .peers import Peer
 
 __all__ = ["CONTESTS", "Contest"]
 
@@ -29,6 +29,7 @@ class Contest:
         peers: Library -> the same attack.
         aim: Largest time in units of the fastest peer's.
         bare: Largest time in units of as many bare passes; None compares with none.
+        knows: The detector that the attack knows, by name; "" for none.
         bf16: Largest time with gradients in bfloat16, in units of the fastest peer's; None tries it not.
         images: The first so many.
         repeats: Turns of each contender.
@@ -39,8 +40,9 @@ class Contest:
     eps: float
     settings: Mapping[str, Any]
     peers: Mapping[str, Peer] = field(repr=False)
-    aim: float
+    aim: float = 1.0
     bare: float | None = None
+    knows: str = ""
     bf16: float | None = None
     images: int = 200
     repeats: int = 3
@@ -50,6 +52,12 @@ class Contest:
         """Whether the attack is registered."""
         return self.attack in ATTACKS
 
+
+APGD_PEERS: Mapping[str, Peer] = {
+    "torchattacks": peers.torchattacks_apgd,
+    "adv-lib": peers.adv_lib_apgd,
+    "pyautoattack": peers.official("apgd-ce"),
+}
 
 CONTESTS = (
     Contest(
@@ -68,13 +76,10 @@ CONTESTS = (
         "Linf",
         EPS,
         {"steps": 40, "loss": "ce"},
-        {
-            "torchattacks": peers.torchattacks_apgd,
-            "adv-lib": peers.adv_lib_apgd,
-            "pyautoattack": peers.official("apgd-ce"),
-        },
-        aim=0.7,
+        APGD_PEERS,
     ),
+    # for robust accuracy alone: an image that is fooled is done, which no peer does within a run
+    Contest("apgd", "Linf", EPS, {"steps": 40, "loss": "ce", "stop": True}, APGD_PEERS, aim=0.7),
     Contest(
         "cw", "L2", inf, {}, {"foolbox": peers.foolbox_cw, "adv-lib": peers.adv_lib_cw}, aim=0.7, repeats=1
     ),
@@ -130,5 +135,15 @@ CONTESTS = (
         aim=0.7,
         images=50,
         repeats=1,
+    ),
+    Contest(
+        "evasion",
+        "Linf",
+        EPS,
+        {"steps": 40, "targets": 2, "restarts": 1, "near": 0.0},  # drops no target: all passes are made
+        {},
+        bare=1.15,
+        knows="kde",
+        images=100,
     ),
 )
