@@ -1,62 +1,40 @@
 """``gmbench run`` and ``gmbench report``: a suite computed, and its results written again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from rich.table import Table
 
-from ...models.files import store_root
 from ..engine.failure import Failure
-from ..engine.guest.process import LIMIT
-from ..engine.plan import Plan, plan_suite
+from ..engine.plan import Plan
 from ..engine.run import estimate_seconds
 from ..engine.store import Store
-from ..engine.suite import DEFAULT
 from ..report.publish import publish, run_suite
 from ..report.published_rows import OURS, take_published
 from ..report.redraw import redraw
 from ..report.results_folder import reserved
-from .console import Bar, console, fail
-from .options import (
-    Attacks,
-    DataRoot,
-    Defenses,
-    Detectors,
-    Device,
-    GuestLimit,
-    Models,
-    Plugins,
-    Recompute,
-    Results,
-    Samples,
-    StoreRoot,
-    load_plugins,
-)
+from .choice import Choice, takes_choice
+from .console import console, fail
+from .options import Recompute, Results
+from .telling.teller import Teller, teller_for
 
 __all__ = ["report", "run"]
 
 
+@takes_choice
 def run(
-    suite: Annotated[
-        str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")
-    ] = DEFAULT,
-    models: Models = None,
-    attacks: Attacks = None,
-    detectors: Detectors = None,
-    samples: Samples = None,
-    defense: Defenses = None,
-    guest_limit: GuestLimit = LIMIT,
-    plugin: Plugins = None,
+    choice: Choice,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and its estimated time; compute no attack.")
     ] = False,
     recompute: Recompute = False,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    store: StoreRoot = None,
     results: Results = Path("results"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what fails.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events as JSON, one a line: begin, finished, failed, end.")
+    ] = False,
 ) -> None:
     """Run a suite and write its tables and figures.
 
@@ -65,48 +43,35 @@ def run(
     defense, writes to a folder of its own and leaves the published results alone. Of your own defense alone
     the cells are computed where the suite's own models are published.
     """
-    load_plugins(plugin)
-    place = Store(store_root(store))
-    plan, name = _plan(
-        suite, models, attacks, detectors, samples, defense, guest_limit, device, data_root, place
-    )
-    _say_notes(plan)
+    teller = teller_for(quiet=quiet, as_json=as_json)
+    if dry_run and (quiet or as_json):
+        raise ValueError(f"expected --dry-run without {'--quiet' if quiet else '--json'}, got both")
+    place = choice.place
+    plan, name = choice.plan()
+    for note in _notes(plan):
+        teller.note(note)
     if not recompute:
         plan = take_published(plan, (results, OURS))
-    folder = results / name
     if dry_run:
         _show_plan(plan, place)
         return
-    _tell_origin(plan)
+    for note in _origins(plan):
+        teller.note(note)
+    folder = results / name
     try:
-        with Bar() as bar:
-            summary, compared = run_suite(plan, place, folder, bar)
+        with teller:
+            summary, compared = run_suite(plan, place, folder, teller)
     except KeyboardInterrupt:
-        _interrupted(plan, place)
-    console.print(
-        f"{summary.made} cells computed, {summary.found} from the store at {place.root}, "
-        f"{len(summary.failures)} failures"
-    )
-    if not summary.made + summary.found:
-        _fail(summary.failures)
-    _end(folder, summary.failures, compared)
+        _interrupted(plan, place, teller)
+    teller.end(summary, place.root, folder if summary.made + summary.found else None, compared)
+    if summary.failures:
+        raise typer.Exit(1)
 
 
+@takes_choice
 def report(
-    suite: Annotated[
-        str, typer.Argument(help="A suite's name, a TOML file, or a folder of results with samples.parquet.")
-    ] = DEFAULT,
-    models: Models = None,
-    attacks: Attacks = None,
-    detectors: Detectors = None,
-    samples: Samples = None,
-    defense: Defenses = None,
-    guest_limit: GuestLimit = LIMIT,
-    plugin: Plugins = None,
+    choice: Choice,
     recompute: Recompute = False,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    store: StoreRoot = None,
     results: Results = Path("results"),
     figures: Annotated[
         bool,
@@ -121,58 +86,39 @@ def report(
     What the store lacks or holds damaged is named, here and on the page, and the exit code is 1. Of a folder
     of results, whatever its samples.parquet decides is drawn again in its place, without store and models.
     """
-    load_plugins(plugin)
-    if Path(suite).is_dir():
-        if models or attacks or detectors or samples or defense:
-            raise ValueError(f"expected no choice beside a folder of results, got one beside {suite}")
-        folder = Path(suite)
+    if Path(choice.suite).is_dir():
+        if choice.narrows:
+            raise ValueError(f"expected no choice beside a folder of results, got one beside {choice.suite}")
+        folder = Path(choice.suite)
         with reserved(folder):
             failures = redraw(folder).failures
         _end(folder, failures)
         return
-    place = Store(store_root(store))
-    plan, name = _plan(
-        suite, models, attacks, detectors, samples, defense, guest_limit, device, data_root, place
-    )
+    plan, name = choice.plan()
     if not recompute:
         plan = take_published(plan, (results, OURS))
     folder = results / name
     with reserved(folder):
-        failures = publish(plan, place, folder, failures=plan.failures, features=figures).failures
+        failures = publish(plan, choice.place, folder, failures=plan.failures, features=figures).failures
     _end(folder, failures)
 
 
-def _say_notes(plan: Plan) -> None:
+def _notes(plan: Plan) -> Iterator[str]:
     """Say what was done to models of others that their users should know."""
     for job in plan.jobs:
         if note := getattr(job.entrant.classifier, "note", ""):
-            console.print(f"{job.entrant.name}: {note}")
+            yield f"{job.entrant.name}: {note}"
 
 
-def _plan(
-    suite: str,
-    models: Sequence[str] | None,
-    attacks: Sequence[str] | None,
-    detectors: Sequence[str] | None,
-    samples: int | None,
-    defenses: Sequence[str] | None,
-    guest_limit: float,
-    device: str,
-    root: Path | None,
-    store: Store,
-) -> tuple[Plan, str]:
-    return plan_suite(
-        suite,
-        models=models or (),
-        attacks=attacks or (),
-        detectors=detectors or (),
-        samples=samples,
-        defenses=defenses or (),
-        guest_limit=guest_limit,
-        device=device,
-        root=root,
-        store=store,
-    )
+def _origins(plan: Plan) -> Iterator[str]:
+    """Say whose rows are taken, and whose cells are not."""
+    if plan.published:
+        yield f"rows {plan.published.told}; --recompute makes them anew"
+    for name in plan.changed:
+        yield (
+            f"{name}: its files and weights are those of an earlier run and its outputs are not; its cells "
+            "are made anew"
+        )
 
 
 def _show_plan(plan: Plan, store: Store) -> None:
@@ -188,7 +134,8 @@ def _show_plan(plan: Plan, store: Store) -> None:
             "yes" if store.has(cell.description) else "no",
         )
     console.print(table)
-    _tell_origin(plan)
+    for note in _origins(plan):
+        console.print(note)
     seconds = estimate_seconds(plan, store)
     for name, value in seconds.items():
         console.print(f"{name}: about {value / 60:.1f} min")
@@ -197,36 +144,16 @@ def _show_plan(plan: Plan, store: Store) -> None:
     )
 
 
-def _tell_origin(plan: Plan) -> None:
-    if plan.published:
-        console.print(f"rows {plan.published.told}; --recompute makes them anew")
-    for name in plan.changed:
-        console.print(
-            f"{name}: its files and weights are those of an earlier run and its outputs are not; its cells "
-            "are made anew"
-        )
-
-
-def _end(folder: Path, failures: Sequence[Failure], told: str = "") -> None:
+def _end(folder: Path, failures: Sequence[Failure]) -> None:
     """Say where the results are and what is not among them; exit code 1 if anything is."""
     console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
-    if told:
-        console.print(told)
-    if failures:
-        _fail(failures)
-
-
-def _fail(failures: Sequence[Failure]) -> NoReturn:
     for failure in failures:
         fail(failure)
-    raise typer.Exit(1)
+    if failures:
+        raise typer.Exit(1)
 
 
-def _interrupted(plan: Plan, store: Store) -> NoReturn:
+def _interrupted(plan: Plan, store: Store, teller: Teller) -> NoReturn:
     cells = list(plan.cells())
-    done = sum(store.has(cell.description) for cell in cells)
-    console.print(
-        f"\ninterrupted: {done} of {len(cells)} cells are finished and kept in {store.root}; the same "
-        "command goes on from there"
-    )
+    teller.stopped(sum(store.has(cell.description) for cell in cells), len(cells), store.root)
     raise typer.Exit(130)

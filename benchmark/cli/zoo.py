@@ -17,8 +17,9 @@ from ..engine.plan import pick_device
 from ..engine.zoo.checkpoints import matching, refresh, untrained, verify
 from ..engine.zoo.training import train_checkpoint
 from ..report.zoo_page import accuracy_text, ece_text, zoo_page
-from .console import Bar, console, fail
+from .console import console, fail
 from .options import DataRoot, Device, Plugins, load_plugins
+from .telling.bar import Bar
 
 __all__ = ["train", "zoo"]
 

@@ -75,6 +75,9 @@ def run_suite(
             listener.doing("writing tables and figures")
             with settling(folder, keep=whole) as draft:
                 failures = publish(plan, store, draft.built, failures=summary.failures).failures
+            for failure in failures:
+                if failure not in summary.failures:
+                    listener.failed(failure)
             summary, told = replace(summary, failures=failures), str(draft)
         return summary, told if whole else ""
 

@@ -189,16 +189,37 @@ def test_a_damaged_cell_is_made_again(
 
 
 def test_published_results_that_were_touched_are_written_again(
-    gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
+    gmbench: Callable[..., int], finished: list[object]
 ) -> None:
     readme = Path(str(finished[4])) / "small-v1" / "README.md"
-    text = readme.read_text()
+    text, before = readme.read_text(), readme.stat()
     assert gmbench("run", *finished) == 0
-    assert "writing" not in capsys.readouterr().err  # nothing new, nothing written
+    now = readme.stat()
+    assert (now.st_ino, now.st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )  # nothing new, nothing written
     readme.write_text(text.replace("0", "9"))
     assert gmbench("run", *finished) == 0
-    assert "writing" in capsys.readouterr().err
     assert readme.read_text() == text
+
+
+def test_programs_hear_events_and_who_wants_quiet_hears_nothing(
+    gmbench: Callable[..., int], suite: Path, places: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("run", suite, "--models", "digits-lgm-s0", "--attacks", "fgsm", *places)
+    assert gmbench(*short, "--json") == 0
+    told = capsys.readouterr()
+    events = [json.loads(line) for line in told.out.splitlines()]
+    assert told.err == ""
+    assert [event["event"] for event in events] == ["begin", *["finished"] * events[0]["things"], "end"]
+    assert len({event["what"] for event in events[1:-1]}) == events[0]["things"]
+    assert [event["done"] for event in events[1:-1]] == list(range(1, len(events) - 1))
+    end = events[-1]
+    assert (end["made"], end["found"], end["failures"]) == (4, 0, 0)
+    assert (Path(end["folder"]) / "leaderboard.csv").exists()
+    assert gmbench(*short, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_numbers_of_another_machine_are_told_and_published_only_if_they_say_something_else(
@@ -315,6 +336,8 @@ def test_a_failed_cell_stops_no_other(
         (["run", "digits-v2", "--device", "tpu"], "auto, cpu or cuda, got 'tpu'"),
         (["run", "digits-v2", "--defense", "nowhere.py"], "no defense file at nowhere.py"),
         (["run", "digits-v2", "--no-such-option"], "o such option"),
+        (["run", "digits-v2", "--quiet", "--json"], "expected --quiet or --json, got both"),
+        (["run", "digits-v2", "--dry-run", "--json"], "expected --dry-run without --json, got both"),
         (["train", "mnist-lgn"], "did you mean 'mnist-lgm'"),
         (["data", "mnits"], "did you mean 'mnist'"),
         (["report", "digits-v2"], "nothing of digits-v2 is in the store"),
