@@ -6,6 +6,7 @@ Its files are ``entry.json`` (description, facts, checksums of the other files a
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -17,7 +18,19 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-__all__ = ["HEAD", "NAMES", "Entry", "Packed", "StoreError", "head_of", "key_of", "pack", "unpack", "verify"]
+__all__ = [
+    "HEAD",
+    "NAMES",
+    "Entry",
+    "Packed",
+    "StoreError",
+    "head_of",
+    "is_of",
+    "key_of",
+    "pack",
+    "unpack",
+    "verify",
+]
 
 HEAD = "entry.json"
 TABLE = "table.parquet"
@@ -25,6 +38,9 @@ IMAGES = "images.safetensors"
 
 NAMES = (HEAD, TABLE, IMAGES)
 """Of all files that an entry may have."""
+
+_KEY = re.compile("[0-9a-f]{64}")
+_FIRST, _LAST = 2, 32  # between these digits a key is its own
 
 
 class StoreError(Exception):
@@ -65,9 +81,27 @@ class Packed:
 
 
 def key_of(description: Mapping[str, Any]) -> str:
-    """Hash a description of plain values; the order of its keys does not matter."""
+    """Hash a description of plain values; the order of its keys does not matter.
+
+    One that says whose it is (``of``, another's key) shares that key's ends, so that it is found from there;
+    see `is_of`.
+
+    Raises:
+        ValueError: What it says to be another's key is none.
+    """
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    own = hashlib.sha256(text.encode()).hexdigest()
+    if "of" not in description:
+        return own
+    of = description["of"]
+    if not (isinstance(of, str) and _KEY.fullmatch(of)):
+        raise ValueError(f"expected 'of' to be the key of an entry, got {of!r}")
+    return of[:_FIRST] + own[_FIRST:_LAST] + of[_LAST:]
+
+
+def is_of(key: str, other: str) -> bool:
+    """Tell whether a key is that of an entry about another one."""
+    return key != other and key[:_FIRST] == other[:_FIRST] and key[_LAST:] == other[_LAST:]
 
 
 def pack(entry: Entry) -> Packed:

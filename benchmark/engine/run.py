@@ -14,7 +14,7 @@ from .failure import Failure, say
 from .inspection.inspect import inspect, inspection_description
 from .plan import Job, Plan
 from .progress import Listener, Silent
-from .scoring import Fitting, score_cells, score_description
+from .scoring import Fitting, lacking_scores, score_cells
 from .store import Store
 
 __all__ = [
@@ -185,11 +185,7 @@ def _proposed(plan: Plan, cell: Cell, store: Store) -> Entry | None:
 
 
 def _lacks_scores(plan: Plan, job: Job, store: Store) -> bool:
-    return any(
-        not store.sound(score_description(cell, name, detector, plan.data["train"]))
-        for cell in job.cells
-        for name, detector in job.detectors.items()
-    )
+    return any(lacking_scores(cell, job.detectors, plan.data["train"], store) for cell in job.cells)
 
 
 def _lacks_inspection(plan: Plan, job: Job, store: Store) -> bool:

@@ -3,7 +3,6 @@
 All else is computed from it.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +11,13 @@ import pandas as pd
 from ...detectors.detector import OWN
 from ..data.image_set import ImageSet
 from .cell import Cell
-from .entry import Entry, StoreError
+from .entry import Entry, StoreError, key_of
 from .failure import Failure
 from .inspection.finding import INSPECTION_COLUMNS
 from .inspection.inspect import inspection_description
 from .plan import Job, Plan
-from .scoring import score_description
+from .scores import read_scores
+from .scoring import described
 from .store import Store
 
 __all__ = ["Samples", "inspections_frame", "samples_frame"]
@@ -55,7 +55,7 @@ def samples_frame(plan: Plan, store: Store) -> Samples:
         for cell in job.cells:
             entry = store.read(cell.description)
             if entry is None:
-                lacking.append(_lacking(store, cell, "", cell.description))
+                lacking.append(_lacking(cell, "", store.has(cell.description)))
             else:
                 part, unscored = _cell_frame(job, cell, entry, store, plan.data["train"])
                 parts.append(part)
@@ -103,19 +103,18 @@ def _cell_frame(
     table = entry.table.rename(columns={"label": "y"})  # in the store, label is the true class
     frame = table.assign(**head)[[*head, "id", *(name for name in table.columns if name != "id")]]
     lacking = []
-    for name, detector in job.detectors.items():
-        description = score_description(cell, name, detector, train)
-        scored = store.read(description)
-        values = np.float32("nan") if scored is None else scored.table["score"].to_numpy()
+    scores = read_scores(store, key_of(cell.description), described(job.detectors, train))
+    for name in job.detectors:
+        values = scores.columns.get(name, np.float32("nan"))
         if not np.isfinite(values).all():
-            lacking.append(_lacking(store, cell, f"detector {name}, ", description))
+            lacking.append(_lacking(cell, f"detector {name}, ", scores.damaged))
             values = np.float32("nan")
         frame[f"score_{name}"] = values
     return frame, lacking
 
 
-def _lacking(store: Store, cell: Cell, what: str, description: Mapping[str, Any]) -> Failure:
-    why = "damaged in the store" if store.has(description) else "not in the store"
+def _lacking(cell: Cell, what: str, damaged: bool) -> Failure:
+    why = "damaged in the store" if damaged else "not in the store"
     return Failure(cell.model, f"{what}{cell.title}", why)
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -22,23 +21,25 @@ from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .defense import Entrant, fresh
-from .entry import Entry, key_of
+from .entry import key_of
 from .failure import say
 from .guest.client import GuestClassifier
 from .passes import outputs_of, outputs_of_all
+from .scores import lacking, scores_entry
 from .store import Store
 
 __all__ = [
     "BATCH",
     "Fitting",
+    "described",
     "detector_description",
     "detectors_for",
     "fit",
     "known_as",
+    "lacking_scores",
     "layers_for",
     "score",
     "score_cells",
-    "score_description",
     "seen_by",
 ]
 
@@ -79,9 +80,16 @@ def detector_description(name: str, detector: Detector, train: ImageSet) -> dict
     }
 
 
-def score_description(cell: Cell, name: str, detector: Detector, train: ImageSet) -> dict[str, Any]:
-    """Describe one detector's scores of one cell, for the store."""
-    return {"cell": key_of(cell.description), **detector_description(name, detector, train)}
+def described(detectors: Mapping[str, Detector], train: ImageSet) -> dict[str, dict[str, Any]]:
+    """Describe detectors by name, see `detector_description`."""
+    return {name: detector_description(name, detector, train) for name, detector in detectors.items()}
+
+
+def lacking_scores(
+    cell: Cell, detectors: Mapping[str, Detector], train: ImageSet, store: Store
+) -> tuple[str, ...]:
+    """Name the detectors whose scores of a cell the store lacks, or holds damaged."""
+    return lacking(store, key_of(cell.description), described(detectors, train))
 
 
 @dataclass(eq=False)
@@ -203,15 +211,7 @@ def score_cells(
         The detectors that failed, with the reason.
     """
     unscored = [
-        Unscored(
-            cell,
-            [
-                name
-                for name, detector in fitting.detectors.items()
-                if not store.sound(score_description(cell, name, detector, fitting.train))
-            ],
-        )
-        for cell in cells
+        Unscored(cell, lacking_scores(cell, fitting.detectors, fitting.train, store)) for cell in cells
     ]
     wanted = {name for one in unscored for name in one.names}
     if not wanted:
@@ -277,13 +277,13 @@ def _score_group(
                 fitting.failed[name] = say(error)
                 del scores[name]
         fitting.report(len(part))
-    for name, found in scores.items():
-        by_cell = torch.cat(found)[order.argsort()].split(list(map(len, images)))
-        for (cell, names), part in zip(group, by_cell, strict=True):
-            if name in names:
-                ids = splits[cell.split].ids[: cell.samples]
-                table = pd.DataFrame({"id": ids.numpy(), "score": part.numpy()})
-                store.write(Entry(score_description(cell, name, detectors[name], fitting.train), table))
+    sizes, back = list(map(len, images)), order.argsort()
+    by_cell = {name: torch.cat(found)[back].split(sizes) for name, found in scores.items()}
+    descriptions = described({name: detectors[name] for name in scores}, fitting.train)
+    for place, (cell, names) in enumerate(group):
+        if own := {name: by_cell[name][place] for name in names if name in by_cell}:
+            ids = splits[cell.split].ids[: cell.samples]
+            store.write(scores_entry(key_of(cell.description), descriptions, ids, own))
 
 
 def layers_for(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:

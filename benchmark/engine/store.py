@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.files import sync
-from .entry import HEAD, NAMES, Entry, Packed, StoreError, head_of, key_of, pack, unpack, verify
+from .entry import HEAD, NAMES, Entry, Packed, StoreError, head_of, is_of, key_of, pack, unpack, verify
 
 __all__ = ["Store"]
 
@@ -150,6 +150,14 @@ class Store:
     def keys(self) -> list[str]:
         """List all entries."""
         return sorted(path.parent.name for path in self.root.glob(f"??/[!.]*/{HEAD}"))
+
+    def about(self, key: str) -> list[str]:
+        """List the entries about another one, see `is_of`."""
+        try:
+            beside = [path for path in self.path(key).parent.iterdir() if is_of(path.name, key)]
+            return sorted(path.name for path in beside if (path / HEAD).exists())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def find(self, prefix: str) -> Entry:
         """Read the entry whose key begins with ``prefix``.

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,11 +19,12 @@ from ..engine.cell import NUMERICS, Cell
 from ..engine.entry import key_of
 from ..engine.failure import Failure
 from ..engine.inspection.inspect import inspection_description
-from ..engine.plan import Job, Plan
+from ..engine.plan import Plan
 from ..engine.progress import Listener, Silent
 from ..engine.run import Summary, run_plan
 from ..engine.samples_table import inspections_frame, samples_frame
-from ..engine.scoring import score_description
+from ..engine.scores import score_checksums
+from ..engine.scoring import described
 from ..engine.store import Store
 from .accuracies import accuracies_of
 from .features import gather
@@ -170,12 +170,12 @@ def _inputs(plan: Plan, store: Store, *, features: bool, failures: Sequence[Fail
 
     The figures of the feature space come from the models and the training images themselves.
     """
-    contents = [
-        store.head(description)["files"]
-        for job in plan.jobs
-        for cell in job.cells
-        for description in (cell.description, *_scores(plan, job, cell))
-    ]
+    contents: list[Mapping[str, str]] = []
+    for job in plan.jobs:
+        detectors = described(job.detectors, plan.data["train"])
+        for cell in job.cells:
+            contents.append(store.head(cell.description)["files"])
+            contents.append(score_checksums(store, key_of(cell.description), detectors))
     asked = [inspection_description(job, plan.data) for job in plan.jobs]
     contents += [store.head(description)["files"] for description in asked if description is not None]
     fingerprints = [job.entrant.fingerprint for job in plan.jobs]
@@ -190,13 +190,6 @@ def _inputs(plan: Plan, store: Store, *, features: bool, failures: Sequence[Fail
         "published": plan.published.checksum if plan.published else "",
     }
     return key_of({"contents": contents, **told, "report": REPORT})
-
-
-def _scores(plan: Plan, job: Job, cell: Cell) -> list[dict[str, Any]]:
-    return [
-        score_description(cell, name, detector, plan.data["train"])
-        for name, detector in job.detectors.items()
-    ]
 
 
 def _facts(plan: Plan, store: Store) -> Mapping[str, str]:

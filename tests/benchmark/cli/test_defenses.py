@@ -232,7 +232,7 @@ def test_report_names_what_is_missing_or_damaged_and_the_page_says_so(
     sound = pd.read_csv(folder / "leaderboard.csv")
     assert not sound["verdict"].str.contains("completed").any()
     cell = entry(store, attack="pgd")
-    path = cell if kind == "cell" else entry(store, cell=cell.name)
+    path = cell if kind == "cell" else entry(store, of=cell.name)
     if how == "damaged":
         damage(path / "table.parquet")
     else:

@@ -1,5 +1,6 @@
 """Detectors are fitted on train alone, scored once, and one that fails spoils no other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,9 @@ from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import Cell, run_cell
 from gmbench.benchmark.engine.defense import Entrant, entrant_from_checkpoint
-from gmbench.benchmark.engine.scoring import Fitting, detectors_for, score_cells, score_description
+from gmbench.benchmark.engine.entry import key_of
+from gmbench.benchmark.engine.scores import read_scores
+from gmbench.benchmark.engine.scoring import Fitting, described, detectors_for, lacking_scores, score_cells
 from gmbench.benchmark.engine.store import Store
 from gmbench.detectors import Detector
 from gmbench.detectors.detector import OWN
@@ -138,13 +141,10 @@ def test_detectors_see_the_training_split_and_nothing_else(
     assert outputs.x.numel() == 0  # the images are dropped: memory
     assert not outputs.features.requires_grad
     for cell in cells:
-        entry = Store(tmp_path).read(score_description(cell, "spy", spy, splits["train"]))
-        assert entry is not None
-        assert entry.table["id"].tolist() == splits[cell.split].ids[: cell.samples].tolist()
+        ids, found = scores_of(Store(tmp_path), cell, {"spy": spy}, splits)
+        assert ids == splits[cell.split].ids[: cell.samples].tolist()
         own = entrant.classifier.features(splits[cell.split].images(slice(0, cell.samples))).sum(1)
-        torch.testing.assert_close(
-            torch.tensor(entry.table["score"].to_numpy()), own.detach(), rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(found["spy"], own.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_one_pass_serves_all_that_need_no_more(
@@ -169,10 +169,9 @@ def test_one_pass_serves_all_that_need_no_more(
     assert layered.seen_ == (["stage2"], 0)
     assert everything.seen_ == (["stage1", "stage2"], 0)
     assert asking.seen_ == ([], 60 * 64)
-    entry = Store(tmp_path).read(score_description(cells[1], "asking", asking, splits["train"]))
-    assert entry is not None
+    _, found = scores_of(Store(tmp_path), cells[1], {"asking": asking}, splits)
     expected = entrant.classifier(1 - splits["test"].images(slice(0, 20))).amax(1)
-    torch.testing.assert_close(torch.tensor(entry.table["score"].to_numpy()), expected.detach())
+    torch.testing.assert_close(found["asking"], expected.detach())
 
 
 def test_detectors_are_built_for_what_a_model_offers(splits: Splits, entrant: Entrant) -> None:
@@ -199,9 +198,8 @@ def test_a_cell_that_is_scored_ends_nothing(
 ) -> None:
     for found in (cells[:1], cells):
         score_cells(Fitting(entrant, {"spy": Spy()}, splits["train"]), found, Store(tmp_path), splits)
-    assert all(
-        Store(tmp_path).sound(score_description(cell, "spy", Spy(), splits["train"])) for cell in cells
-    )
+    for cell in cells:
+        assert lacking_scores(cell, {"spy": Spy()}, splits["train"], Store(tmp_path)) == ()
 
 
 def test_attacked_images_are_those_that_were_judged(
@@ -214,15 +212,12 @@ def test_attacked_images_are_those_that_were_judged(
     assert (
         score_cells(Fitting(entrant, {"spy": Spy()}, splits["train"]), [noisy], Store(tmp_path), splits) == {}
     )
-    scored = Store(tmp_path).read(score_description(noisy, "spy", Spy(), splits["train"]))
-    assert scored is not None
+    ids, found = scores_of(Store(tmp_path), noisy, {"spy": Spy()}, splits)
     assert entry.images is not None
     rounded = (entry.images * 255).round() / 255  # what counts against a detector
     expected = entrant.classifier.features(rounded).sum(1)
-    torch.testing.assert_close(
-        torch.tensor(scored.table["score"].to_numpy()), expected.detach(), rtol=1e-4, atol=1e-4
-    )
-    assert scored.table["id"].tolist() == splits["test"].ids[:20].tolist()
+    torch.testing.assert_close(found["spy"], expected.detach(), rtol=1e-4, atol=1e-4)
+    assert ids == splits["test"].ids[:20].tolist()
 
 
 def test_a_cell_without_its_images_is_told(
@@ -257,10 +252,9 @@ def test_a_broken_detector_is_told_and_spoils_no_other(
     )
     assert list(failed) == ["broken"]
     assert message in failed["broken"]
-    assert all(
-        Store(tmp_path).sound(score_description(cell, "sound", sound, splits["train"])) for cell in cells
-    )
-    assert not Store(tmp_path).sound(score_description(cells[0], "broken", Broken(how), splits["train"]))
+    both: dict[str, Detector] = {"sound": sound, "broken": Broken(how)}
+    for cell in cells:
+        assert lacking_scores(cell, both, splits["train"], Store(tmp_path)) == ("broken",)
 
 
 def test_only_detectors_that_apply_are_built_and_the_own_comes_last(splits: Splits, entrant: Entrant) -> None:
@@ -271,11 +265,44 @@ def test_only_detectors_that_apply_are_built_and_the_own_comes_last(splits: Spli
     ]
 
 
-def test_the_configuration_and_the_training_data_are_in_the_key(splits: Splits, cells: list[Cell]) -> None:
-    base = score_description(cells[0], "broken", Broken(), splits["train"])
-    assert score_description(cells[0], "broken", Broken("nan"), splits["train"]) != base
-    assert score_description(cells[0], "broken", Broken(), splits["train"].head(50)) != base
-    assert score_description(cells[1], "broken", Broken(), splits["train"]) != base
+def test_the_configuration_and_the_training_data_decide(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    store, train = Store(tmp_path), splits["train"]
+    score_cells(Fitting(entrant, {"broken": Broken()}, train), cells[:1], store, splits)
+    assert lacking_scores(cells[0], {"broken": Broken()}, train, store) == ()
+    assert lacking_scores(cells[0], {"broken": Broken("other")}, train, store) == ("broken",)
+    assert lacking_scores(cells[0], {"broken": Broken()}, train.head(50), store) == ("broken",)
+    assert lacking_scores(cells[1], {"broken": Broken()}, train, store) == ("broken",)
+
+
+def test_detectors_that_come_later_add_what_is_lacking(
+    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
+) -> None:
+    store, scored = Store(tmp_path), [key_of(cell.description) for cell in cells]
+    before = set(store.keys())
+    two: dict[str, Detector] = {"spy": Spy(), "broken": Broken()}
+    score_cells(Fitting(entrant, two, splits["train"]), cells, store, splits)
+    assert len(set(store.keys()) - before) == len(cells)  # one entry a cell
+    spy, broken = Spy(), Broken()
+    score_cells(Fitting(entrant, {"spy": spy}, splits["train"]), cells, store, splits)
+    assert spy.seen == []  # a narrowed run finds what a full one made
+    three: dict[str, Detector] = {"spy": spy, "broken": broken, "layered": Layered()}
+    score_cells(Fitting(entrant, three, splits["train"]), cells, store, splits)
+    assert spy.seen == []
+    assert len(set(store.keys()) - before) == 2 * len(cells)
+    assert [len(store.about(key)) for key in scored] == [2, 2]
+    assert all(len(scores_of(store, cell, three, splits)[1]) == 3 for cell in cells)
+
+
+def scores_of(
+    store: Store, cell: Cell, detectors: Mapping[str, Detector], splits: Splits
+) -> tuple[list[int], dict[str, Tensor]]:
+    """Give the ids of a cell's scores in the store, and the scores."""
+    key = key_of(cell.description)
+    found = read_scores(store, key, described(detectors, splits["train"]))
+    ids = store.read_key(store.about(key)[0]).table["id"].tolist()
+    return ids, {name: torch.tensor(column) for name, column in found.columns.items()}
 
 
 def test_a_known_detector_is_fitted_and_has_its_threshold_set_once(splits: Splits, entrant: Entrant) -> None:
