@@ -14,13 +14,16 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
+from ...attacks.core.attack import ATTACKS, Attack
 from ...attacks.core.known import KnownDetector
+from ...attacks.core.randomness import SampleRandom
+from ...attacks.core.threat import ThreatModel
+from ...attacks.core.victim import Victim
 from ...detectors.detector import OWN
 from ...models.classifier import Classifier
 from ...models.plugins import code_of
 from ..data.image_set import ImageSet
-from .defense import Entrant, fresh
+from .entrant import Entrant, fresh
 from .entry import Entry
 from .guest.client import GuestDetector
 from .judge import Cheat, check_logits, judge, predictions

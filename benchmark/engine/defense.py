@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +28,7 @@ from ...models.losses import known_losses
 from ...models.plugins import loaded_plugins
 from ...models.python_file import contents, first_line, running
 from ...models.recipe import Recipe
+from .entrant import Entrant, fresh
 from .failure import GuestError
 from .guest.client import Guest, GuestClassifier, GuestDetector
 from .guest.process import LIMIT, Program
@@ -68,31 +69,6 @@ class Defense:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classifier", as_classifier(self.classifier))
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A defense in a suite.
-
-    Args:
-        name: On the leaderboard.
-        loss: Groups the seeds of one recipe; a user's defense is a group of its own.
-        seed: Of the training.
-        fingerprint: sha256 of all that decides what it computes.
-        classifier: In evaluation mode.
-        detector: Its own, or None.
-        recipe: Name of what it was trained by; "" where nothing tells.
-        of_suite: Whether the suite names it; a user's defense meets every attack.
-    """
-
-    name: str
-    loss: str
-    seed: int
-    fingerprint: str
-    classifier: Classifier = field(repr=False)
-    detector: Detector | None = None
-    recipe: str = ""
-    of_suite: bool = False
 
 
 def entrant_by_name(name: str, shape: tuple[int, int, int] | None, guest_limit: float = LIMIT) -> Entrant:
@@ -239,23 +215,6 @@ def building(path: Path) -> Iterator[tuple[Defense, ModuleType]]:
         if not isinstance(defense.classifier, Classifier):
             raise _no_classifier(defense.name, defense.classifier)
         yield defense, module
-
-
-@contextmanager
-def fresh(entrant: Entrant) -> Iterator[Entrant]:
-    """Give the entrant with a process of its own that has answered nothing yet, if it is a guest at all."""
-    classifier, detector = entrant.classifier, entrant.detector
-    if not isinstance(classifier, GuestClassifier):
-        yield entrant
-        return
-    guest = classifier.guest.another()
-    guest.begin()
-    if isinstance(detector, GuestDetector):
-        detector = GuestDetector(guest).fitted_like(detector)
-    try:
-        yield replace(entrant, classifier=GuestClassifier(guest), detector=detector)
-    finally:
-        guest.close()
 
 
 def together(entrants: Sequence[Entrant]) -> Entrant | None:

@@ -20,7 +20,7 @@ from ...models.classifier import Classifier, Outputs
 from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
-from .defense import Entrant, fresh
+from .entrant import Entrant, fresh
 from .entry import key_of
 from .failure import say
 from .guest.client import GuestClassifier

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ....detectors import Detector
+from ....detectors.detector import Detector
 from ....models.classifier import Classifier, Outputs
 from ..failure import GuestError
 from .facts import Facts, facts_from

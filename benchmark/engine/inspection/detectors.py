@@ -11,8 +11,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from .finding import Finding, State
-from .outputs import is_random
-from .subject import Subject, spread
+from .subject import Subject, is_random, spread
 
 __all__ = ["detector_caller", "detector_grid", "detector_repeatable"]
 

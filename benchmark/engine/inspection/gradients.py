@@ -12,8 +12,7 @@ from ....attacks.core.losses import objective
 from ....attacks.core.norms import column
 from ....attacks.core.victim import Victim
 from .finding import Finding, State
-from .outputs import is_random
-from .subject import Subject
+from .subject import Subject, is_random
 
 __all__ = ["finite_differences", "finite_gradients"]
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ....models.classifier import Outputs
 from .finding import Finding, State
-from .subject import Subject, spread
+from .subject import TOLERANCE, Subject, distance, is_random
 
 __all__ = [
     "batch_split",
@@ -19,15 +19,11 @@ __all__ = [
     "distinct_logits",
     "finite_logits",
     "gradient_mode",
-    "is_random",
     "no_probabilities",
     "repeatable",
 ]
 
 IMAGES = 64
-
-TOLERANCE = 1e-2
-"""Of the logits' spread: far above what kernels round differently, far below what moves a decision."""
 
 CALLS = 8
 """How often the same images are shown."""
@@ -43,16 +39,9 @@ def repeatable(subject: Subject) -> Iterator[Finding]:
     """Show the same images again and again: are the logits the same?"""
     x = subject.test.x[:IMAGES]
     first = subject.outputs(x)
-    off = max(_distance(first, subject.outputs(x)) for _ in range(CALLS - 1))
+    off = max(distance(first, subject.outputs(x)) for _ in range(CALLS - 1))
     told = f"logits of the same images differ by {off:.2g} of their spread in {CALLS} passes"
     yield Finding.told(off <= TOLERANCE, told)
-
-
-def is_random(subject: Subject) -> bool:
-    """Tell whether passes of the same images differ."""
-    x = subject.test.x[:8]
-    first = subject.outputs(x)
-    return any(_distance(first, subject.outputs(x)) > TOLERANCE for _ in range(4))
 
 
 def batch_split(subject: Subject) -> Iterator[Finding]:
@@ -63,7 +52,7 @@ def batch_split(subject: Subject) -> Iterator[Finding]:
     x = subject.test.x[:IMAGES]
     together, turned = subject.outputs(x), subject.outputs(x.flip(0))
     alone = Outputs.cat([subject.outputs(one) for one in x[:8].split(1)])
-    off = max(_distance(together, turned[torch.arange(len(x) - 1, -1, -1)]), _distance(together[:8], alone))
+    off = max(distance(together, turned[torch.arange(len(x) - 1, -1, -1)]), distance(together[:8], alone))
     yield Finding.told(off <= TOLERANCE, f"logits differ by {off:.2g} of their spread in another batch")
 
 
@@ -77,7 +66,7 @@ def gradient_mode(subject: Subject) -> Iterator[Finding]:
     with torch.enable_grad():
         plain = subject.classifier.outputs(x.clone()).detach()
         asked = subject.classifier.outputs(x.clone().requires_grad_()).detach()
-    off = max(_distance(without, plain), _distance(without, asked))
+    off = max(distance(without, plain), distance(without, asked))
     holds = off <= TOLERANCE
     told = f"logits differ by {off:.2g} of their spread when gradients are on"
     yield Finding(State.PASSED if holds else State.BROKEN, told)
@@ -91,7 +80,7 @@ def caller(subject: Subject) -> Iterator[Finding]:
     x = subject.test.x[:IMAGES]
     plain = subject.outputs(x)
     wrong = (plain.predicted + 1) % plain.logits.shape[1]
-    off = max(_distance(plain, _among(subject, x, label)) for label in (wrong, plain.predicted))
+    off = max(distance(plain, _among(subject, x, label)) for label in (wrong, plain.predicted))
     holds = off <= TOLERANCE
     told = f"logits differ by {off:.2g} of their spread where the caller holds other labels"
     yield Finding(State.PASSED if holds else State.BROKEN, told)
@@ -136,15 +125,3 @@ def _among(subject: Subject, x: Tensor, y: Tensor) -> Outputs:
     outputs = subject.outputs(x)
     del labels, target, onehot
     return outputs
-
-
-def _distance(one: Outputs, other: Outputs) -> float:
-    """Measure by how much of their spread logits differ at most; all of it where one is no number."""
-    left, right = one.logits, other.logits
-    if left.shape != right.shape:
-        return 1.0
-    finite = left.isfinite() & right.isfinite()
-    if not torch.equal(left.isfinite(), right.isfinite()):
-        return 1.0
-    off = float((left - right)[finite].abs().max()) if finite.any() else 0.0
-    return off / max(spread(left), 1e-30)

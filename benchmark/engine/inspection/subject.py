@@ -13,7 +13,10 @@ from ....models.classifier import Classifier, Outputs
 from ..judge import check_proposal
 from ..passes import outputs_of
 
-__all__ = ["Images", "Subject", "attack", "spread"]
+__all__ = ["TOLERANCE", "Images", "Subject", "attack", "distance", "is_random", "spread"]
+
+TOLERANCE = 1e-2
+"""Of the logits' spread: far above what kernels round differently, far below what moves a decision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,3 +90,22 @@ def spread(values: Tensor) -> float:
     """Measure how far values of any size lie apart; what a tolerance is a part of."""
     finite = values[values.isfinite()].double()
     return float((finite - finite.mean()).abs().mean()) if finite.numel() else 0.0
+
+
+def is_random(subject: Subject) -> bool:
+    """Tell whether passes of the same images differ."""
+    x = subject.test.x[:8]
+    first = subject.outputs(x)
+    return any(distance(first, subject.outputs(x)) > TOLERANCE for _ in range(4))
+
+
+def distance(one: Outputs, other: Outputs) -> float:
+    """Measure by how much of their spread logits differ at most; all of it where one is no number."""
+    left, right = one.logits, other.logits
+    if left.shape != right.shape:
+        return 1.0
+    finite = left.isfinite() & right.isfinite()
+    if not torch.equal(left.isfinite(), right.isfinite()):
+        return 1.0
+    off = float((left - right)[finite].abs().max()) if finite.any() else 0.0
+    return off / max(spread(left), 1e-30)

@@ -18,8 +18,7 @@ from torch.nn import functional
 from ....attacks.core.losses import margin
 from ....models.classifier import Outputs
 from .finding import Finding, State
-from .outputs import is_random
-from .subject import Images, Subject
+from .subject import Images, Subject, is_random
 
 __all__ = ["alike", "twins_agree"]
 
