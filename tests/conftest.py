@@ -8,7 +8,6 @@ import pytest
 
 from gmbench.attacks import ATTACKS
 from gmbench.benchmark.data.image_set import ImageSet
-from gmbench.benchmark.engine import run
 from gmbench.benchmark.engine.entry import Entry
 from gmbench.benchmark.engine.inspection.finding import Finding, State, table_of
 from gmbench.benchmark.engine.inspection.inspect import (
@@ -18,6 +17,7 @@ from gmbench.benchmark.engine.inspection.inspect import (
     inspection_description,
 )
 from gmbench.benchmark.engine.scoring import Fitting
+from gmbench.benchmark.engine.work import perform
 from gmbench.detectors import DETECTORS
 from gmbench.models import HEADS, NETS
 
@@ -54,6 +54,6 @@ def _all_passed(job: Asked, splits: Mapping[str, ImageSet], _fitting: Fitting) -
 @pytest.fixture(scope="session", autouse=True)
 def unasked() -> Iterator[None]:
     """Spare runs of the tests the inspections, seconds a model; tests/benchmark/frauds asks for real."""
-    asked, run.inspect = run.inspect, _all_passed
+    asked, perform.inspect = perform.inspect, _all_passed
     yield
-    run.inspect = asked
+    perform.inspect = asked

@@ -55,6 +55,7 @@ class Victim:
             Kwok, ICML 2018, arXiv 1707.07397).
         precision: One of `PRECISIONS`: in which the network computes gradients, and the outputs that come
             with them; outputs without gradients are float32's.
+        at_pass: Called before each pass; may raise to end the attack.
 
     Attributes:
         forwards: Forward passes each image has cost, (B,).
@@ -72,6 +73,7 @@ class Victim:
         *,
         draws: int = 1,
         precision: str = "float32",
+        at_pass: Callable[[], None] = lambda: None,
     ) -> None:
         if draws < 1:
             raise ValueError(f"expected draws to be at least 1, got {draws}")
@@ -80,6 +82,7 @@ class Victim:
         self.known = known
         self.draws = draws
         self.precision = precision
+        self.at_pass = at_pass
         self._layout = torch.channels_last
         self._memory = Memory()
         self.forwards, self.backwards, self.zeros, self.dropped = (
@@ -246,6 +249,7 @@ class Victim:
         return Outputs(outputs.x, logits.new_empty(len(logits), 0), logits, score=score)
 
     def _count(self, counter: Tensor, x: Tensor, rows: Tensor | None) -> None:
+        self.at_pass()
         if rows is None and len(x) != len(counter):
             raise ValueError(
                 f"expected {len(counter)} images, or rows that name which of them these are, got {len(x)} "
@@ -317,6 +321,7 @@ class _Counting(nn.Module):
 
     def _once(self, x: Tensor) -> Tensor:
         victim = self._victim
+        victim.at_pass()
         if victim.access != "white-box":
             with torch.no_grad():
                 logits = victim._granted(self.classifier.outputs(x)).logits

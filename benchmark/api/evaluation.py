@@ -13,6 +13,7 @@ from ..analysis.paired import paired_differences
 from ..engine.plan import Plan, plan_suite
 from ..engine.run import Summary
 from ..engine.store import Store
+from ..engine.work.crews import in_process
 from ..report.publish import plan_frames, run_suite
 from ..report.published_rows import OURS, take_published
 from .model import as_model
@@ -123,8 +124,8 @@ def evaluate(
     if not recompute:
         plan = take_published(plan, (OURS,) if results is None else (Path(results), OURS))
     folder = None if results is None else Path(results) / name
-    with Bar(show=progress) as bar:
-        summary, _ = run_suite(plan, place, folder, bar)
+    with Bar(show=progress) as bar, in_process(plan) as crew:
+        summary, _ = run_suite(plan, place, crew, folder, bar)
     board = Board(plan, place, summary, folder)
     if not board.summary.made + board.summary.found:
         first = board.summary.failures[0]

@@ -11,6 +11,7 @@ from ..engine.failure import Failure
 from ..engine.plan import Plan
 from ..engine.run import estimate_seconds
 from ..engine.store import Store
+from ..engine.work.crews import in_process
 from ..report.publish import publish, run_suite
 from ..report.published_rows import OURS, take_published
 from ..report.redraw import redraw
@@ -59,8 +60,8 @@ def run(
         teller.note(note)
     folder = results / name
     try:
-        with teller:
-            summary, compared = run_suite(plan, place, folder, teller)
+        with teller, in_process(plan) as crew:
+            summary, compared = run_suite(plan, place, crew, folder, teller)
     except KeyboardInterrupt:
         _interrupted(plan, place, teller)
     teller.end(summary, place.root, folder if summary.made + summary.found else None, compared)

@@ -4,7 +4,7 @@ A pure function of its description.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
@@ -128,12 +128,14 @@ def run_cell(
     surrogate: Entrant | None,
     images: ImageSet,
     *,
+    rows: tuple[int, int] | None = None,
     known: KnownDetector | None = None,
     proposed: Entry | None = None,
     device: str = "cpu",
     report: Callable[[int], None] = lambda _: None,
+    at_pass: Callable[[], None] = lambda: None,
 ) -> Entry:
-    """Compute a cell.
+    """Compute a cell, or a part of it.
 
     Args:
         cell: What to compute.
@@ -141,10 +143,13 @@ def run_cell(
             knows nothing of it, the judge.
         surrogate: The model whose gradients a transfer attack uses, likewise.
         images: At least ``cell.samples`` images of ``cell.split``.
+        rows: The first image and the one behind the last, the first a multiple of the cell's batch; None for
+            all images.
         known: The detector that the cell's threat model names, fitted.
-        proposed: What this very attack proposed before, if it did; only judged, then.
+        proposed: What this very attack proposed for the whole cell before, if it did; only judged, then.
         device: Where to compute.
-        report: Told the number of images finished so far.
+        report: Told each number of images that are finished.
+        at_pass: Called before each batch and each pass of the attack; may raise to end it.
 
     Raises:
         Cheat: The attack broke its threat model, or changed the model or the images.
@@ -155,14 +160,14 @@ def run_cell(
     asked = cell.attack is not None and proposed is None
     with fresh(entrant) if asked else nullcontext(entrant) as attacked, fresh(entrant) as judged:
         known = _known_to(known, attacked)
-        for first in range(0, cell.samples, cell.batch):
-            rows = slice(first, min(first + cell.batch, cell.samples))
-            x, y, ids = images.images(rows).to(device), images.y[rows].to(device), images.ids[rows]
+        for batch in _batches(cell, rows):
+            at_pass()
+            x, y, ids = images.images(batch).to(device), images.y[batch].to(device), images.ids[batch]
             if cell.attack is None or cell.threat is None:
                 table = _clean(judged.classifier, x, y)
             else:
                 if proposed is not None:
-                    x_adv, costs = _again(proposed, rows, device)
+                    x_adv, costs = _again(proposed, batch, device)
                 else:
                     attack = ATTACKS.build(cell.attack, **cell.options)
                     random = SampleRandom.of(f"{cell.attack} {cell.seed}", ids.to(device))
@@ -171,13 +176,17 @@ def run_cell(
                         if surrogate is not None and cell.threat.uses_surrogate
                         else attacked.classifier
                     )
-                    how: dict[str, Any] = {"draws": cell.draws, "precision": cell.precision}
+                    how: dict[str, Any] = {
+                        "draws": cell.draws,
+                        "precision": cell.precision,
+                        "at_pass": at_pass,
+                    }
                     x_adv, costs = propose(attack, target, x, y, cell.threat, random, known, **how)
                     dropped += int(costs.pop("dropped").sum())
                 table = judge(judged.classifier, x, x_adv, y, cell.threat).assign(**costs)
                 proposals.append(x_adv.cpu())
             tables.append(table.assign(id=ids.numpy()))
-            report(rows.stop)
+            report(len(x))
     facts = {
         "seconds": round(time.monotonic() - start, 3),
         "machine": describe_machine(device),
@@ -191,6 +200,12 @@ def run_cell(
         torch.cat(proposals) if proposals else None,
         facts,
     )
+
+
+def _batches(cell: Cell, rows: tuple[int, int] | None) -> Iterator[slice]:
+    first, end = rows or (0, cell.samples)
+    for start in range(first, end, cell.batch):
+        yield slice(start, min(start + cell.batch, end))
 
 
 def _known_to(known: KnownDetector | None, entrant: Entrant) -> KnownDetector | None:
@@ -212,6 +227,7 @@ def propose(
     *,
     draws: int = 1,
     precision: str = "float32",
+    at_pass: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was.
 
@@ -225,6 +241,7 @@ def propose(
         known: The detector that the threat model names, fitted.
         draws: Passes that each of the model's answers is the mean of.
         precision: One of `PRECISIONS`, of the gradients.
+        at_pass: See `Victim`.
 
     Returns:
         Images (B, *S), and what each cost: forward and backward passes, gradients of 0, targets dropped.
@@ -241,7 +258,8 @@ def propose(
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
-    with Victim(target, len(x), access, known, draws=draws, precision=precision) as victim:
+    how: dict[str, Any] = {"draws": draws, "precision": precision, "at_pass": at_pass}
+    with Victim(target, len(x), access, known, **how) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:
         raise Cheat(

@@ -6,7 +6,7 @@ One forward pass for all of them; a detector that asks for the model itself adds
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,8 @@ from ...models.plugins import code_of
 from ..data.image_set import ImageSet
 from .cell import NUMERICS, Cell
 from .entrant import Entrant, fresh
-from .entry import key_of
+from .entry import Entry, key_of
 from .failure import say
-from .guest.client import GuestClassifier
 from .passes import outputs_of, outputs_of_all
 from .scores import lacking, scores_entry
 from .store import Store
@@ -31,10 +30,12 @@ from .store import Store
 __all__ = [
     "BATCH",
     "Fitting",
+    "Wanted",
     "described",
     "detector_description",
     "detectors_for",
     "fit",
+    "groups_of",
     "known_as",
     "lacking_scores",
     "layers_for",
@@ -45,6 +46,9 @@ __all__ = [
 
 BATCH = 1000
 """Images that are scored at once."""
+
+Wanted = tuple[Cell, tuple[str, ...]]
+"""A cell, and the detectors whose scores of it are wanted."""
 
 TOGETHER = 20_000
 """Images that a guest is shown in an order that it does not know; the clean ones come on top."""
@@ -190,44 +194,46 @@ def _guides(parts: Sequence[Outputs], accepted: Tensor, y: Tensor) -> tuple[Tens
     return tuple(features[(usable & (y == k)).to(features.device)] for k in range(classes))
 
 
-def score_cells(
-    fitting: Fitting,
-    cells: Sequence[Cell],
-    store: Store,
-    splits: Mapping[str, ImageSet],
-) -> dict[str, str]:
-    """Fill the store with the scores of an entrant's finished cells.
+def groups_of(cells: Sequence[Wanted]) -> Iterator[tuple[Wanted, ...]]:
+    """Say which cells of a guest are scored together: its attacked images among its clean ones."""
+    wanted = [one for one in cells if one[1]]
+    if not wanted:
+        return
+    clean = [one for one in cells if one[0].threat is None]
+    attacked = [one for one in wanted if one[0].threat is not None]
+    each = max(1, TOGETHER // max(cell.samples for cell, _ in wanted))
+    for first in range(0, max(len(attacked), 1), each):
+        yield (*clean, *attacked[first : first + each])
 
-    Fits the detectors if anything is missing. Attacked images are scored as the judge sees them, rounded to
-    the 8-bit grid, on which clean ones lie.
+
+def score_cells(
+    fitting: Fitting, group: Sequence[Wanted], images: Sequence[Tensor], splits: Mapping[str, ImageSet]
+) -> list[Entry]:
+    """Score cells, several at once where a guest must not know which images are attacked.
+
+    Fits the detectors that are not fitted. Those that fail are noted in ``fitting.failed``. A guest is one
+    whom no attack has asked, and who learns again.
 
     Args:
         fitting: The entrant and its detectors.
-        cells: Finished ones.
-        store: Of cells and scores.
+        group: Cells, each with the detectors that are wanted of it.
+        images: What each cell's attack proposed, or its clean images; scored as the judge sees them, rounded
+            to the 8-bit grid, on which clean ones lie.
         splits: "validation" and "test".
-
-    Returns:
-        The detectors that failed, with the reason.
     """
-    unscored = [
-        Unscored(cell, lacking_scores(cell, fitting.detectors, fitting.train, store)) for cell in cells
-    ]
-    wanted = {name for one in unscored for name in one.names}
-    if not wanted:
-        return fitting.failed
-    with _afresh(fitting) as fitting:
-        fitting.fit(wanted)
-        for group in _groups(unscored, fitting.entrant.classifier):
-            _score_group(fitting, group, store, splits)
-    return fitting.failed
-
-
-class Unscored(NamedTuple):
-    """A cell, and the detectors whose scores of it are missing."""
-
-    cell: Cell
-    names: Sequence[str]
+    wanted = {name for _, names in group for name in names}
+    seen = [_seen(cell, x, splits) for (cell, _), x in zip(group, images, strict=True)]
+    with _afresh(fitting) as asked:
+        asked.fit(wanted)
+        scores = _scores(asked, wanted, seen)
+    fitting.failed.update(asked.failed)
+    descriptions = described({name: fitting.detectors[name] for name in scores}, fitting.train)
+    entries: list[Entry] = []
+    for place, (cell, names) in enumerate(group):
+        if own := {name: scores[name][place] for name in names if name in scores}:
+            ids = splits[cell.split].ids[: cell.samples]
+            entries.append(scores_entry(key_of(cell.description), descriptions, ids, own))
+    return entries
 
 
 @contextmanager
@@ -246,29 +252,13 @@ def _afresh(fitting: Fitting) -> Iterator[Fitting]:
         yield Fitting(entrant, detectors, fitting.train, fitting.device, fitting.report)
 
 
-def _groups(unscored: Sequence[Unscored], classifier: Classifier) -> Iterator[list[Unscored]]:
-    """Say which cells are scored together: each by itself, a guest's among its clean images."""
-    wanted = [one for one in unscored if one.names]
-    if not isinstance(classifier, GuestClassifier):
-        yield from ([one] for one in wanted)
-        return
-    clean = [one for one in unscored if one.cell.threat is None]
-    attacked = [one for one in wanted if one.cell.threat is not None]
-    each = max(1, TOGETHER // max(one.cell.samples for one in wanted))
-    for first in range(0, max(len(attacked), 1), each):
-        yield clean + attacked[first : first + each]
-
-
-def _score_group(
-    fitting: Fitting, group: Sequence[Unscored], store: Store, splits: Mapping[str, ImageSet]
-) -> None:
+def _scores(fitting: Fitting, names: Iterable[str], images: Sequence[Tensor]) -> dict[str, Sequence[Tensor]]:
+    """Score images with each detector, in batches across them all and in the classifier's order."""
     detectors, classifier = fitting.detectors, fitting.entrant.classifier
-    wanted = {name for one in group for name in one.names}
-    scores: dict[str, list[Tensor]] = {name: [] for name in sorted(wanted - set(fitting.failed))}
+    scores: dict[str, list[Tensor]] = {name: [] for name in sorted(set(names) - set(fitting.failed))}
     layers = layers_for((detectors[name] for name in scores), classifier)
-    images = [_cell_images(one.cell, store, splits) for one in group] if scores else []
     order = classifier.order(sum(map(len, images)))
-    for part in torch.cat(images)[order].split(BATCH) if images else ():
+    for part in torch.cat(list(images))[order].split(BATCH) if scores else ():
         outputs = outputs_of(classifier, part, fitting.device, layers)
         for name in list(scores):
             try:
@@ -278,12 +268,7 @@ def _score_group(
                 del scores[name]
         fitting.report(len(part))
     sizes, back = list(map(len, images)), order.argsort()
-    by_cell = {name: torch.cat(found)[back].split(sizes) for name, found in scores.items()}
-    descriptions = described({name: detectors[name] for name in scores}, fitting.train)
-    for place, (cell, names) in enumerate(group):
-        if own := {name: by_cell[name][place] for name in names if name in by_cell}:
-            ids = splits[cell.split].ids[: cell.samples]
-            store.write(scores_entry(key_of(cell.description), descriptions, ids, own))
+    return {name: torch.cat(found)[back].split(sizes) for name, found in scores.items()}
 
 
 def layers_for(detectors: Iterable[Detector], classifier: Classifier) -> tuple[str, ...]:
@@ -333,11 +318,8 @@ def score(detector: Detector, outputs: Outputs) -> Tensor:
     return scores.float().cpu()
 
 
-def _cell_images(cell: Cell, store: Store, splits: Mapping[str, ImageSet]) -> Tensor:
-    x = splits[cell.split].images(slice(0, cell.samples))
+def _seen(cell: Cell, images: Tensor, splits: Mapping[str, ImageSet]) -> Tensor:
+    """Show a cell's images as the judge sees them."""
     if cell.threat is None:
-        return x
-    images = store.read_key(key_of(cell.description)).images
-    if images is None:
-        raise ValueError(f"expected the cell {cell} to have images")
-    return on_grid(x, images, cell.threat)
+        return images
+    return on_grid(splits[cell.split].images(slice(0, cell.samples)), images, cell.threat)

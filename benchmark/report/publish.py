@@ -26,6 +26,7 @@ from ..engine.samples_table import inspections_frame, samples_frame
 from ..engine.scores import score_checksums
 from ..engine.scoring import described
 from ..engine.store import Store
+from ..engine.work.crew import Crew
 from .accuracies import accuracies_of
 from .features import gather
 from .figures.examples import Examples
@@ -47,27 +48,36 @@ SHEET_EPS = 0.2  # the sheets show the size nearest to this, at which the change
 
 
 def run_suite(
-    plan: Plan, store: Store, folder: Path | None, listener: Listener | None = None
+    plan: Plan,
+    store: Store,
+    crew: Crew,
+    folder: Path | None,
+    listener: Listener | None = None,
+    *,
+    limit: float | None = None,
 ) -> tuple[Summary, str]:
     """Compute what the store lacks and write the report, unless it stands there already or no cell is there.
 
     Args:
         plan: What to run.
         store: Of finished work; others may use it meanwhile.
+        crew: Who computes.
         folder: Of the report; None writes none.
         listener: Told how it goes.
+        limit: Seconds that a cell may take; None for as long as it needs.
 
     Returns:
         What was done; and how the report of a whole suite compares with what was there, "" for all else.
 
     Raises:
         StoreError: The store cannot be written to.
+        CrewError: Nobody is left who computes.
         FileExistsError: The folder holds something that is no report, or another run writes to it.
         PermissionError: The folder cannot be written.
     """
     listener = listener or Silent()
     with reserved(folder) if folder else nullcontext():
-        summary = run_plan(plan, store, listener)
+        summary = run_plan(plan, store, crew, listener, limit=limit)
         if folder is None or not any(store.has(cell.description) for cell in plan.cells()):
             return summary, ""
         whole, told = folder.name == plan.suite.name, f"against what was there: {EQUAL}"

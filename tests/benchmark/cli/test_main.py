@@ -385,7 +385,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import gmbench.benchmark.engine.run as run
+    import gmbench.benchmark.engine.work.perform as perform
 
     calls: list[object] = []
 
@@ -395,8 +395,8 @@ def test_an_interrupted_run_says_how_to_go_on(
             raise KeyboardInterrupt
         return original(*arguments, **options)  # type: ignore[arg-type]
 
-    original = run.run_cell
-    monkeypatch.setattr(run, "run_cell", interrupted)
+    original = perform.run_cell
+    monkeypatch.setattr(perform, "run_cell", interrupted)
     assert gmbench("run", suite, *places) == 130
     assert "3 of 14 cells are finished" in capsys.readouterr().out
     monkeypatch.undo()
@@ -448,8 +448,8 @@ def test_a_store_that_cannot_be_written_is_found_before_anything_is_computed(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gmbench.benchmark.engine.run.run_cell", pytest.fail)
-    monkeypatch.setattr("gmbench.benchmark.engine.run.inspect", pytest.fail)
+    monkeypatch.setattr("gmbench.benchmark.engine.work.perform.run_cell", pytest.fail)
+    monkeypatch.setattr("gmbench.benchmark.engine.work.perform.inspect", pytest.fail)
     (tmp_path / "store").write_text("")
     assert gmbench("run", suite, *places) == 2
     [line] = capsys.readouterr().err.splitlines()

@@ -14,6 +14,7 @@ from gmbench.benchmark.engine.plan import Plan, make_plan
 from gmbench.benchmark.engine.run import run_plan
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import load_suite
+from gmbench.benchmark.engine.work.crews import in_process
 
 SUITE = """
 name = "told-v1"
@@ -64,14 +65,16 @@ def plan(tmp_path: Path) -> Plan:
 
 def test_everything_that_was_started_is_finished_once(plan: Plan, tmp_path: Path) -> None:
     heard, store = Heard(), Store(tmp_path / "store")
-    run_plan(plan, store, heard)
+    with in_process(plan) as crew:
+        run_plan(plan, store, crew, heard)
     [(_, things)] = heard.begun
     assert things == len(heard.done)
     assert set(heard.done) == set(heard.started)
     assert {str(cell) for cell in plan.cells()} < set(heard.done)
     assert min(heard.done.values()) > 0
     again = Heard()
-    run_plan(plan, store, again)
+    with in_process(plan) as crew:
+        run_plan(plan, store, crew, again)
     assert again == Heard(begun=[(0, 0)])
 
 
@@ -88,7 +91,8 @@ def test_a_failure_is_told_when_it_happens(
     original = FGSM.__call__
     monkeypatch.setattr(FGSM, "__call__", failing)
     heard = Heard()
-    summary = run_plan(plan, Store(tmp_path / "store"), heard)
+    with in_process(plan) as crew:
+        summary = run_plan(plan, Store(tmp_path / "store"), crew, heard)
     assert summary.failures == tuple(heard.failures)
     assert [failure.why for failure in heard.failures] == ["RuntimeError: out of luck"]
     [told] = {what for what in heard.started if what not in heard.done}

@@ -16,11 +16,13 @@ from gmbench.benchmark.engine.cell import Cell, run_cell
 from gmbench.benchmark.engine.defense import Entrant, entrant_from_checkpoint
 from gmbench.benchmark.engine.entry import key_of
 from gmbench.benchmark.engine.scores import read_scores
-from gmbench.benchmark.engine.scoring import Fitting, described, detectors_for, lacking_scores, score_cells
+from gmbench.benchmark.engine.scoring import Fitting, described, detectors_for, lacking_scores
 from gmbench.benchmark.engine.store import Store
 from gmbench.detectors import Detector
 from gmbench.detectors.detector import OWN
 from gmbench.models import Classifier, Outputs
+
+from ..filled import fill_scores
 
 Splits = dict[str, ImageSet]
 
@@ -133,7 +135,7 @@ def test_detectors_see_the_training_split_and_nothing_else(
     splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
 ) -> None:
     spy = Spy()
-    assert score_cells(Fitting(entrant, {"spy": spy}, splits["train"]), cells, Store(tmp_path), splits) == {}
+    assert fill_scores(Fitting(entrant, {"spy": spy}, splits["train"]), cells, Store(tmp_path), splits) == {}
     ((outputs, y),) = spy.seen
     assert torch.equal(y, splits["train"].y)
     expected = entrant.classifier.features(splits["train"].images())
@@ -155,15 +157,15 @@ def test_one_pass_serves_all_that_need_no_more(
     layered, everything, asking = Layered(), Everything(), Asking().bind(entrant.classifier)
     together: dict[str, Detector] = {"spy": Spy(), "layered": layered, "everything": everything}
     try:
-        assert score_cells(Fitting(entrant, together, splits["train"]), cells, Store(tmp_path), splits) == {}
+        assert fill_scores(Fitting(entrant, together, splits["train"]), cells, Store(tmp_path), splits) == {}
         assert passes == [60, 60, 20]  # train, validation and test, each once
         passes.clear()
-        score_cells(Fitting(entrant, {"asking": asking}, splits["train"]), cells, Store(tmp_path), splits)
+        fill_scores(Fitting(entrant, {"asking": asking}, splits["train"]), cells, Store(tmp_path), splits)
         assert passes == [60, 60, 60, 20, 20]
     finally:
         hook.remove()
     alone = Everything()
-    score_cells(Fitting(entrant, {"alone": alone}, splits["train"]), cells, Store(tmp_path), splits)
+    fill_scores(Fitting(entrant, {"alone": alone}, splits["train"]), cells, Store(tmp_path), splits)
     assert alone.seen_ == everything.seen_
     # each sees what it declares, whatever else is in the suite
     assert layered.seen_ == (["stage2"], 0)
@@ -189,7 +191,7 @@ def test_what_is_scored_is_not_scored_again(
 ) -> None:
     spy = Spy()
     for _ in range(2):
-        score_cells(Fitting(entrant, {"spy": spy}, splits["train"]), cells, Store(tmp_path), splits)
+        fill_scores(Fitting(entrant, {"spy": spy}, splits["train"]), cells, Store(tmp_path), splits)
     assert len(spy.seen) == 1
 
 
@@ -197,7 +199,7 @@ def test_a_cell_that_is_scored_ends_nothing(
     splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
 ) -> None:
     for found in (cells[:1], cells):
-        score_cells(Fitting(entrant, {"spy": Spy()}, splits["train"]), found, Store(tmp_path), splits)
+        fill_scores(Fitting(entrant, {"spy": Spy()}, splits["train"]), found, Store(tmp_path), splits)
     for cell in cells:
         assert lacking_scores(cell, {"spy": Spy()}, splits["train"], Store(tmp_path)) == ()
 
@@ -210,7 +212,7 @@ def test_attacked_images_are_those_that_were_judged(
     entry = run_cell(noisy, entrant, None, splits["test"])
     Store(tmp_path).write(entry)
     assert (
-        score_cells(Fitting(entrant, {"spy": Spy()}, splits["train"]), [noisy], Store(tmp_path), splits) == {}
+        fill_scores(Fitting(entrant, {"spy": Spy()}, splits["train"]), [noisy], Store(tmp_path), splits) == {}
     )
     ids, found = scores_of(Store(tmp_path), noisy, {"spy": Spy()}, splits)
     assert entry.images is not None
@@ -218,16 +220,6 @@ def test_attacked_images_are_those_that_were_judged(
     expected = entrant.classifier.features(rounded).sum(1)
     torch.testing.assert_close(found["spy"], expected.detach(), rtol=1e-4, atol=1e-4)
     assert ids == splits["test"].ids[:20].tolist()
-
-
-def test_a_cell_without_its_images_is_told(
-    splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
-) -> None:
-    threat = ThreatModel("Linf", 0.1, access="decision")
-    noisy = replace(cells[1], label="noise", attack="uniform-noise", threat=threat)
-    Store(tmp_path).write(replace(run_cell(noisy, entrant, None, splits["test"]), images=None))
-    with pytest.raises(ValueError, match="to have images"):
-        score_cells(Fitting(entrant, {"spy": Spy()}, splits["train"]), [noisy], Store(tmp_path), splits)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +236,7 @@ def test_a_broken_detector_is_told_and_spoils_no_other(
     splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path, how: str, message: str
 ) -> None:
     sound = Broken()
-    failed = score_cells(
+    failed = fill_scores(
         Fitting(entrant, {"broken": Broken(how), "sound": sound}, splits["train"]),
         cells,
         Store(tmp_path),
@@ -269,7 +261,7 @@ def test_the_configuration_and_the_training_data_decide(
     splits: Splits, entrant: Entrant, cells: list[Cell], tmp_path: Path
 ) -> None:
     store, train = Store(tmp_path), splits["train"]
-    score_cells(Fitting(entrant, {"broken": Broken()}, train), cells[:1], store, splits)
+    fill_scores(Fitting(entrant, {"broken": Broken()}, train), cells[:1], store, splits)
     assert lacking_scores(cells[0], {"broken": Broken()}, train, store) == ()
     assert lacking_scores(cells[0], {"broken": Broken("other")}, train, store) == ("broken",)
     assert lacking_scores(cells[0], {"broken": Broken()}, train.head(50), store) == ("broken",)
@@ -282,13 +274,13 @@ def test_detectors_that_come_later_add_what_is_lacking(
     store, scored = Store(tmp_path), [key_of(cell.description) for cell in cells]
     before = set(store.keys())
     two: dict[str, Detector] = {"spy": Spy(), "broken": Broken()}
-    score_cells(Fitting(entrant, two, splits["train"]), cells, store, splits)
+    fill_scores(Fitting(entrant, two, splits["train"]), cells, store, splits)
     assert len(set(store.keys()) - before) == len(cells)  # one entry a cell
     spy, broken = Spy(), Broken()
-    score_cells(Fitting(entrant, {"spy": spy}, splits["train"]), cells, store, splits)
+    fill_scores(Fitting(entrant, {"spy": spy}, splits["train"]), cells, store, splits)
     assert spy.seen == []  # a narrowed run finds what a full one made
     three: dict[str, Detector] = {"spy": spy, "broken": broken, "layered": Layered()}
-    score_cells(Fitting(entrant, three, splits["train"]), cells, store, splits)
+    fill_scores(Fitting(entrant, three, splits["train"]), cells, store, splits)
     assert spy.seen == []
     assert len(set(store.keys()) - before) == 2 * len(cells)
     assert [len(store.about(key)) for key in scored] == [2, 2]

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from gmbench.benchmark.engine import run
 from gmbench.benchmark.engine.inspection.inspect import inspect
+from gmbench.benchmark.engine.work import perform
 
 
 @pytest.fixture(scope="module", autouse=True)
 def asked() -> Iterator[None]:
     """Ask for real what the other tests are spared."""
-    spared, run.inspect = run.inspect, inspect
+    spared, perform.inspect = perform.inspect, inspect
     yield
-    run.inspect = spared
+    perform.inspect = spared

@@ -15,6 +15,7 @@ from gmbench.benchmark.engine.defense import Entrant, building, entrant_from_che
 from gmbench.benchmark.engine.plan import plan_suite
 from gmbench.benchmark.engine.run import run_plan
 from gmbench.benchmark.engine.store import Store
+from gmbench.benchmark.engine.work.crews import in_process
 from gmbench.benchmark.report.publish import plan_frames
 
 pytestmark = pytest.mark.slow  # some minutes: `make frauds` runs them
@@ -90,7 +91,8 @@ def board(tmp_path_factory):
         [job] = [one for one in plan.jobs if one.entrant.name == entrant.name]
         store = Store(place / "store")
         alone = replace(plan, jobs=(job,))
-        summary = run_plan(alone, store)
+        with in_process(alone) as crew:
+            summary = run_plan(alone, store, crew)
         return plan_frames(alone, store, summary.failures, resamples=50)
 
     return judged

@@ -12,13 +12,15 @@ from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import run_cell
 from gmbench.benchmark.engine.defense import Entrant
 from gmbench.benchmark.engine.plan import Job, Plan
-from gmbench.benchmark.engine.scoring import Fitting, detectors_for, score_cells
+from gmbench.benchmark.engine.scoring import Fitting, detectors_for
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import Suite, plan_cells
 from gmbench.benchmark.report import writer as report
 from gmbench.benchmark.report.features import gather
 from gmbench.benchmark.report.publish import is_published, publish
 from gmbench.models import HEADS, Classifier
+
+from ..filled import fill_scores
 
 EPS = 0.1
 
@@ -111,7 +113,7 @@ def store(plan, tmp_path_factory):
     for job in plan.jobs:
         for cell in job.cells:
             place.write(run_cell(cell, job.entrant, plan.surrogate, plan.data[cell.split]))
-        score_cells(Fitting(job.entrant, job.detectors, plan.data["train"]), job.cells, place, plan.data)
+        fill_scores(Fitting(job.entrant, job.detectors, plan.data["train"]), job.cells, place, plan.data)
     return place
 
 

@@ -19,6 +19,7 @@ from gmbench.benchmark.engine.run import run_plan
 from gmbench.benchmark.engine.samples_table import samples_frame
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import load_suite
+from gmbench.benchmark.engine.work.crews import in_process
 
 pytestmark = pytest.mark.slow  # two minutes; `make frauds` runs it
 
@@ -183,7 +184,8 @@ def run(folder: Path, tricks: Mapping[str, Mapping[str, str]]) -> Ran:
         files[-1].write_text(text)
     store = Store(folder / "store")
     plan = make_plan(load_suite(str(folder / "suite.toml")), defenses=files, store=store)
-    summary = run_plan(plan, store)
+    with in_process(plan) as crew:
+        summary = run_plan(plan, store, crew)
     return Ran(store, samples_frame(plan, store).frame, tuple(map(str, summary.failures)), summary.made)
 
 

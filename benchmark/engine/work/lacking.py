@@ -1,0 +1,211 @@
+"""What a plan lacks: for each inspection and cell a script of how it is made."""
+
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..cell import Cell
+from ..entry import key_of
+from ..failure import Failure
+from ..guest.client import GuestClassifier
+from ..inspection.inspect import inspection_description
+from ..plan import Job, Plan
+from ..progress import Listener
+from ..scoring import Wanted, groups_of, lacking_scores
+from ..store import Store
+from .agenda import Agenda, Script, Task
+from .piece import Attack, Done, Inspection, Piece, Scores, joined, part_description, parts_of, work_of
+
+__all__ = ["Lacking"]
+
+SCORES = "detectors"
+"""What is done to cells that are made, for people."""
+
+
+class Lacking:
+    """What is to be done for a plan, as an agenda.
+
+    Args:
+        plan: What to run.
+        store: Of what is done.
+        listener: Told what is finished, and what failed.
+        limit: Seconds that a cell may take; None for as long as it needs.
+
+    Attributes:
+        agenda: Of it all.
+        work: How much that is, in forward passes of one image.
+        things: How many cells, inspections and the like that are.
+        found: Cells that were there already.
+        made: Cells that were made since.
+    """
+
+    def __init__(self, plan: Plan, store: Store, listener: Listener, limit: float | None = None) -> None:
+        self.agenda = Agenda()
+        self.work, self.things, self.found, self.made = 0.0, 0, 0, 0
+        self._plan, self._store, self._listener, self._limit = plan, store, listener, limit
+        self._cells: dict[str, Task] = {}
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._proposers: dict[str, str] = {}
+        self._broken: dict[str, dict[str, str]] = defaultdict(dict)
+        self._failures: list[Failure] = []
+        for job in plan.jobs:
+            self._add_job(job)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What failed, in the plan's order, whatever came first."""
+        titles = [(job.entrant.name, cell.title) for job in self._plan.jobs for cell in job.cells]
+        models = {job.entrant.name: place for place, job in enumerate(self._plan.jobs)}
+        cells = {title: place for place, title in enumerate(titles)}
+
+        def place(failure: Failure) -> tuple[int, int, str]:
+            after = -1 if failure.what == "inspection" else len(cells)
+            return models[failure.model], cells.get((failure.model, failure.what), after), failure.what
+
+        return sorted(self._failures, key=place)
+
+    def _add_job(self, job: Job) -> None:
+        name, guest = job.entrant.name, isinstance(job.entrant.classifier, GuestClassifier)
+        description = inspection_description(job, self._plan.data)
+        if description is not None and not self._store.sound(description):
+            self._add(f"{name} / inspection", self._inspected(job, description), 0.0)
+        unscored = [(cell, self._unscored(job, cell)) for cell in job.cells]
+        for cell, names in unscored:
+            key = key_of(cell.description)
+            missing, scored = not self._store.sound(cell.description), bool(names) and not guest
+            twice = key in self._cells
+            self.found += twice or not missing
+            if (missing or scored) and not twice:
+                work = missing * work_of(cell) + scored * cell.samples
+                self._cells[key] = self._add(str(cell), self._cell(job, cell, missing=missing), work)
+        for group in groups_of(unscored) if guest else ():
+            work = sum(cell.samples for cell, _ in group)
+            self._add(f"{name} / {SCORES}", self._group(job, [cell for cell, _ in group]), work)
+
+    def _add(self, title: str, script: Script, work: float) -> Task:
+        self.work += work
+        self.things += 1
+        return self.agenda.add(self._told(title, script))
+
+    def _told(self, title: str, script: Script) -> Script:
+        """Tell when a script is over, and how long its pieces took."""
+        made = yield from script
+        if made:
+            self._listener.finished(title, self._seconds[title])
+        return made
+
+    def _inspected(self, job: Job, description: Mapping[str, Any]) -> Script:
+        """Ask the model what its samples cannot tell."""
+        if self._store.sound(description):
+            return True
+        entrant = job.entrant
+        who = (entrant.name, entrant.fingerprint, "inspection")
+        piece = Inspection(*who, 0.0, description=description, cells=tuple(job.cells))
+        [done] = yield [piece]
+        return self._noted(job, piece, done)
+
+    def _cell(self, job: Job, cell: Cell, *, missing: bool) -> Script:
+        """Make a cell and its scores; a guest's are made by its group."""
+        guest = isinstance(job.entrant.classifier, GuestClassifier)
+        if self._store.sound(cell.description):
+            self.found += missing  # another run made it meanwhile
+        else:
+            if not (yield from self._made(job, cell, () if guest else self._unscored(job, cell))):
+                return False
+            self.made += 1
+        if not guest and (names := self._unscored(job, cell)):
+            yield from self._scored(job, cell.title, [(cell, names)])
+        return True
+
+    def _made(self, job: Job, cell: Cell, names: tuple[str, ...]) -> Script:
+        """Make a cell, in parts where it is long; a whole one is scored, too."""
+        who = (cell.model, job.entrant.fingerprint, cell.title)
+        proposed = yield from self._proposal(cell)
+        shared: dict[str, Any] = {"cell": cell, "proposed": proposed, "limit": self._limit}
+        shared["needs"] = () if proposed is None else (proposed,)
+        parts = parts_of(cell)
+        if len(parts) == 1 or isinstance(job.entrant.classifier, GuestClassifier):
+            piece = Attack(*who, work_of(cell) + bool(names) * cell.samples, scores=names, **shared)
+            [done] = yield [piece]
+            return self._noted(job, piece, done)
+        each = work_of(cell) / cell.samples
+        while missing := [rows for rows in parts if not self._store.sound(part_description(cell, rows))]:
+            pieces = [Attack(*who, each * (rows[1] - rows[0]), rows=rows, **shared) for rows in missing]
+            dones = yield pieces
+            for piece, done in zip(pieces, dones, strict=True):
+                if not self._noted(job, piece, done):
+                    return False
+        keys = [key_of(part_description(cell, rows)) for rows in parts]
+        self._store.write(joined(cell, [self._store.read_key(key) for key in keys]))
+        for key in keys:
+            self._store.remove(key)
+        return True
+
+    def _group(self, job: Job, cells: Sequence[Cell]) -> Script:
+        """Score a guest's cells together, once all are made; those that failed are left out."""
+        for cell in cells:
+            if task := self._cells.get(key_of(cell.description)):
+                yield task
+        there = [cell for cell in cells if self._store.sound(cell.description)]
+        wanted = [(cell, self._unscored(job, cell)) for cell in there]
+        if any(names for _, names in wanted):
+            return (yield from self._scored(job, SCORES, wanted))
+        return True
+
+    def _scored(self, job: Job, title: str, cells: Sequence[Wanted]) -> Script:
+        """Score cells whose images are in the store."""
+        needs = tuple(key_of(cell.description) for cell, _ in cells if cell.threat is not None)
+        work, entrant = sum(cell.samples for cell, _ in cells), job.entrant
+        piece = Scores(entrant.name, entrant.fingerprint, title, work, needs=needs, cells=tuple(cells))
+        [done] = yield [piece]
+        if done.why:
+            done = replace(done, why="", detectors={**done.detectors, "": done.why})
+        return self._noted(job, piece, done)
+
+    def _proposal(self, cell: Cell) -> Generator[Task | Sequence[Piece], Any, str | None]:
+        """Find what a transfer attack proposed against another model, or wait for it; None to propose.
+
+        The surrogate decides that, whoever is to be fooled.
+        """
+        if cell.surrogate is None:
+            return None
+        twins = [replace(cell, fingerprint=job.entrant.fingerprint) for job in self._plan.jobs]
+        family = key_of(twins[0].description)
+        own = key_of(cell.description)
+        while proposer := self._proposers.get(family):
+            if proposer == own:
+                return None
+            if (yield self._cells[proposer]):
+                return proposer
+            if self._proposers.get(family) == proposer:
+                del self._proposers[family]
+        stored = next((twin.description for twin in twins if self._store.sound(twin.description)), None)
+        if stored is not None:
+            return key_of(stored)
+        self._proposers[family] = own
+        return None
+
+    def _unscored(self, job: Job, cell: Cell) -> tuple[str, ...]:
+        """Name the detectors whose scores of a cell are missing, without those that are broken."""
+        broken = self._broken[job.entrant.fingerprint]
+        names = lacking_scores(cell, job.detectors, self._plan.data["train"], self._store)
+        return tuple(name for name in names if name not in broken)
+
+    def _noted(self, job: Job, piece: Piece, done: Done) -> bool:
+        """Note what failed, a detector once; tell whether the piece is done, and say so."""
+        self._seconds[str(piece)] += done.seconds
+        broken = self._broken[job.entrant.fingerprint]
+        for name, why in done.detectors.items():
+            if name not in broken:
+                broken[name] = why
+                self._fail(Failure(job.entrant.name, f"detector {name}".strip(), why))
+        if done.why:
+            self._fail(Failure(piece.model, piece.title, done.why))
+            return False
+        return True
+
+    def _fail(self, failure: Failure) -> None:
+        if failure not in self._failures:
+            self._failures.append(failure)
+            self._listener.failed(failure)
