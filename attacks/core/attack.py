@@ -14,7 +14,7 @@ from .randomness import SampleRandom
 from .threat import ThreatModel
 from .victim import Victim
 
-__all__ = ["ATTACKS", "Attack", "check_served", "likeliest_targets", "targets_of"]
+__all__ = ["ATTACKS", "Attack", "check_climbable", "check_served", "likeliest_targets", "targets_of"]
 
 ATTACKS: Registry["Attack"] = Registry("attack", group="gmbench.attacks")
 """Every attack by name; a factory takes the attack's fields, all of which have defaults."""
@@ -93,6 +93,25 @@ def check_served(attack: Attack, name: str, threat: ThreatModel) -> None:
         raise ValueError(
             f"expected access of attack '{name}' to be {attack.access} or more, got {threat.access}; say "
             f'access = "{attack.access}"'
+        )
+
+
+def check_climbable(attack: Attack, name: str, detector: str, differentiable: bool) -> None:
+    """See that an attack which climbs the score of the detector that it knows finds a slope there.
+
+    Args:
+        attack: Which.
+        name: As people call it.
+        detector: The name of the detector.
+        differentiable: Whether its score has gradients.
+
+    Raises:
+        ValueError: It has none; one line with the way out.
+    """
+    if attack.needs_score_gradients and not differentiable:
+        raise ValueError(
+            f"expected the score of detector '{detector}' to have gradients for attack '{name}', got none; "
+            "take an attack that needs none: feature-matching, square-evasion"
         )
 
 

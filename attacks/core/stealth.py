@@ -25,16 +25,12 @@ class _Reader(Protocol):
     @property
     def access(self) -> str: ...
 
-    @property
-    def needs_score_gradients(self) -> bool: ...
-
 
 def known_detector(victim: Victim, attack: _Reader) -> KnownDetector:
     """Give the detector that the threat model names.
 
     Raises:
         AccessError: It names none, or less access is granted than the attack needs.
-        ValueError: The detector has no gradients, and the attack climbs them.
     """
     name = type(attack).__name__
     if not grants(victim.access, attack.access):
@@ -45,11 +41,6 @@ def known_detector(victim: Victim, attack: _Reader) -> KnownDetector:
     if victim.known is None:
         raise AccessError(
             f"expected a threat model that knows a detector for {name}, got none; name one in `knows`"
-        )
-    if attack.needs_score_gradients and not victim.known.differentiable:
-        raise ValueError(
-            f"expected a detector with gradients for {name}, got {victim.known.name}; feature-matching and "
-            "square-evasion need none"
         )
     return victim.known
 

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ...attacks.core.attack import ATTACKS, Attack
+from ...attacks.core.attack import ATTACKS, Attack, check_climbable
 from ...attacks.core.known import KnownDetector
 from ...attacks.core.randomness import SampleRandom
 from ...attacks.core.threat import ThreatModel
@@ -250,11 +250,8 @@ def propose(
         Cheat: The attack changed the model.
         ValueError: The attack needs gradients that the detector's score does not have.
     """
-    if attack.needs_score_gradients and known is not None and not known.differentiable:
-        raise ValueError(
-            f"expected the score of detector '{known.name}' to have gradients for {type(attack).__name__}, "
-            "got none; take an attack that needs none (see: gmbench list)"
-        )
+    if known is not None:
+        check_climbable(attack, type(attack).__name__, known.name, known.differentiable)
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)

@@ -19,7 +19,7 @@ import torch
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
 from ...attacks import ATTACKS, Attack, ThreatModel
-from ...attacks.core.attack import check_served
+from ...attacks.core.attack import check_climbable, check_served
 from ...attacks.core.norms import NORMS
 from ...detectors import DETECTORS
 from ...detectors.detector import OWN
@@ -359,11 +359,7 @@ def _check_known(suite: Suite, plan: AttackPlan, attack: Attack) -> None:
     if plan.knows in ("", OWN):
         return
     check_known(f"detector that attack '{plan.label}' knows", plan.knows, (OWN, *suite.detectors))
-    if attack.needs_score_gradients and not DETECTORS.build(plan.knows).differentiable:
-        raise ValueError(
-            f"attack '{plan.label}' needs the gradients of a detector's score, which '{plan.knows}' has not; "
-            "take an attack that needs none (see: gmbench list)"
-        )
+    check_climbable(attack, plan.label, plan.knows, DETECTORS.build(plan.knows).differentiable)
 
 
 def _fitting(kind: str, patterns: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from gmbench.attacks import ATTACKS, ThreatModel
-from gmbench.attacks.core.attack import check_served
+from gmbench.attacks.core.attack import check_climbable, check_served
 from gmbench.attacks.core.threat import ACCESS, grants
 
 
@@ -47,3 +47,18 @@ def test_an_attack_is_not_served_by_less(name: str) -> None:
     if attack.reads_score:
         with pytest.raises(ValueError, match="to know a detector, whose score it reads, got none; say which"):
             check_served(attack, name, ThreatModel(attack.norms[0], 0.1, attack.access))
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_who_climbs_a_score_is_refused_one_without_gradients(name: str) -> None:
+    attack = ATTACKS.build(name)
+    check_climbable(attack, name, "kde", differentiable=True)
+    if not attack.needs_score_gradients:
+        check_climbable(attack, name, "lid", differentiable=False)
+        return
+    told = f"detector 'lid' to have gradients for attack '{name}', got none; take an attack that needs none: "
+    with pytest.raises(ValueError, match=told) as refused:
+        check_climbable(attack, name, "lid", differentiable=False)
+    for other in str(refused.value).split("none: ")[1].split(", "):  # the way out is one
+        assert not ATTACKS.build(other).needs_score_gradients
+        assert ATTACKS.build(other).reads_score

@@ -247,6 +247,6 @@ def test_a_detector_without_gradients_is_no_match_for_an_attack_that_climbs_it(e
     score = KnownDetector("lid", lambda outputs: outputs.logits.amax(1), threshold=0.0)
     run(score)
     with pytest.raises(
-        ValueError, match="detector 'lid' to have gradients for Climber, got none; take an att"
+        ValueError, match="detector 'lid' to have gradients for attack 'Climber', got none; take an att"
     ):
         run(replace(score, differentiable=False))

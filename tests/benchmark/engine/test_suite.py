@@ -11,6 +11,7 @@ from gmbench.attacks import ThreatModel
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.defense import Entrant, entrant_of_suite
 from gmbench.benchmark.engine.suite import SuiteError, load_suite, narrow, plan_cells, suites
+from gmbench.detectors.energy import Energy
 from gmbench.models.checkpoint import read_card
 
 GOOD = """
@@ -148,6 +149,19 @@ def test_a_transfer_attack_needs_a_surrogate(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("eps = [0.1, 0.2]", 'eps = [0.1]\naccess = "transfer"'))
     with pytest.raises(SuiteError, match="name a surrogate"):
         load_suite(str(path))
+
+
+def test_a_detector_without_gradients_is_refused_to_whoever_climbs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    climbed = write(tmp_path, 'attack = "fgsm"', 'attack = "evasion"\nknows = "energy"')
+    assert load_suite(climbed).attacks[0].knows == "energy"
+    monkeypatch.setattr(Energy, "differentiable", False)
+    with pytest.raises(
+        SuiteError, match="detector 'energy' to have gradients for attack 'fgsm', got none; take"
+    ):
+        load_suite(climbed)
+    load_suite(write(tmp_path, 'attack = "fgsm"', 'attack = "feature-matching"\nknows = "energy"'))
 
 
 def test_one_surrogate_or_several(tmp_path: Path) -> None:
