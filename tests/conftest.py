@@ -18,6 +18,7 @@ from gmbench.benchmark.engine.inspection.inspect import (
 )
 from gmbench.benchmark.engine.scoring import Fitting
 from gmbench.benchmark.engine.work import perform
+from gmbench.benchmark.report import writer
 from gmbench.detectors import DETECTORS
 from gmbench.models import HEADS, NETS
 
@@ -39,6 +40,15 @@ def forgetful() -> Iterator[None]:
     for registry, factories in kept:
         registry._factories.clear()
         registry._factories.update(factories)
+
+
+@pytest.fixture(scope="module")
+def no_figures() -> Iterator[None]:
+    """Leave figures out of a module's reports: they take seconds, and tests/benchmark/report draws them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for figures in ("_figures", "_feature_figures"):
+            patch.setattr(writer, figures, lambda *_: iter(()))
+        yield
 
 
 def _all_passed(job: Asked, splits: Mapping[str, ImageSet], _fitting: Fitting) -> Entry:

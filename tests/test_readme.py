@@ -86,6 +86,7 @@ def test_what_can_be_reproduced_is_there_and_linked(suite: str) -> None:
     assert f"(results/{suite}/README.md)" in README
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
     path = ROOT / "docs" / "my_defense.py"
     assert len(path.read_text().splitlines()) < 40

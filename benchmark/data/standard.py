@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from .image_set import DataError, ImageSet, shuffled_parts
 
@@ -34,6 +33,8 @@ class Digits:
     """
 
     def load(self, split: str, root: Path) -> ImageSet:
+        from sklearn.datasets import load_digits  # slow to import, and needed for digits alone
+
         images, y = load_digits(return_X_y=True)
         x = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
         test, validation, train = shuffled_parts(len(x), 500, 250)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from gmbench.benchmark.engine.store import Store
-from gmbench.benchmark.report import writer
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SUITE = """
 name = "tiny-v1"
@@ -66,11 +67,8 @@ def run(
     tmp_path: Path,
     suite: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., tuple[int, str, str]]:
     """A function that runs a command on the suite: its exit code, what it printed, its errors."""
-    for figures in ("_figures", "_feature_figures"):  # they take seconds
-        monkeypatch.setattr(writer, figures, lambda *_: iter(()))
 
     def command(name: str, *arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()

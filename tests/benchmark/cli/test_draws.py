@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gmbench.benchmark.report import writer
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SUITE = """
 name = "tiny-v1"
@@ -45,11 +45,8 @@ def build():
 def test_a_randomised_defense_is_attacked_by_mean_gradients(
     gmbench: Callable[..., int],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for figures in ("_figures", "_feature_figures"):  # they take seconds
-        monkeypatch.setattr(writer, figures, lambda *_: iter(()))
     defense, suite = tmp_path / "noisy.py", tmp_path / "tiny.toml"
     defense.write_text(RANDOM)
     suite.write_text(SUITE)

@@ -43,7 +43,7 @@ models = ["digits-softmax-s0"]
 detectors = ["brightness"]
 
 [[attacks]]
-label = "turned around"
+label = "turned"
 attack = "turned"
 eps = [0.2]
 access = "decision"
@@ -52,48 +52,53 @@ access = "decision"
 RUN = "import sys; from gmbench.benchmark.cli.main import main; sys.argv[0] = 'gmbench'; main()"
 
 
-def gmbench(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own: a plug-in stays in the one that loaded it."""
-    return subprocess.run(
-        [sys.executable, "-c", RUN, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "suite.toml").write_text(SUITE)
+    (tmp_path / "mine.py").write_text(PLUGIN.format(share=1.0))
+    return tmp_path / "suite.toml", tmp_path / "mine.py"
 
 
-@pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("outside")
-    (folder / "suite.toml").write_text(SUITE.replace("turned around", "turned"))
-    (folder / "mine.py").write_text(PLUGIN.format(share=1.0))
-    return folder / "suite.toml", folder / "mine.py"
-
-
+@pytest.mark.usefixtures("forgetful", "no_figures")
 def test_an_attack_and_a_detector_from_a_file_run_in_a_suite(
-    places: tuple[Path, Path], tmp_path: Path
+    gmbench: Callable[..., int],
+    places: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     suite, plugin = places
     where = ["--store", tmp_path / "store", "--results", tmp_path / "results"]
     command = ["run", suite, "--plugin", plugin, *where]
-    done = gmbench(*command)
-    assert done.returncode == 0, done.stderr
+    assert gmbench(*command) == 0, capsys.readouterr().err
     samples = pd.read_parquet(tmp_path / "results" / "turned-v1" / "samples.parquet")
     attacked = samples[samples["eps"] == 0.2]
     assert len(attacked) == 30
     assert attacked["size"].to_numpy() == pytest.approx(0.2, abs=1e-5)
     assert attacked["score_brightness"].notna().all()
-    assert "0 cells computed" in gmbench(*command).stdout
+    capsys.readouterr()
+    assert gmbench(*command) == 0
+    assert "0 cells computed" in capsys.readouterr().out
     plugin.write_text(PLUGIN.format(share=0.5))
-    assert "1 cells computed" in gmbench(*command).stdout
+    assert gmbench(*command) == 0
+    assert "1 cells computed" in capsys.readouterr().out
     again = pd.read_parquet(tmp_path / "results" / "turned-v1" / "samples.parquet")
     assert again[again["eps"] == 0.2]["size"].to_numpy() == pytest.approx(0.1, abs=1e-5)
 
 
-def test_it_is_listed_with_the_file_and_unknown_without(places: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("forgetful")
+def test_it_is_unknown_without_the_file_and_listed_with_it(
+    gmbench: Callable[..., int],
+    places: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     suite, plugin = places
-    assert "turned" in gmbench("list", "--plugin", plugin).stdout
-    failed = gmbench("run", suite, "--store", tmp_path, "--results", tmp_path)
-    assert failed.returncode == 2
-    assert "brightness" in failed.stderr or "turned" in failed.stderr
-    assert len(failed.stderr.splitlines()) == 1
+    assert gmbench("run", suite, "--store", tmp_path, "--results", tmp_path) == 2
+    failed = capsys.readouterr().err
+    assert "brightness" in failed or "turned" in failed
+    assert len(failed.splitlines()) == 1
+    assert gmbench("list", "--plugin", plugin) == 0
+    assert "turned" in capsys.readouterr().out
 
 
 def test_a_plugin_that_is_not_there_is_one_line(gmbench: Callable[..., int], capsys, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 from gmbench.benchmark.analysis.results_diff import DIFFERENT, Results, compare_results
 from gmbench.benchmark.report.results_folder import read_results
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 DIGITS = Path(__file__).parents[3] / "results" / "digits-v2"
 MODEL, ATTACKS, IMAGES = "digits-lgm-s0", ["fgsm", "pgd-margin"], 100
 

@@ -69,6 +69,13 @@ def run(gmbench: Callable[..., int], place: Path, capsys: pytest.CaptureFixture[
     return command
 
 
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out figures, which take seconds, where no test looks at them."""
+    for figures in ("_figures", "_feature_figures"):
+        monkeypatch.setattr(writer, figures, lambda *_: iter(()))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
@@ -103,6 +110,7 @@ def test_whatever_was_lost_is_drawn_again_and_what_takes_the_models_is_kept(run:
     assert len(after) == len(before) - 2
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_failed_check_of_the_run_stays_on_the_page(run: Run, place: Path) -> None:
     folder = place / "results" / "tiny-v1"
     page = folder / "README.md"
@@ -139,11 +147,8 @@ def test_what_is_no_report_is_one_line(
     assert contents(folder) == before
 
 
-def test_a_defense_is_computed_alone_beside_the_published_rows(
-    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for figures in ("_figures", "_feature_figures"):  # they take seconds
-        monkeypatch.setattr(writer, figures, lambda *_: iter(()))
+@pytest.mark.usefixtures("plain")
+def test_a_defense_is_computed_alone_beside_the_published_rows(run: Run, place: Path) -> None:
     with_mine = ("run", place / "tiny.toml", "--defense", place / "mine.py")
     code, printed, errors = run(*with_mine)
     assert code == 0, errors

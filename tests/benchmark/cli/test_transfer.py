@@ -11,6 +11,8 @@ from gmbench import FGSM, load_checkpoint
 from gmbench.attacks import SampleRandom, ThreatModel, Victim
 from gmbench.benchmark.data.datasets import load_data
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SUITE = """
 name = "small-v1"
 data = "digits"
