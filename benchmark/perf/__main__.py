@@ -32,6 +32,7 @@ from ..data.datasets import DataError, load_data
 from ..engine.passes import outputs_of, outputs_of_all
 from ..engine.scoring import BATCH, fit, known_as
 from .contests import CONTESTS, Contest
+from .guests import ABOUT_GUESTS, GUESTS, guest_and_checkpoint
 from .peers import Problem, missing
 from .runs import runs_table
 
@@ -58,6 +59,7 @@ def main(
     images: Annotated[int | None, typer.Option(min=1, help="Images under attack, at most.")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Turns of each contender.")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Only this one; again for more.")] = None,
+    guests: Annotated[bool, typer.Option(help="Whether to time a defense's own process, too.")] = True,
     runs: Annotated[bool, typer.Option(help="Whether to time the default suite, too.")] = True,
     data_root: Annotated[
         Path | None, typer.Option(help="Where the data are; else GMBENCH_DATA, else your cache folder.")
@@ -87,8 +89,24 @@ def main(
             )
             timings = take_turns(contenders(contest, problem), repeats or contest.repeats, console)
             console.print(table(contest, problem, timings))
+    if guests:
+        console.print(guests_table(repeats or 3, data_root, console))
     if runs:
         console.print(runs_table())
+
+
+def guests_table(repeats: int, root: Path | None, console: Console) -> Table:
+    """Compare the times of checkpoints and of the same models as guests; the images must be the same."""
+    result = Table("", "checkpoint, s", "guest, s", "time ratio", title=f"guests: {ABOUT_GUESTS}")
+    for name, most in GUESTS.items():
+        with guest_and_checkpoint(name, root) as pair:
+            timings = take_turns(pair, repeats, console)
+        own, guest = timings["checkpoint"], timings["guest"]
+        ratio = guest.seconds / own.seconds
+        same = torch.equal(own.x_adv, guest.x_adv)
+        told = f"{met(ratio, ratio <= most)} (<= {most:g})" if same else "[red]other images[/]"
+        result.add_row(name, f"{own.seconds:.2f}", f"{guest.seconds:.2f}", told)
+    return result
 
 
 def fitted(name: str, classifier: Classifier, root: Path | None) -> KnownDetector:

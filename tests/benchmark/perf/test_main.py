@@ -8,8 +8,10 @@ from rich.console import Console
 
 from gmbench.attacks import ATTACKS, ThreatModel
 from gmbench.benchmark.contracts.problems import build_conv
+from gmbench.benchmark.perf import guests
 from gmbench.benchmark.perf.__main__ import OURS, Timing, compare, contenders, ours, table
 from gmbench.benchmark.perf.contests import CONTESTS, Contest
+from gmbench.benchmark.perf.guests import guest_and_checkpoint
 from gmbench.benchmark.perf.peers import PACKAGES, Problem
 
 THERE = [contest for contest in CONTESTS if contest.there]
@@ -81,3 +83,10 @@ def test_strength_is_successes_and_where_it_is_sought_size(problem: Problem) -> 
     smallest = Problem(problem.classifier, x, problem.y, "Linf", float("inf"), {})
     assert "1.00 [green]met" in compare(smallest, wrong, wrong)
     assert compare(smallest, x, wrong) == "nothing in common"
+
+
+def test_a_guest_is_attacked_as_its_checkpoint_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "IMAGES", 6)
+    with guest_and_checkpoint("digits-lgm-s0", None) as pair:
+        images = {name: run() for name, run in pair.items()}
+    assert torch.equal(images["guest"], images["checkpoint"])
