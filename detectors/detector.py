@@ -7,6 +7,7 @@ returns the detector, what is learned stands in fields whose names end in an und
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from ..models.about import About
 from ..models.classifier import Classifier, Outputs
 from ..models.registry import Registry
+from .learned import NotTensorsError, as_tensors, from_tensors
 
 __all__ = ["DETECTORS", "OWN", "Detector", "why_not"]
 
@@ -123,6 +125,40 @@ class Detector(ABC):
             raise _not_fitted(f"expected {self!r} to know its classifier; call bind(classifier) first")
         return self.classifier_
 
+    def learned(self) -> dict[str, Tensor] | None:
+        """Give all that `fit` learned as tensors by name, for `restore`; None before, or where it is more.
+
+        What is learned must stand in fields whose names end in an underscore, and be tensors, numbers, or
+        lists and tuples of such: then no detector needs code of its own.
+        """
+        configured = {item.name for item in fields(self) if item.init}
+        kept = {name: value for name, value in vars(self).items() if name not in {*configured, "classifier_"}}
+        if self.fitted_on_ is None or not all(map(_is_learned, kept)):
+            return None
+        try:
+            return as_tensors(kept)
+        except NotTensorsError:
+            return None
+
+    def restore(self, learned: Mapping[str, Tensor], device: str = "cpu") -> Self:
+        """Take over what a detector of this configuration had learned, instead of `fit`; return the detector.
+
+        Args:
+            learned: What its `learned` gave.
+            device: Where the tensors are to be.
+
+        Raises:
+            ValueError: It is not what a detector of this kind gives.
+        """
+        values = from_tensors(learned, device)
+        if wrong := sorted(name for name in values if not _is_learned(name)):
+            raise ValueError(f"expected what {self!r} has learned to end in an underscore, got {wrong[0]}")
+        if "fitted_on_" not in values:
+            raise ValueError(f"expected {self!r} to have been fitted, got only {sorted(values)}")
+        for name, value in values.items():
+            setattr(self, name, value)
+        return self
+
     def configuration(self) -> dict[str, Any]:
         """Give the options that build this detector again, without what it has learned."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.init}
@@ -152,6 +188,10 @@ def why_not(name: str) -> str:
     if getattr(factory, "layers", ()):
         return "the classifier names no such layers"
     return "it gives no score there"
+
+
+def _is_learned(name: str) -> bool:
+    return name.endswith("_") and not name.startswith("_") and name != "classifier_"
 
 
 def _not_fitted(message: str) -> Exception:

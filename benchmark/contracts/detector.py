@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 
+import safetensors.torch
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
@@ -20,6 +21,7 @@ __all__ = [
     "check_detector",
     "check_fit",
     "check_gradients",
+    "check_restored",
     "check_unfitted",
     "check_world",
     "fitted",
@@ -34,7 +36,8 @@ def check_detector(detector: Detector) -> None:
 
     It scores separated outliers higher, in either precision, each image by itself; a second fit forgets the
     first, draws no random numbers and keeps no graph; its fields are its configuration; one that learns
-    refuses to score before it is fitted; its scores are differentiable where it says so.
+    refuses to score before it is fitted, and tensors that it has learned serve another one; its scores are
+    differentiable where it says so.
 
     Args:
         detector: Unfitted; copies of it are fitted.
@@ -48,6 +51,7 @@ def check_detector(detector: Detector) -> None:
             check_world(detector, classes, dtype)
     check_alone(detector)
     check_fit(detector)
+    check_restored(detector)
     check_gradients(detector)
     if learns(detector):
         check_unfitted(detector)
@@ -166,6 +170,23 @@ def check_fit(detector: Detector) -> None:
     train, y = world.clean(60, seed=0)
     graph = copy.deepcopy(detector).fit(world.outputs(train.features.requires_grad_()), y)
     hold(not graph.score(outputs).requires_grad, f"{detector!r} keeps the graph of what it was fitted on")
+
+
+def check_restored(detector: Detector) -> None:
+    """What it has learned, if that is tensors, makes another one score to the bit as it does."""
+    world = World()
+    ready, (outputs, _) = fitted(detector, world), world.clean(40, seed=1)
+    learned = ready.learned()
+    if learned is None:
+        return
+    kept = safetensors.torch.load(safetensors.torch.save(learned))
+    with works(f"restore of {detector!r}"):
+        other = copy.deepcopy(detector).restore(kept)
+        scores = other.score(outputs)
+    hold(torch.equal(scores, ready.score(outputs)), f"{detector!r} scores otherwise after restore")
+    again = other.learned() or {}
+    same = again.keys() == learned.keys() and all(again[name].equal(learned[name]) for name in learned)
+    hold(same, f"{detector!r} has learned something else after restore")
 
 
 def check_gradients(detector: Detector) -> None:

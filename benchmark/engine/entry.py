@@ -1,7 +1,7 @@
 """An entry: one finished piece of work, and its files, which travel and are stored as they are.
 
 Its files are ``entry.json`` (description, facts, checksums of the other files and of itself),
-``table.parquet`` and perhaps ``images.safetensors``. Whoever gets them verifies them before using them.
+``table.parquet``, and where there are any, images and other tensors. Whoever gets them verifies them first.
 """
 
 import hashlib
@@ -35,8 +35,9 @@ __all__ = [
 HEAD = "entry.json"
 TABLE = "table.parquet"
 IMAGES = "images.safetensors"
+TENSORS = "tensors.safetensors"
 
-NAMES = (HEAD, TABLE, IMAGES)
+NAMES = (HEAD, TABLE, IMAGES, TENSORS)
 """Of all files that an entry may have."""
 
 _KEY = re.compile("[0-9a-f]{64}")
@@ -55,13 +56,15 @@ class Entry:
         description: What was asked for; its hash is the key.
         table: One row per image.
         images: Adversarial images (N, *S), or None where the work makes none.
+        tensors: By name, of what is no row per image.
         facts: What is worth knowing but decides nothing: seconds, device, versions.
     """
 
     description: Mapping[str, Any]
-    table: pd.DataFrame = field(repr=False)
+    table: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     images: Tensor | None = field(default=None, repr=False)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ def pack(entry: Entry) -> Packed:
     files = {TABLE: entry.table.to_parquet(None, index=False)}
     if entry.images is not None:
         files[IMAGES] = safetensors.torch.save({"images": entry.images.cpu().contiguous()})
+    if entry.tensors:
+        files[TENSORS] = safetensors.torch.save(dict(entry.tensors))
     head: dict[str, Any] = {
         "description": entry.description,
         "facts": entry.facts,
@@ -132,9 +137,10 @@ def unpack(packed: Packed, key: str) -> Entry:
     try:
         table = pd.read_parquet(BytesIO(packed.files[TABLE]))
         images = safetensors.torch.load(packed.files[IMAGES])["images"] if IMAGES in packed.files else None
+        tensors = safetensors.torch.load(packed.files[TENSORS]) if TENSORS in packed.files else {}
     except (ValueError, KeyError, OSError, pyarrow.ArrowException, SafetensorError) as error:
         raise _damaged(key, type(error).__name__) from error
-    return Entry(head["description"], table, images, head["facts"])
+    return Entry(head["description"], table, images, head["facts"], tensors)
 
 
 def verify(packed: Packed, key: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .cell import NUMERICS, Cell
 from .entrant import Entrant, fresh
 from .entry import Entry, key_of
 from .failure import say
+from .guest.client import GuestClassifier
 from .passes import outputs_of, outputs_of_all
 from .scores import lacking, scores_entry
 from .store import Store
@@ -35,6 +36,7 @@ __all__ = [
     "detector_description",
     "detectors_for",
     "fit",
+    "fit_description",
     "groups_of",
     "known_as",
     "lacking_scores",
@@ -89,6 +91,17 @@ def described(detectors: Mapping[str, Detector], train: ImageSet) -> dict[str, d
     return {name: detector_description(name, detector, train) for name, detector in detectors.items()}
 
 
+def fit_description(
+    entrant: Entrant, name: str, detector: Detector, train: ImageSet, device: str
+) -> dict[str, Any]:
+    """Describe what a detector learns of an entrant, for the store."""
+    return {
+        "fit": detector_description(name, detector, train),
+        "fingerprint": entrant.fingerprint,
+        "device": device.split(":", maxsplit=1)[0],
+    }
+
+
 def lacking_scores(
     cell: Cell, detectors: Mapping[str, Detector], train: ImageSet, store: Store
 ) -> tuple[str, ...]:
@@ -138,6 +151,37 @@ class Fitting:
                 self._fitted.add(name)
             except Exception as error:  # noqa: BLE001 - a user's may raise anything; the others go on
                 self.failed[name] = say(error)
+                continue
+            learned = self.detectors[name].learned()
+            if learned is not None:  # in memory as the store's would lie: so that scores are equal to the bit
+                self.detectors[name].restore(learned, self.device)
+
+    def fitted(self, name: str) -> Entry | None:
+        """Give what a detector has learned; None where that is more than tensors, or nothing yet.
+
+        A guest's is not kept: each process of it is asked anew, so that none can count on another's answers.
+        """
+        if name not in self._fitted or isinstance(self.entrant.classifier, GuestClassifier):
+            return None
+        learned = self.detectors[name].learned()
+        return None if learned is None else Entry(self.description(name), tensors=learned)
+
+    def restore(self, name: str, entry: Entry) -> None:
+        """Give a detector that is not fitted what it has learned before, see `fitted`.
+
+        Raises:
+            ValueError: It is not what this detector learns.
+        """
+        self.detectors[name].restore(entry.tensors, self.device)
+        self._fitted.add(name)
+
+    def unfitted(self) -> list[str]:
+        """Name the detectors that are not fitted yet."""
+        return [name for name in self.detectors if name not in self._fitted]
+
+    def description(self, name: str) -> dict[str, Any]:
+        """Describe what a detector learns of this entrant, for the store."""
+        return fit_description(self.entrant, name, self.detectors[name], self.train, self.device)
 
     def known(self, name: str, validation: ImageSet) -> KnownDetector:
         """Give a detector as an attacker who knows it sees it, with its threshold, which is set once.

@@ -11,6 +11,7 @@ from gmbench.benchmark.contracts.detector import (
     check_configuration,
     check_fit,
     check_gradients,
+    check_restored,
     check_unfitted,
     check_world,
     fitted,
@@ -81,6 +82,11 @@ def test_order_of_training_samples_does_not_matter(name):
 
 def test_second_fit_forgets_the_first_and_fit_draws_nothing_and_keeps_no_graph(name):
     check_fit(DETECTORS.build(name))
+
+
+def test_what_was_learned_scores_to_the_bit_as_the_fit_did(name):
+    assert fitted(DETECTORS.build(name), World()).learned() is not None
+    check_restored(DETECTORS.build(name))
 
 
 def test_float32_outputs_score_as_float64_ones(name):

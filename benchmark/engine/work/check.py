@@ -5,9 +5,9 @@ from typing import Any
 
 from ..cell import Cell
 from ..entry import Entry, StoreError, key_of, unpack
-from ..plan import Plan
-from ..scoring import described
-from .piece import Attack, Done, Inspection, Piece, Scores
+from ..plan import Job, Plan
+from ..scoring import described, fit_description
+from .piece import Attack, Done, Fits, Inspection, Piece, Scores
 
 __all__ = ["damage"]
 
@@ -28,7 +28,11 @@ def damage(piece: Piece, done: Done, plan: Plan) -> str:
             entry = unpack(packed, key)
         except StoreError as error:
             return str(error)
-        if not (_is_made(entry, piece, plan) if key == main else _is_scored(entry, piece, plan)):
+        if isinstance(piece, Fits):
+            asked_for = _is_fitted(key, piece, plan)
+        else:
+            asked_for = _is_made(entry, piece, plan) if key == main else _is_scored(entry, piece, plan)
+        if not asked_for:
             return f"the entry {key[:12]} is not what was asked for"
     return ""
 
@@ -45,10 +49,18 @@ def _is_made(entry: Entry, piece: Piece, plan: Plan) -> bool:
     return _is_of(entry, cell, rows, plan) and entry.images is not None and entry.images.shape == shape
 
 
+def _is_fitted(key: str, piece: Fits, plan: Plan) -> bool:
+    """Tell whether it is what one of the piece's detectors has learned of its model."""
+    job, train = _job(piece, plan), plan.data["train"]
+    return any(
+        key == key_of(fit_description(job.entrant, name, job.detectors[name], train, plan.device))
+        for name in piece.names
+    )
+
+
 def _is_scored(entry: Entry, piece: Piece, plan: Plan) -> bool:
     """Tell whether scores are of one of the piece's cells, by detectors that it asked for."""
-    job = next(one for one in plan.jobs if one.entrant.fingerprint == piece.entrant)
-    expected = described(job.detectors, plan.data["train"])
+    expected = described(_job(piece, plan).detectors, plan.data["train"])
     told: Mapping[str, Any] = entry.description.get("scores", {})
     for cell, names in _wanted(piece):
         if key_of(cell.description) == entry.description.get("of"):
@@ -59,6 +71,10 @@ def _is_scored(entry: Entry, piece: Piece, plan: Plan) -> bool:
                 and _is_of(entry, cell, slice(cell.samples), plan)
             )
     return False
+
+
+def _job(piece: Piece, plan: Plan) -> Job:
+    return next(one for one in plan.jobs if one.entrant.fingerprint == piece.entrant)
 
 
 def _wanted(piece: Piece) -> tuple[tuple[Cell, tuple[str, ...]], ...]:

@@ -1,7 +1,7 @@
 """What a plan lacks: for each inspection and cell a script of how it is made."""
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +12,18 @@ from ..guest.client import GuestClassifier
 from ..inspection.inspect import inspection_description
 from ..plan import Job, Plan
 from ..progress import Listener
-from ..scoring import Wanted, groups_of, lacking_scores
+from ..scoring import Wanted, fit_description, groups_of, lacking_scores
 from ..store import Store
 from .agenda import Agenda, Script, Task
-from .piece import Attack, Done, Inspection, Piece, Scores, joined, part_description, parts_of, work_of
+from .piece import Attack, Done, Fits, Inspection, Piece, Scores, joined, part_description, parts_of, work_of
 
 __all__ = ["Lacking"]
 
 SCORES = "detectors"
 """What is done to cells that are made, for people."""
+
+FITS = "fits"
+"""What detectors learn of a model, likewise."""
 
 
 class Lacking:
@@ -45,6 +48,7 @@ class Lacking:
         self.work, self.things, self.found, self.made = 0.0, 0, 0, 0
         self._plan, self._store, self._listener, self._limit = plan, store, listener, limit
         self._cells: dict[str, Task] = {}
+        self._fits: dict[str, Task] = {}
         self._seconds: dict[str, float] = defaultdict(float)
         self._proposers: dict[str, str] = {}
         self._broken: dict[str, dict[str, str]] = defaultdict(dict)
@@ -68,12 +72,18 @@ class Lacking:
     def _add_job(self, job: Job) -> None:
         name, guest = job.entrant.name, isinstance(job.entrant.classifier, GuestClassifier)
         description = inspection_description(job, self._plan.data)
-        if description is not None and not self._store.sound(description):
-            self._add(f"{name} / inspection", self._inspected(job, description), 0.0)
+        uninspected = description is not None and not self._store.sound(description)
         unscored = [(cell, self._unscored(job, cell)) for cell in job.cells]
+        unmade = {key_of(cell.description) for cell in job.cells if not self._store.sound(cell.description)}
+        if not guest:
+            asked = {name for _, names in unscored for name in names}
+            asked |= {_known(cell) for cell in job.cells if key_of(cell.description) in unmade}
+            self._add_fits(job, [name for name in job.detectors if name in asked or uninspected])
+        if description is not None and uninspected:
+            self._add(f"{name} / inspection", self._inspected(job, description), 0.0)
         for cell, names in unscored:
             key = key_of(cell.description)
-            missing, scored = not self._store.sound(cell.description), bool(names) and not guest
+            missing, scored = key in unmade, bool(names) and not guest
             twice = key in self._cells
             self.found += twice or not missing
             if (missing or scored) and not twice:
@@ -82,6 +92,13 @@ class Lacking:
         for group in groups_of(unscored) if guest else ():
             work = sum(cell.samples for cell, _ in group)
             self._add(f"{name} / {SCORES}", self._group(job, [cell for cell, _ in group]), work)
+
+    def _add_fits(self, job: Job, names: Sequence[str]) -> None:
+        """Have those of these detectors fitted that are not in the store, before whatever needs them."""
+        lacking = tuple(name for name in names if not self._store.sound(self._fit(job, name)))
+        if lacking:
+            title, script = f"{job.entrant.name} / {FITS}", self._fitted(job, lacking)
+            self._fits[job.entrant.fingerprint] = self._add(title, script, len(self._plan.data["train"]))
 
     def _add(self, title: str, script: Script, work: float) -> Task:
         self.work += work
@@ -95,13 +112,35 @@ class Lacking:
             self._listener.finished(title, self._seconds[title])
         return made
 
+    def _fit(self, job: Job, name: str) -> dict[str, Any]:
+        train, device = self._plan.data["train"], self._plan.device
+        return fit_description(job.entrant, name, job.detectors[name], train, device)
+
+    def _fitted(self, job: Job, names: tuple[str, ...]) -> Script:
+        """Fit detectors; those that fail, or learn more than tensors, are left to whoever needs them."""
+        entrant, work = job.entrant, len(self._plan.data["train"])
+        piece = Fits(entrant.name, entrant.fingerprint, FITS, work, names=names)
+        [done] = yield [piece]
+        if done.why:
+            done = replace(done, why="", detectors={**done.detectors, "": done.why})
+        return self._noted(job, piece, done)
+
+    def _learned(self, job: Job, names: Iterable[str]) -> Generator[Task, Any, tuple[str, ...]]:
+        """Give the keys of what these detectors have learned, once they have; none of a guest's are kept."""
+        if isinstance(job.entrant.classifier, GuestClassifier) or not (wanted := set(names)):
+            return ()
+        if task := self._fits.get(job.entrant.fingerprint):
+            yield task
+        fits = [self._fit(job, name) for name in job.detectors if name in wanted]
+        return tuple(key_of(one) for one in fits if self._store.has(one))
+
     def _inspected(self, job: Job, description: Mapping[str, Any]) -> Script:
         """Ask the model what its samples cannot tell."""
         if self._store.sound(description):
             return True
-        entrant = job.entrant
-        who = (entrant.name, entrant.fingerprint, "inspection")
-        piece = Inspection(*who, 0.0, description=description, cells=tuple(job.cells))
+        who = (job.entrant.name, job.entrant.fingerprint, "inspection")
+        needs = yield from self._learned(job, job.detectors)
+        piece = Inspection(*who, 0.0, needs=needs, description=description, cells=tuple(job.cells))
         [done] = yield [piece]
         return self._noted(job, piece, done)
 
@@ -123,7 +162,8 @@ class Lacking:
         who = (cell.model, job.entrant.fingerprint, cell.title)
         proposed = yield from self._proposal(cell)
         shared: dict[str, Any] = {"cell": cell, "proposed": proposed, "limit": self._limit}
-        shared["needs"] = () if proposed is None else (proposed,)
+        needs = yield from self._learned(job, [*names, _known(cell)])
+        shared["needs"] = needs if proposed is None else (proposed, *needs)
         parts = parts_of(cell)
         if len(parts) == 1 or isinstance(job.entrant.classifier, GuestClassifier):
             piece = Attack(*who, work_of(cell) + bool(names) * cell.samples, scores=names, **shared)
@@ -155,7 +195,8 @@ class Lacking:
 
     def _scored(self, job: Job, title: str, cells: Sequence[Wanted]) -> Script:
         """Score cells whose images are in the store."""
-        needs = tuple(key_of(cell.description) for cell, _ in cells if cell.threat is not None)
+        images = tuple(key_of(cell.description) for cell, _ in cells if cell.threat is not None)
+        needs = images + (yield from self._learned(job, {name for _, names in cells for name in names}))
         work, entrant = sum(cell.samples for cell, _ in cells), job.entrant
         piece = Scores(entrant.name, entrant.fingerprint, title, work, needs=needs, cells=tuple(cells))
         [done] = yield [piece]
@@ -209,3 +250,8 @@ class Lacking:
         if failure not in self._failures:
             self._failures.append(failure)
             self._listener.failed(failure)
+
+
+def _known(cell: Cell) -> str:
+    """Name the detector that a cell's attack knows, "" for none."""
+    return cell.threat.knows if cell.threat is not None else ""

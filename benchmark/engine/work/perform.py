@@ -5,6 +5,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,11 +15,11 @@ from ....detectors.detector import OWN, Detector
 from ...data.image_set import ImageSet
 from ..cell import Cell, run_cell
 from ..entrant import Entrant
-from ..entry import Entry, key_of, pack, unpack
+from ..entry import Entry, StoreError, key_of, pack, unpack
 from ..failure import say
 from ..inspection.inspect import inspect
 from ..scoring import Fitting, score_cells
-from .piece import Attack, Done, Inspection, Piece, Scores, Supply, work_of
+from .piece import Attack, Done, Fits, Inspection, Piece, Scores, Supply, work_of
 
 __all__ = ["LateCell", "Member", "Place", "perform"]
 
@@ -125,9 +126,14 @@ def _made(
 ) -> Iterator[Entry]:
     """Make a piece's entries one after the other, and note the detectors that are broken."""
     fitting = place.fitting(piece.entrant, report)
-    if isinstance(piece, Inspection):
+    _restore(fitting, piece, supply)
+    if isinstance(piece, Fits):
+        fitting.fit(piece.names)
+        yield from filter(None, map(fitting.fitted, piece.names))
+    elif isinstance(piece, Inspection):
         # of detectors that have answered nothing yet: what counts its calls shows it
         asked = place.unfitted(piece.entrant)
+        _restore(asked, piece, supply)
         yield inspect(_Asked(asked.entrant, asked.detectors, piece.cells), place.splits, asked)
     elif isinstance(piece, Attack):
         entry = _attack(piece, place, fitting, supply, report)
@@ -139,6 +145,15 @@ def _made(
         images = [_images(cell, _given(cell, supply), place.splits) for cell, _ in piece.cells]
         yield from score_cells(fitting, piece.cells, images, place.splits)
     broken.update(fitting.failed)
+
+
+def _restore(fitting: Fitting, piece: Piece, supply: Supply) -> None:
+    """Give detectors what the piece says that they have learned; where that is damaged, they learn again."""
+    for name in fitting.unfitted():
+        key = key_of(fitting.description(name))
+        if key in piece.needs:
+            with suppress(StoreError, ValueError):
+                fitting.restore(name, unpack(supply(key), key))
 
 
 def _attack(piece: Attack, place: Place, fitting: Fitting, supply: Supply, report: Report) -> Entry:

@@ -19,6 +19,7 @@ from ..entry import Entry, Packed, key_of
 __all__ = [
     "Attack",
     "Done",
+    "Fits",
     "Inspection",
     "Piece",
     "Scores",
@@ -66,6 +67,17 @@ class Piece:
 
     def __str__(self) -> str:
         return f"{self.model} / {self.title}"
+
+
+@dataclass(frozen=True, eq=False)
+class Fits(Piece):
+    """Fits detectors to the training split, once for all pieces that need them.
+
+    Args:
+        names: Of the detectors.
+    """
+
+    names: tuple[str, ...] = field(kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

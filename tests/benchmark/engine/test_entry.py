@@ -17,6 +17,7 @@ def entry(number: int = 1) -> Entry:
         pd.DataFrame({"id": [1, 2], "score": [0.5, float(number)]}),
         torch.rand(2, 1, 3, 3, generator=torch.Generator().manual_seed(number)),
         {"seconds": 1.5},
+        {"means_": torch.ones(2, 3, dtype=torch.float64)},
     )
 
 
@@ -29,7 +30,10 @@ def test_what_is_packed_is_unpacked() -> None:
     pd.testing.assert_frame_equal(found.table, entry().table)
     assert torch.equal(found.images, entry().images)  # type: ignore[arg-type]
     assert found.facts == {"seconds": 1.5}
+    assert found.tensors.keys() == {"means_"}
+    assert torch.equal(found.tensors["means_"], entry().tensors["means_"])
     assert unpack(pack(Entry({"work": 1}, entry().table)), key_of({"work": 1})).images is None
+    assert unpack(pack(Entry({"work": 1})), key_of({"work": 1})).table.empty
 
 
 def test_the_same_work_gives_the_same_bytes() -> None:

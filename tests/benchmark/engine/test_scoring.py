@@ -14,12 +14,20 @@ from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import Cell, run_cell
 from gmbench.benchmark.engine.defense import Entrant, entrant_from_checkpoint
-from gmbench.benchmark.engine.entry import key_of
+from gmbench.benchmark.engine.entry import key_of, pack, unpack
+from gmbench.benchmark.engine.passes import outputs_of
 from gmbench.benchmark.engine.scores import read_scores
-from gmbench.benchmark.engine.scoring import Fitting, described, detectors_for, lacking_scores
+from gmbench.benchmark.engine.scoring import (
+    Fitting,
+    described,
+    detectors_for,
+    lacking_scores,
+    score,
+)
 from gmbench.benchmark.engine.store import Store
-from gmbench.detectors import Detector
+from gmbench.detectors import DETECTORS, Detector
 from gmbench.detectors.detector import OWN
+from gmbench.detectors.kde import KDE
 from gmbench.models import Classifier, Outputs
 
 from ..filled import fill_scores
@@ -285,6 +293,48 @@ def test_detectors_that_come_later_add_what_is_lacking(
     assert len(set(store.keys()) - before) == 2 * len(cells)
     assert [len(store.about(key)) for key in scored] == [2, 2]
     assert all(len(scores_of(store, cell, three, splits)[1]) == 3 for cell in cells)
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
+def test_what_was_learned_scores_to_the_bit_as_the_fit_did_and_asks_the_model_nothing(name: str) -> None:
+    train, entrant = load_data("digits", "train").head(300), entrant_from_checkpoint("digits-lgm-s0")
+    test = outputs_of(entrant.classifier, load_data("digits", "test").images(slice(0, 60)), "cpu")
+    one, other = (Fitting(entrant, {name: DETECTORS.build(name)}, train) for _ in range(2))
+    one.fit([name])
+    entry = one.fitted(name)
+    assert entry is not None
+    passes: list[int] = []
+    entrant.classifier.net.register_forward_hook(lambda _net, _x, value: passes.append(len(value)))
+    other.restore(name, unpack(pack(entry), key_of(other.description(name))))
+    other.fit([name])
+    assert passes == []
+    assert torch.equal(score(one.detectors[name], test), score(other.detectors[name], test))
+
+
+def test_a_fit_is_of_one_model_one_configuration_one_training_split_and_one_device(
+    splits: Splits, entrant: Entrant
+) -> None:
+    train = splits["train"]
+    fittings = [
+        Fitting(entrant, {"kde": KDE()}, train),
+        Fitting(entrant, {"kde": KDE(samples=5)}, train),
+        Fitting(entrant, {"kde": KDE()}, train.head(50)),
+        Fitting(entrant_from_checkpoint("digits-lgm-s0"), {"kde": KDE()}, train),
+        Fitting(entrant, {"kde": KDE()}, train, "cuda"),
+    ]
+    assert len({key_of(fitting.description("kde")) for fitting in fittings}) == len(fittings)
+    assert fittings[4].description("kde") == Fitting(entrant, {"kde": KDE()}, train, "cuda:1").description(
+        "kde"
+    )
+
+
+def test_what_learned_more_than_tensors_is_not_kept(splits: Splits, entrant: Entrant) -> None:
+    fitting = Fitting(entrant, {"layered": Layered(), "kde": KDE()}, splits["train"])
+    assert fitting.fitted("kde") is None  # not yet
+    fitting.fit(["layered", "kde"])
+    assert fitting.fitted("layered") is None  # names are no tensors
+    assert fitting.fitted("kde") is not None
+    assert fitting.failed == {}
 
 
 def scores_of(
