@@ -18,6 +18,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .image_file import read_images, write_images
+
 __all__ = [
     "HEAD",
     "NAMES",
@@ -34,10 +36,11 @@ __all__ = [
 
 HEAD = "entry.json"
 TABLE = "table.parquet"
-IMAGES = "images.safetensors"
+IMAGES = "images.parquet"
+OLD_IMAGES = "images.safetensors"  # of entries that earlier versions wrote
 TENSORS = "tensors.safetensors"
 
-NAMES = (HEAD, TABLE, IMAGES, TENSORS)
+NAMES = (HEAD, TABLE, IMAGES, OLD_IMAGES, TENSORS)
 """Of all files that an entry may have."""
 
 _KEY = re.compile("[0-9a-f]{64}")
@@ -111,7 +114,7 @@ def pack(entry: Entry) -> Packed:
     """Make an entry's files; of the same work, the same bytes."""
     files = {TABLE: entry.table.to_parquet(None, index=False)}
     if entry.images is not None:
-        files[IMAGES] = safetensors.torch.save({"images": entry.images.cpu().contiguous()})
+        files[IMAGES] = write_images(entry.images)
     if entry.tensors:
         files[TENSORS] = safetensors.torch.save(dict(entry.tensors))
     head: dict[str, Any] = {
@@ -136,7 +139,7 @@ def unpack(packed: Packed, key: str) -> Entry:
     head = verify(packed, key)
     try:
         table = pd.read_parquet(BytesIO(packed.files[TABLE]))
-        images = safetensors.torch.load(packed.files[IMAGES])["images"] if IMAGES in packed.files else None
+        images = _images(packed)
         tensors = safetensors.torch.load(packed.files[TENSORS]) if TENSORS in packed.files else {}
     except (ValueError, KeyError, OSError, pyarrow.ArrowException, SafetensorError) as error:
         raise _damaged(key, type(error).__name__) from error
@@ -178,6 +181,12 @@ def head_of(content: bytes, key: str) -> dict[str, Any]:
     if not sound or not isinstance(head["files"], dict):
         raise _damaged(key, f"checksum of {HEAD}")
     return head
+
+
+def _images(packed: Packed) -> Tensor | None:
+    if OLD_IMAGES in packed.files:
+        return safetensors.torch.load(packed.files[OLD_IMAGES])["images"]
+    return read_images(packed.files[IMAGES]) if IMAGES in packed.files else None
 
 
 def _damaged(key: str, why: str) -> StoreError:

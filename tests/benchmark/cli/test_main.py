@@ -86,7 +86,7 @@ def finished(gmbench: Callable[..., int], tmp_path_factory: pytest.TempPathFacto
 def test_a_damaged_cell_is_made_again(
     gmbench: Callable[..., int], finished: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    image_file = next(Path(str(finished[2])).glob("??/*/images.safetensors"))
+    image_file = next(Path(str(finished[2])).glob("??/*/images.parquet"))
     content = image_file.read_bytes()
     image_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert gmbench("run", *finished) == 0

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 
-from gmbench.benchmark.engine.entry import HEAD, NAMES, Entry, Packed, StoreError, key_of, pack, unpack
+from gmbench.benchmark.engine.entry import HEAD, Entry, Packed, StoreError, key_of, pack, unpack
 
 
 def entry(number: int = 1) -> Entry:
@@ -22,6 +23,7 @@ def entry(number: int = 1) -> Entry:
 
 
 KEY = key_of(entry().description)
+NAMES = (HEAD, "table.parquet", "images.parquet", "tensors.safetensors")
 
 
 def test_what_is_packed_is_unpacked() -> None:
@@ -39,6 +41,15 @@ def test_what_is_packed_is_unpacked() -> None:
 def test_the_same_work_gives_the_same_bytes() -> None:
     assert pack(entry()).files == pack(entry()).files
     assert set(pack(entry()).files) == set(NAMES)
+
+
+def test_images_of_earlier_versions_are_read() -> None:
+    files = dict(pack(entry()).files)
+    del files["images.parquet"]
+    files["images.safetensors"] = safetensors.torch.save({"images": entry().images})
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != HEAD}
+    found = unpack(_renamed(files, lambda _: digests), KEY)
+    assert torch.equal(found.images, entry().images)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", NAMES)

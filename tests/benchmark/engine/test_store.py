@@ -48,7 +48,7 @@ def test_the_key_is_of_the_description_alone_in_any_order() -> None:
     assert key_of({"a": 1}) != key_of({"a": 2})
 
 
-@pytest.mark.parametrize("name", ["table.parquet", "images.safetensors", "entry.json"])
+@pytest.mark.parametrize("name", ["table.parquet", "images.parquet", "entry.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_damage_is_found_and_mended(tmp_path: Path, name: str, damage: str) -> None:
     store = Store(tmp_path)

@@ -220,7 +220,7 @@ def test_the_store_of_honest_models_is_what_it_was(alone: Ran, beside: Ran) -> N
     keys = alone.store.keys()
     assert len(keys) > 6
     for key in keys:
-        for name in ("table.parquet", "images.safetensors"):
+        for name in ("table.parquet", "images.parquet"):
             wanted, found = alone.store.path(key) / name, beside.store.path(key) / name
             assert found.exists() == wanted.exists()
             if wanted.exists():
