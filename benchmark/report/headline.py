@@ -105,9 +105,9 @@ def summary_markdown(eer: pd.DataFrame, leaderboard: pd.DataFrame, detectors: Ma
         ),
     ):
         eps = fullest_eps(leaderboard, *threat)
-        if not eps:
-            continue
         met = {loss: _met(own[(own["loss"] == loss)], threat, eps) for loss in losses}
+        if not any(met.values()):  # no attack so, or none on the detectors of these rows
+            continue
         usual = _usual([one for one in met.values() if one])
         told.append(
             f"**{title.capitalize()}**: {meaning}, the worst case over {_named(usual.attacks.values())}; "
