@@ -16,6 +16,7 @@ from ...models.losses import about_loss, known_losses
 from ...models.recipe import recipes
 from ...models.registry import Registry
 from ..data.datasets import DATASETS, fetch_data, load_data
+from ..engine.keeping.inventory import inventory
 from ..engine.store import Store
 from ..engine.suite import load_suite, suites
 from .console import console
@@ -70,16 +71,15 @@ def show(
     """Show what the store knows of a cell: its description, its facts and a summary of its images."""
     place = Store(store_root(store))
     if cell is None:
-        for key in place.keys():  # noqa: SIM118 - a store is no mapping
-            entry = place.read_key(key)
-            if "label" in entry.facts:
-                console.print(
-                    f"{key[:12]}  {entry.facts['model']} / {entry.facts['label']}  "
-                    f"{json.dumps(entry.description['threat'])}"
-                )
+        for item in inventory(place):
+            if item.kind == "cell":
+                threat = json.dumps(item.description["threat"])
+                console.print(f"{item.key[:12]}  {item.model} / {item.label}  {threat}")
         return
     entry = place.find(cell)
     console.print_json(json.dumps({"description": dict(entry.description), "facts": dict(entry.facts)}))
+    if entry.table.empty:
+        return
     console.print(
         entry.table.describe()
         .T[["mean", "std", "min", "50%", "max"]]

@@ -19,6 +19,7 @@ from ..engine.defense import DefenseError
 from ..engine.entry import StoreError
 from .console import console, fail, warn
 from .diff import diff
+from .keeping import store
 from .known import data, list_names, show
 from .run import report, run
 from .transfer import transfer
@@ -72,6 +73,7 @@ app.command("list")(list_names)
 app.command()(data)
 app.command()(show)
 app.add_typer(zoo, name="zoo")
+app.add_typer(store, name="store")
 
 
 def main() -> None:

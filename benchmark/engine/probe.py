@@ -21,7 +21,7 @@ from .entry import Entry
 from .passes import outputs_of
 from .store import Store
 
-__all__ = ["IMAGES", "Probed", "probe"]
+__all__ = ["IMAGES", "Probed", "of_generation", "probe"]
 
 IMAGES = 8
 """The first so many test images."""
@@ -75,11 +75,14 @@ def probe(entrant: Entrant, test: ImageSet, store: Store, device: str) -> Probed
         kept = store.read(description)
         if kept is None or agree(kept.table, table):
             break
-    fingerprint = entrant.fingerprint
-    if generation:
-        fingerprint = hashlib.sha256(f"{fingerprint} {generation}".encode()).hexdigest()
     new = Entry(description, table) if kept is None else None
+    fingerprint = of_generation(entrant.fingerprint, generation)
     return Probed(replace(entrant, fingerprint=fingerprint), new, kept is None and generation > 0)
+
+
+def of_generation(fingerprint: str, generation: int) -> str:
+    """Give the fingerprint under which the cells of a generation are kept; of the first, it is the files'."""
+    return hashlib.sha256(f"{fingerprint} {generation}".encode()).hexdigest() if generation else fingerprint
 
 
 def agree(kept: pd.DataFrame, found: pd.DataFrame) -> bool:

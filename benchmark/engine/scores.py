@@ -18,7 +18,7 @@ from torch import Tensor
 from .entry import Entry, StoreError, unpack, verify
 from .store import Store
 
-__all__ = ["Scores", "lacking", "read_scores", "score_checksums", "scores_entry"]
+__all__ = ["Scores", "held", "lacking", "read_scores", "score_checksums", "scores_entry"]
 
 Detectors = Mapping[str, Mapping[str, Any]]
 """Descriptions of fitted detectors by name."""
@@ -62,7 +62,7 @@ def read_scores(store: Store, cell: str, detectors: Detectors) -> Scores:
         except StoreError:
             damaged = True
             continue
-        for name in _held(entry.description, detectors):
+        for name in held(entry.description, detectors):
             columns.setdefault(name, entry.table[_column(name)].to_numpy())
     return Scores(columns, damaged)
 
@@ -75,7 +75,7 @@ def score_checksums(store: Store, cell: str, detectors: Detectors) -> dict[str, 
             head = verify(store.read_packed(key), key)
         except StoreError:
             continue
-        for name in _held(head["description"], detectors):
+        for name in held(head["description"], detectors):
             checksums.setdefault(name, head["facts"]["checksums"][name])
     return dict(sorted(checksums.items()))
 
@@ -86,7 +86,7 @@ def lacking(store: Store, cell: str, detectors: Detectors) -> tuple[str, ...]:
     return tuple(name for name in detectors if name not in held)
 
 
-def _held(description: Mapping[str, Any], detectors: Detectors) -> Iterator[str]:
+def held(description: Mapping[str, Any], detectors: Detectors) -> Iterator[str]:
     """Name the columns of an entry that are of just these detectors, in the same configuration."""
     told = description.get("scores")
     for name in detectors:

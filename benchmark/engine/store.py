@@ -56,7 +56,10 @@ class Store:
 
     def sound(self, description: Mapping[str, Any]) -> bool:
         """Tell whether there is an entry whose checksums are right."""
-        key = key_of(description)
+        return self.is_sound(key_of(description))
+
+    def is_sound(self, key: str) -> bool:
+        """Tell whether there is an entry under a key whose checksums are right."""
         try:
             verify(self.read_packed(key), key)
         except StoreError:
@@ -68,12 +71,22 @@ class Store:
 
         Nothing where there is none or it is damaged.
         """
-        key = key_of(description)
         try:
-            head = head_of((self.path(key) / HEAD).read_bytes(), key)
-        except (OSError, StoreError):
+            head = self.read_head(key_of(description))
+        except StoreError:
             return {"facts": {}, "files": {}}
         return {"facts": head["facts"], "files": head["files"]}
+
+    def read_head(self, key: str) -> dict[str, Any]:
+        """Read an entry's description, facts and its files' checksums, not the files.
+
+        Raises:
+            StoreError: There is none, or its head is damaged.
+        """
+        try:
+            return head_of((self.path(key) / HEAD).read_bytes(), key)
+        except OSError as error:
+            raise StoreError(f"no entry {key[:12]} in the store at {self.root}: {error.strerror}") from error
 
     def read_key(self, key: str) -> Entry:
         """Read an entry by its key.
