@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.table import Table
 
 from ..engine.failure import Failure
 from ..engine.plan import Plan
-from ..engine.run import estimate_seconds
 from ..engine.store import Store
 from ..engine.work.crews import in_process
 from ..report.publish import publish, run_suite
@@ -18,6 +16,7 @@ from ..report.redraw import redraw
 from ..report.results_folder import reserved
 from .choice import Choice, takes_choice
 from .console import console, fail
+from .dry_run import show_costs
 from .options import Recompute, Results
 from .telling.teller import Teller, teller_for
 
@@ -53,11 +52,11 @@ def run(
         teller.note(note)
     if not recompute:
         plan = take_published(plan, (results, OURS))
-    if dry_run:
-        _show_plan(plan, place)
-        return
     for note in _origins(plan):
         teller.note(note)
+    if dry_run:
+        show_costs(plan, place)
+        return
     folder = results / name
     try:
         with teller, in_process(plan) as crew:
@@ -120,29 +119,6 @@ def _origins(plan: Plan) -> Iterator[str]:
             f"{name}: its files and weights are those of an earlier run and its outputs are not; its cells "
             "are made anew"
         )
-
-
-def _show_plan(plan: Plan, store: Store) -> None:
-    table = Table(title=f"{plan.suite.name} on {plan.device}: what would be run")
-    for column in ("model", "attack", "threat model", "images", "in the store"):
-        table.add_column(column, justify="right" if column == "images" else "left")
-    for cell in plan.cells():
-        table.add_row(
-            cell.model,
-            cell.label,
-            str(cell.threat or cell.split),
-            str(cell.samples),
-            "yes" if store.has(cell.description) else "no",
-        )
-    console.print(table)
-    for note in _origins(plan):
-        console.print(note)
-    seconds = estimate_seconds(plan, store)
-    for name, value in seconds.items():
-        console.print(f"{name}: about {value / 60:.1f} min")
-    console.print(
-        f"together about {sum(seconds.values()) / 60:.1f} min at most; attacks that stop early take less"
-    )
 
 
 def _end(folder: Path, failures: Sequence[Failure]) -> None:

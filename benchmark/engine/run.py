@@ -3,27 +3,20 @@
 What is finished stays finished, whatever happens next.
 """
 
-import time
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-import torch
-
-from .entry import key_of
 from .failure import Failure
-from .plan import Job, Plan
+from .plan import Plan
 from .progress import Listener, Silent
-from .scoring import lacking_scores
 from .store import Store
 from .work.check import damage
 from .work.crew import Crew
 from .work.lacking import Lacking
-from .work.piece import Done, Piece, work_of
+from .work.piece import Done, Piece
 
 __all__ = [
     "Summary",
-    "estimate_seconds",
     "run_plan",
 ]
 
@@ -99,39 +92,3 @@ def _finished(crew: Crew, listener: Listener) -> tuple[Piece, Done]:
     piece, done = crew.finished(report)
     listener.advance(piece.work - told)
     return piece, done
-
-
-def estimate_seconds(plan: Plan, store: Store) -> dict[str, float]:
-    """Estimate what the missing cells and scores of each entrant will take.
-
-    From the measured speed of one batch.
-    """
-    missing = {key_of(cell.description) for cell in plan.cells() if not store.has(cell.description)}
-    unscored = {job.entrant.name for job in plan.jobs if _lacks_scores(plan, job, store)}
-    return {
-        job.entrant.name: _seconds_per_forward(plan, job) * _work(plan, job, missing, unscored)
-        for job in plan.jobs
-        if job.cells
-    }
-
-
-def _work(plan: Plan, job: Job, missing: Collection[str], unscored: Collection[str]) -> float:
-    cells = sum(work_of(cell) for cell in job.cells if key_of(cell.description) in missing)
-    return cells + (_scoring_work(plan, job) if job.entrant.name in unscored else 0)
-
-
-def _lacks_scores(plan: Plan, job: Job, store: Store) -> bool:
-    return any(lacking_scores(cell, job.detectors, plan.data["train"], store) for cell in job.cells)
-
-
-def _scoring_work(plan: Plan, job: Job) -> float:
-    return len(plan.data["train"]) + sum(cell.samples for cell in job.cells)
-
-
-def _seconds_per_forward(plan: Plan, job: Job) -> float:
-    x = plan.data["test"].images(slice(0, min(plan.suite.batch, plan.suite.samples))).to(plan.device)
-    with torch.no_grad():
-        job.entrant.classifier(x)  # the first pass pays for set-up
-        start = time.perf_counter()
-        job.entrant.classifier(x).sum().item()
-    return (time.perf_counter() - start) / len(x)

@@ -28,7 +28,7 @@ from .finding import Finding, State, table_of
 from .planted import planted
 from .subject import Images, Subject
 
-__all__ = ["DETECTOR_CHECKS", "MODEL_CHECKS", "inspect", "inspection_description"]
+__all__ = ["DETECTOR_CHECKS", "MODEL_CHECKS", "count_seen", "inspect", "inspection_description"]
 
 VERSION = 1
 """Raise it when a change of the code changes what an inspection finds; every one is then made again."""
@@ -83,7 +83,7 @@ def inspection_description(job: Asked, splits: Mapping[str, ImageSet]) -> dict[s
         "inspection": job.entrant.fingerprint,
         "version": VERSION,
         "numerics": NUMERICS,
-        "images": {split: splits[split].head(_count(job, splits[split])).checksum for split in SPLITS},
+        "images": {split: splits[split].head(count_seen(job, splits[split])).checksum for split in SPLITS},
         "threats": [[threat.norm, threat.eps] for threat in middle_threats(job.cells)],
         "detectors": {
             name: detector_description(name, one, splits["train"]) for name, one in job.detectors.items()
@@ -128,7 +128,7 @@ def inspect(job: Asked, splits: Mapping[str, ImageSet], fitting: Fitting) -> Ent
     if description is None:
         raise ValueError(f"expected {job.entrant.name} to have cells, got none")
     start, device = time.monotonic(), fitting.device
-    test, validation = (_images(splits[split], _count(job, splits[split]), device) for split in SPLITS)
+    test, validation = (_images(splits[split], count_seen(job, splits[split]), device) for split in SPLITS)
     subject = Subject(job.entrant.classifier, test, validation, middle_threats(job.cells), job.cells[0].batch)
     findings = [
         (name, found) for name, check in MODEL_CHECKS.items() for found in _asked(partial(check, subject))
@@ -162,7 +162,8 @@ def _asked(ask: Callable[[], Iterator[Finding]], detector: str = "") -> list[Fin
         return [Finding(State.NOT_RUN, say(error), detector)]
 
 
-def _count(job: Asked, images: ImageSet) -> int:
+def count_seen(job: Asked, images: ImageSet) -> int:
+    """Tell how many images of a split an inspection looks at, the first ones."""
     asked = max((cell.samples for cell in job.cells if cell.split == images.split), default=len(images))
     return min(MOST, asked, len(images))
 
