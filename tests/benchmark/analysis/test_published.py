@@ -1,6 +1,7 @@
 """The rules that any samples table keeps, held over the published ones."""
 
 from dataclasses import replace
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -36,18 +37,17 @@ def test_a_stronger_threat_model_is_never_safer(path):
     compared = 0
     for model in models_of(samples):
         threats = {outcome.threat for outcome in model.outcomes}
+        row_of = cache(partial(_row, model))
         for threat in threats:
             detector = threat.knows or DETECTOR
-            met, robust, detected = _row(model, threat, detector)
+            met, robust, detected = row_of(threat, detector)
             told = board.loc[(model.name, *threat.row().values(), detector)]
             assert told["images"] == met.sum() > 0
             assert told["robust_accuracy"] == pytest.approx(robust[met].mean())
             assert told["robust_accuracy_with_detection"] == pytest.approx(detected[met].mean())
         for stronger, weaker in product(threats, threats):
             if stronger != weaker and stronger.permits(weaker):
-                strong, weak = (
-                    _row(model, threat, stronger.knows or DETECTOR) for threat in (stronger, weaker)
-                )
+                strong, weak = (row_of(threat, stronger.knows or DETECTOR) for threat in (stronger, weaker))
                 both = strong[0] & weak[0]
                 assert both.any()
                 for left, reference in zip(strong[1:], weak[1:], strict=True):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.engine.entry import key_of
+from gmbench.benchmark.engine.inspection import strength
 from gmbench.benchmark.engine.inspection.finding import Finding, State, findings_of, table_of
 from gmbench.benchmark.engine.inspection.inspect import (
     DETECTOR_CHECKS,
@@ -53,7 +54,8 @@ def test_the_middle_size_of_each_norm_is_looked_at():
     assert middle_threats([cell for cell in job().cells if cell.attack == "cw"]) == ()
 
 
-def test_all_is_asked_and_comes_back_from_the_table():
+def test_all_is_asked_and_comes_back_from_the_table(monkeypatch):
+    monkeypatch.setattr(strength, "STRONGER", strength.STRONGER[:1])
     asked = job(detectors=["msp", "kde"])
     entry = inspect(asked, SPLITS, fitting(asked))
     found = list(findings_of(entry.table))
