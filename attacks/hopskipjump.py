@@ -1,8 +1,9 @@
 """HopSkipJump: the smallest perturbation that fools, from the victim's decisions alone.
 
 Chen, Jordan, Wainwright, "HopSkipJumpAttack: a query-efficient decision-based attack", IEEE S&P 2020, arXiv
-1904.02144, algorithm 2, untargeted: at a point of the boundary the share of wrong answers around it tells the
-gradient's direction; a step along it, halved until it is wrong, and a bisection back to the boundary.
+1904.02144, algorithm 2: at a point of the boundary the share of wrong answers around it tells the gradient's
+direction; a step along it, halved until it is wrong, and a bisection back to the boundary. Targeted (section
+III), a walk begins at a clean image of the target class, and an answer counts where it is that class.
 Different from the authors' code: the nearest point of all iterations counts, not the last; an image has a
 budget of queries, and an iteration that would go beyond it is not begun; it starts from the nearest of
 several points, for a walk ends at the boundary where it began, and from darker and brighter noise as well,
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..models.about import About
 from .core.attack import ATTACKS, Attack
+from .core.examples import nearest_of_others
 from .core.norms import NORMS, Norm, column
 from .core.randomness import SampleRandom
 from .core.threat import ThreatModel
@@ -30,6 +32,9 @@ TRIES = 1000
 
 STARTS, COARSE = 12, 5
 """Images of noise that are tried at least, and by how many halvings the way back from one is bisected."""
+
+EXAMPLES = 5
+"""Clean images of a target class that are tried at most: the victim must take the first for that class."""
 
 POWERS = (1.0, 3.0, 1 / 3)
 """Uniform noise is raised to these in turn."""
@@ -52,6 +57,8 @@ class HopSkipJump(Attack):
         queries: Decisions about an image at most, > 0.
         probes: Of them, those around the boundary's point in the first iteration, > 0; the t-th has sqrt(t)
             times as many, as the authors'.
+        targets: 0 attacks untargeted, from noise; n > 0 walks once towards each of the n wrong classes whose
+            examples lie nearest, each with as large a part of the queries.
     """
 
     about = About(title="HopSkipJump", citation="Chen et al. 2020", paper="arXiv 1904.02144")
@@ -61,8 +68,15 @@ class HopSkipJump(Attack):
 
     queries: int = 5000
     probes: int = 100
+    targets: int = 0
+
+    @property
+    def needs_examples(self) -> bool:
+        return self.targets > 0
 
     def __post_init__(self) -> None:
+        if self.targets < 0:
+            raise ValueError(f"expected targets to be at least 0, got {self.targets}")
         for name in ("queries", "probes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} to be at least 1, got {getattr(self, name)}")
@@ -73,11 +87,55 @@ class HopSkipJump(Attack):
     def __call__(
         self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom
     ) -> Tensor:
-        norm, pixels = NORMS[threat.norm], x[0].numel()
+        if self.targets:
+            best = self._towards(victim, x, y, threat.norm, random)
+        else:
+            asked, norm = _Asked(victim, y, self.queries), NORMS[threat.norm]
+            best = self._walk(asked, norm, x, *_start(asked, norm, x, random), random)
+        return torch.where(column(NORMS[threat.norm].size(best - x) <= threat.eps, x), best, x)
+
+    def _towards(self, victim: Victim, x: Tensor, y: Tensor, norm_name: str, random: SampleRandom) -> Tensor:
+        """Walk towards one class after the other, and keep the nearest image found, (B, *S).
+
+        Raises:
+            ValueError: There are no examples of other classes.
+        """
+        examples, norm = victim.examples, NORMS[norm_name]
+        if examples is None or len(examples.y.unique()) < 2:
+            raise ValueError("expected examples of two classes for HopSkipJump with targets, got none or one")
+        asked = _Asked(victim, y, 1)
+        rows = (~asked.succeeds(x, torch.arange(len(x), device=x.device))).nonzero().squeeze(1)
+        aims = list(nearest_of_others(examples, x, y, norm_name, self.targets, EXAMPLES))
+        best, size = x.clone(), torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)
+        share = (self.queries - 1) // len(aims)
+        first = random.position
+        for walk, (target, places) in enumerate(aims):
+            # every walk has numbers of its own, two a pixel and query at most, however long others took
+            random.position = first + walk * share * 2 * x[0].numel()
+            asked = _Asked(victim, y, share, target)
+            start, begun = _example(asked, examples.x, places, x, rows)
+            found = self._walk(asked, norm, x, start, begun, random)
+            length = norm.size(found - x)
+            nearer = (length > 0) & (length < size)
+            best[nearer], size[nearer] = found[nearer], length[nearer]
+        return best
+
+    def _walk(
+        self, asked: "_Asked", norm: Norm, x: Tensor, x_adv: Tensor, rows: Tensor, random: SampleRandom
+    ) -> Tensor:
+        """Walk along the boundary from where some images of the batch begin, and give the nearest, (B, *S).
+
+        Args:
+            asked: Whom to ask.
+            norm: In which near is near.
+            x: Clean images, (B, *S).
+            x_adv: Where each begins; the clean image where it does not, (B, *S).
+            rows: Which do, (b,).
+            random: Of the whole batch.
+        """
+        pixels = x[0].numel()
         # of the way to the image, down to the authors' threshold: 1 / d^2 or 1 / d^1.5 of it
-        halvings = math.ceil((2 if threat.norm == "Linf" else 1.5) * math.log2(pixels))
-        asked = _Asked(victim, y, self.queries)
-        x_adv, rows = _start(asked, norm, x, random)
+        halvings = math.ceil((2 if norm is NORMS["Linf"] else 1.5) * math.log2(pixels))
         rows = rows[asked.left(rows) >= halvings]
         x_adv[rows] = _to_boundary(asked, norm, x[rows], x_adv[rows], rows, halvings)
         best = x_adv.clone()
@@ -95,7 +153,7 @@ class HopSkipJump(Attack):
             x_adv[rows] = _to_boundary(asked, norm, x[rows], here, rows, halvings)
             better = rows[norm.size(x_adv[rows] - x[rows]) < norm.size(best[rows] - x[rows])]
             best[better] = x_adv[better]
-        return torch.where(column(norm.size(best - x) <= threat.eps, x), best, x)
+        return best
 
 
 class _Asked:
@@ -105,22 +163,24 @@ class _Asked:
         victim: Whom to ask.
         y: True classes, (B,).
         budget: Decisions an image.
+        target: Classes that are aimed at, (B,); None where any wrong one will do.
     """
 
-    def __init__(self, victim: Victim, y: Tensor, budget: int) -> None:
-        self._victim, self._y = victim, y
+    def __init__(self, victim: Victim, y: Tensor, budget: int, target: Tensor | None = None) -> None:
+        self._victim, self._y, self._target = victim, y, target
         self._left = torch.full_like(y, budget)
 
     def left(self, rows: Tensor) -> Tensor:
         """Tell how many decisions are left for images, (b,) -> (b,)."""
         return self._left[rows]
 
-    def wrong(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Tell which images, (n, *S), are misclassified, (n,); a row may be there several times."""
+    def succeeds(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Tell which images, (n, *S), are wrong, or the target, (n,); a row may be there several times."""
         if len(rows) == 0:
             return rows.bool()
         self._left -= torch.bincount(rows, minlength=len(self._left))
-        return self._victim.outputs(x, rows).predicted != self._y[rows]
+        predicted = self._victim.outputs(x, rows).predicted
+        return predicted != self._y[rows] if self._target is None else predicted == self._target[rows]
 
 
 def _start(asked: _Asked, norm: Norm, x: Tensor, random: SampleRandom) -> tuple[Tensor, Tensor]:
@@ -132,7 +192,7 @@ def _start(asked: _Asked, norm: Norm, x: Tensor, random: SampleRandom) -> tuple[
     """
     x_adv, size = x.clone(), torch.full((len(x),), torch.inf, dtype=x.dtype, device=x.device)
     rows = torch.arange(len(x), device=x.device)
-    rows = rows[~asked.wrong(x, rows)]
+    rows = rows[~asked.succeeds(x, rows)]
     numbers = random[rows]
     random.position += TRIES * x[0].numel()
     for attempt in range(TRIES):
@@ -141,13 +201,38 @@ def _start(asked: _Asked, norm: Norm, x: Tensor, random: SampleRandom) -> tuple[
         if len(rows) == 0:
             break
         noise = numbers.uniform(*x.shape[1:], dtype=x.dtype) ** POWERS[attempt % len(POWERS)]
-        wrong = asked.wrong(noise, rows)
+        wrong = asked.succeeds(noise, rows)
         found = rows[wrong]
         there = _to_boundary(asked, norm, x[found], noise[wrong], found, COARSE)
         nearer = norm.size(there - x[found]) < size[found]
         x_adv[found[nearer]] = there[nearer]
         size[found] = torch.minimum(size[found], norm.size(there - x[found]))
     return x_adv, size.isfinite().nonzero().squeeze(1)
+
+
+def _example(
+    asked: _Asked, examples: Tensor, places: Tensor, x: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Find each image's nearest example that the victim takes for the target.
+
+    Args:
+        asked: Whom to ask, about the target.
+        examples: All of them, (N, *S).
+        places: Of an image's nearest, (B, n), -1 for none.
+        x: Clean images, (B, *S).
+        rows: Those that are to begin, (b,).
+
+    Returns:
+        The example, or the clean image where there is none, (B, *S); rows of those that have one, (c,).
+    """
+    x_adv, begun = x.clone(), []
+    for place in places.unbind(1):
+        rows = rows[(place[rows] >= 0) & (asked.left(rows) > 0)]
+        hit = asked.succeeds(examples[place[rows]].to(x), rows)
+        x_adv[rows[hit]] = examples[place[rows[hit]]].to(x)
+        begun.append(rows[hit])
+        rows = rows[~hit]
+    return x_adv, torch.cat(begun).sort().values
 
 
 def _to_boundary(asked: _Asked, norm: Norm, x: Tensor, x_adv: Tensor, rows: Tensor, halvings: int) -> Tensor:
@@ -158,7 +243,7 @@ def _to_boundary(asked: _Asked, norm: Norm, x: Tensor, x_adv: Tensor, rows: Tens
     for _ in range(halvings):
         middle = (low + high) / 2
         candidate = norm.perturb(x, delta, column(middle * size, x))
-        wrong = asked.wrong(candidate, rows)
+        wrong = asked.succeeds(candidate, rows)
         x_adv = torch.where(column(wrong, x), candidate, x_adv)
         low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
     return x_adv
@@ -194,7 +279,7 @@ def _gradient(
         some = min(_at_once(x_adv), probes - first)
         noise = _noise(norm, numbers, some, x_adv)
         probe = (x_adv.unsqueeze(1) + radius * noise).clamp_(0, 1)
-        wrong = asked.wrong(probe.flatten(0, 1), rows.repeat_interleave(some)).view(-1, some)
+        wrong = asked.succeeds(probe.flatten(0, 1), rows.repeat_interleave(some)).view(-1, some)
         answer = wrong.to(x_adv.dtype).mul_(2).sub_(1)
         noise = (probe - x_adv.unsqueeze(1)) / radius  # what the box has left of it
         agreed += (noise * answer.view(*answer.shape, *[1] * (x_adv.ndim - 1))).sum(1)
@@ -231,7 +316,7 @@ def _jump(asked: _Asked, x_adv: Tensor, path: Tensor, rows: Tensor, reserve: int
         if len(open_) == 0:
             return found
         candidate = (x_adv[open_] + path[open_]).clamp_(0, 1)
-        wrong = asked.wrong(candidate, rows[open_])
+        wrong = asked.succeeds(candidate, rows[open_])
         found[open_[wrong]] = candidate[wrong]
         open_ = open_[~wrong]
         path = path / 2

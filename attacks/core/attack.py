@@ -44,6 +44,11 @@ class Attack(ABC):
     needs_score_gradients: ClassVar[bool] = False
     batch_independent: ClassVar[bool] = True
 
+    @property
+    def needs_examples(self) -> bool:
+        """Whether it needs clean images that the attacker has of its own: `Victim.examples`."""
+        return False
+
     @abstractmethod
     def __call__(
         self, victim: Victim, x: Tensor, y: Tensor, threat: ThreatModel, /, *, random: SampleRandom

@@ -20,6 +20,7 @@ from torch.nn import functional
 from ...models.classifier import Classifier, Outputs
 from ...models.memory import Memory
 from ...models.precision import bf16, full_float32
+from .examples import Examples
 from .known import KnownDetector
 from .losses import Objective
 
@@ -56,6 +57,7 @@ class Victim:
         precision: One of `PRECISIONS`: in which the network computes gradients, and the outputs that come
             with them; outputs without gradients are float32's.
         at_pass: Called before each pass; may raise to end the attack.
+        examples: Clean images that the attacker has of its own, where it needs any.
 
     Attributes:
         forwards: Forward passes each image has cost, (B,).
@@ -74,6 +76,7 @@ class Victim:
         draws: int = 1,
         precision: str = "float32",
         at_pass: Callable[[], None] = lambda: None,
+        examples: Examples | None = None,
     ) -> None:
         if draws < 1:
             raise ValueError(f"expected draws to be at least 1, got {draws}")
@@ -83,6 +86,7 @@ class Victim:
         self.draws = draws
         self.precision = precision
         self.at_pass = at_pass
+        self.examples = examples
         self._layout = torch.channels_last
         self._memory = Memory()
         self.forwards, self.backwards, self.zeros, self.dropped = (

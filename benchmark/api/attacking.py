@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...attacks import ATTACKS, Attack, SampleRandom, ThreatModel
 from ...attacks.core.attack import check_served
+from ...attacks.core.examples import Examples
 from ...attacks.core.known import KnownDetector
 from ...detectors import Detector
 from ...models.classifier import Classifier, Outputs
@@ -146,7 +147,8 @@ def attack(
             draws random numbers.
         train: Clean images and classes that the detector learns from; None for the training split of the
             model's data.
-        validation: Those that set its threshold, likewise.
+        validation: Those that set its threshold, likewise; and those that an attacker has of its own, where
+            the attack begins at some.
         root: Folder of the data sets.
         progress: Whether to draw a bar.
 
@@ -175,12 +177,17 @@ def attack(
     with fresh(victim.entrant) as attacked, fresh(victim.entrant) as judged, Bar(show=progress) as bar:
         target = attacked.classifier if other is None else other
         known = None if detector is None else _known(detector, victim, attacked, train, validation, root)
+        examples = None
+        if built.needs_examples:
+            examples = Examples(
+                *(part.to(place) for part in split_of(victim, "validation", validation, root))
+            )
         bar.begin(len(images))
         bar.doing(f"{victim.name} / {name}")
         for part in torch.arange(len(images)).split(batch):
             clean, true = images[part].to(place), labels[part].to(place)
             random = SampleRandom.of(f"{name} {seed}", numbers[part].to(place))
-            how: dict[str, Any] = {"draws": draws, "precision": arithmetic}
+            how: dict[str, Any] = {"draws": draws, "precision": arithmetic, "examples": examples}
             x_adv, costs = propose(built, target, clean, true, threat, random, known, **how)
             tables.append(judge(judged.classifier, clean, x_adv, true, threat).assign(**costs))
             proposals.append(x_adv.cpu())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...attacks import AccessError, Attack, SampleRandom, ThreatModel, Victim
+from ...attacks.core.examples import Examples
 from ...attacks.core.grid import LEVELS
 from ...attacks.core.known import KnownDetector
 from ...attacks.core.norms import NORMS
@@ -100,7 +101,7 @@ def propose(
     random = SampleRandom.of("contract", torch.arange(len(x)) if ids is None else ids)
     with (
         works(f"{attack!r} in {norm} on images of shape {tuple(x.shape)}"),
-        _victim(attack, classifier, len(x), attack.access) as victim,
+        _victim(attack, classifier, x, attack.access) as victim,
     ):
         return attack(victim, x, y, threat, random=random)
 
@@ -108,7 +109,7 @@ def propose(
 def asks_nothing(attack: Attack, norm: str) -> bool:
     """Tell whether it never looks at the model, so that the model decides nothing."""
     classifier, x, y = _conv(attack, 2)
-    with _victim(attack, classifier, 2, attack.access) as victim:
+    with _victim(attack, classifier, x, attack.access) as victim:
         attack(victim, x, y, _threat(attack, norm, EPS[norm]), random=_numbers(2))
     return not victim.forwards.any() and not victim.backwards.any()
 
@@ -230,7 +231,7 @@ def check_access(attack: Attack, norm: str) -> None:
     for access in ACCESS:
         if access == "transfer" or grants(access, attack.access):
             continue
-        with _victim(attack, classifier, 2, access) as victim:
+        with _victim(attack, classifier, x, access) as victim:
             refused(
                 f"{attack!r} with {access} access",
                 lambda victim=victim: attack(  # type: ignore[misc]
@@ -247,7 +248,7 @@ def check_costs(attack: Attack, norm: str) -> None:
     classifier, x, y = _conv(attack, 3)
     promised = attack.passes()
     for eps in (0.05, EPS[norm]):
-        with _victim(attack, classifier, 3, attack.access) as victim:
+        with _victim(attack, classifier, x, attack.access) as victim:
             attack(victim, x, y, _threat(attack, norm, eps), random=_numbers(3))
         took = int(victim.forwards.max()), int(victim.backwards.max())
         hold(
@@ -306,12 +307,21 @@ def _threat(attack: Attack, norm: str, eps: float) -> ThreatModel:
     return ThreatModel(norm, eps, attack.access, KNOWN.name if attack.reads_score else "")
 
 
-def _victim(attack: Attack, classifier: Classifier, samples: int, access: str) -> Victim:
+def _victim(attack: Attack, classifier: Classifier, x: Tensor, access: str) -> Victim:
+    if attack.needs_examples:
+        return Victim(classifier, len(x), access, examples=_examples(classifier, x))
     if not attack.reads_score:
-        return Victim(classifier, samples, access)
+        return Victim(classifier, len(x), access)
     means = next(value for name, value in classifier.named_parameters() if name.endswith("means"))
     known = replace(KNOWN, guides=tuple(means.detach().unsqueeze(1)))
-    return Victim(classifier, samples, access, known)
+    return Victim(classifier, len(x), access, known)
+
+
+def _examples(classifier: Classifier, like: Tensor) -> Examples:
+    """Make images of the shape and type of others, (B, *S), and call each what the classifier calls it."""
+    images = _numbers(128).uniform(*like.shape[1:], dtype=like.dtype)
+    with Victim(classifier, len(images)) as victim:
+        return Examples(images, victim.outputs(images).predicted)
 
 
 def _conv(attack: Attack, *args: Any, **options: Any) -> tuple[Classifier, Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...attacks.core.attack import ATTACKS, Attack, check_climbable
+from ...attacks.core.examples import Examples
 from ...attacks.core.known import KnownDetector
 from ...attacks.core.randomness import SampleRandom
 from ...attacks.core.threat import ThreatModel
@@ -64,6 +65,7 @@ class Cell:
         precision: One of `PRECISIONS`: what the attack's gradients are computed in. Float32 stands in no
             description, so that cells which were made before there was a choice stay good.
         draws: Passes that each answer of the model is the mean of, see `Victim`; 1 stands in no description.
+        examples: Checksum of the images that the attacker has of its own; None, in no description, for none.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Cell:
     device: str
     precision: str = "float32"
     draws: int = 1
+    examples: str | None = None
 
     @property
     def description(self) -> dict[str, Any]:
@@ -90,12 +93,14 @@ class Cell:
         plain = {
             item.name: getattr(self, item.name)
             for item in fields(self)
-            if item.name not in ("model", "label", "threat", "options", "precision", "draws")
+            if item.name not in ("model", "label", "threat", "options", "precision", "draws", "examples")
         }
         if self.precision != "float32":
             plain["precision"] = self.precision
         if self.draws != 1:
             plain["draws"] = self.draws
+        if self.examples is not None:
+            plain["examples"] = self.examples
         options = plain_fields(ATTACKS.build(self.attack, **self.options)) if self.attack else {}
         for name, value in options.items():
             if callable(value):
@@ -134,6 +139,7 @@ def run_cell(
     device: str = "cpu",
     report: Callable[[int], None] = lambda _: None,
     at_pass: Callable[[], None] = lambda: None,
+    validation: ImageSet | None = None,
 ) -> Entry:
     """Compute a cell, or a part of it.
 
@@ -150,6 +156,7 @@ def run_cell(
         device: Where to compute.
         report: Told each number of images that are finished.
         at_pass: Called before each batch and each pass of the attack; may raise to end it.
+        validation: What an attacker has of its own where the cell says so: the clean validation images.
 
     Raises:
         Cheat: The attack broke its threat model, or changed the model or the images.
@@ -158,6 +165,9 @@ def run_cell(
     start = time.monotonic()
     tables, proposals, dropped = [], [], 0
     asked = cell.attack is not None and proposed is None
+    own = None
+    if cell.examples is not None and validation is not None:
+        own = Examples(validation.images().to(device), validation.y.to(device))
     with fresh(entrant) if asked else nullcontext(entrant) as attacked, fresh(entrant) as judged:
         known = _known_to(known, attacked)
         for batch in _batches(cell, rows):
@@ -180,6 +190,7 @@ def run_cell(
                         "draws": cell.draws,
                         "precision": cell.precision,
                         "at_pass": at_pass,
+                        "examples": own,
                     }
                     x_adv, costs = propose(attack, target, x, y, cell.threat, random, known, **how)
                     dropped += int(costs.pop("dropped").sum())
@@ -228,6 +239,7 @@ def propose(
     draws: int = 1,
     precision: str = "float32",
     at_pass: Callable[[], None] = lambda: None,
+    examples: Examples | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Let the attack propose; it gets copies, and must leave the model as it was.
 
@@ -242,6 +254,7 @@ def propose(
         draws: Passes that each of the model's answers is the mean of.
         precision: One of `PRECISIONS`, of the gradients.
         at_pass: See `Victim`.
+        examples: See `Victim`.
 
     Returns:
         Images (B, *S), and what each cost: forward and backward passes, gradients of 0, targets dropped.
@@ -255,7 +268,12 @@ def propose(
     # of the surrogate, everything is known
     access = "white-box" if threat.uses_surrogate else threat.access
     before = _versions(target)
-    how: dict[str, Any] = {"draws": draws, "precision": precision, "at_pass": at_pass}
+    how: dict[str, Any] = {
+        "draws": draws,
+        "precision": precision,
+        "at_pass": at_pass,
+        "examples": examples,
+    }
     with Victim(target, len(x), access, known, **how) as victim:
         x_adv = attack(victim, x.clone(), y.clone(), threat, random=random)
     if _versions(target) != before:

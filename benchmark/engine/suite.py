@@ -273,6 +273,7 @@ def plan_cells(
             device=device.split(":", maxsplit=1)[0],
             precision=computed_in(plan.precision, device) if plan else "float32",
             draws=plan.draws if plan else 1,
+            examples=validation.checksum if plan and _built(plan).needs_examples else None,
         )
 
     available = min(suite.samples, len(test))
@@ -284,6 +285,10 @@ def plan_cells(
             samples = min(plan.samples or available, available)
             cells += [cell(test, samples, plan.label, plan, threat) for threat in plan.threats(knows)]
     return cells
+
+
+def _built(plan: AttackPlan) -> Attack:
+    return ATTACKS.build(plan.attack, **plan.options)
 
 
 def _plans(entries: object) -> tuple[AttackPlan, ...]:
@@ -336,7 +341,7 @@ def _check(suite: Suite) -> None:
     for name in suite.detectors:
         DETECTORS.build(name)
     for plan in suite.attacks:
-        attack = ATTACKS.build(plan.attack, **plan.options)
+        attack = _built(plan)
         check_known(f"precision of attack '{plan.label}'", plan.precision, PRECISIONS)
         if plan.precision != "float32" and attack.access != "white-box":
             raise ValueError(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gmbench.attacks import Attack, SampleRandom, ThreatModel, Victim
+from gmbench.attacks.core.examples import Examples
 from gmbench.attacks.core.norms import NORMS
 from gmbench.models import Classifier
 
@@ -26,11 +27,17 @@ class Minimal:
 
 
 def attack(
-    built: Attack, classifier: Classifier, x: Tensor, y: Tensor, norm: str, eps: float = float("inf")
+    built: Attack,
+    classifier: Classifier,
+    x: Tensor,
+    y: Tensor,
+    norm: str,
+    eps: float = float("inf"),
+    examples: Examples | None = None,
 ) -> Tensor:
     """Run one of ours with the access that it needs."""
     threat = ThreatModel(norm, eps, built.access)
-    with Victim(classifier, len(x), built.access) as victim:
+    with Victim(classifier, len(x), built.access, examples=examples) as victim:
         return built(victim, x, y, threat, random=SampleRandom.of("peers", torch.arange(len(x))))
 
 

@@ -144,6 +144,7 @@ def cases() -> Iterator[Case]:
     yield Case("apgd", "Linf", {"loss": "dlr", "targets": 9})
     yield Case("fab", "Linf", {"restarts": 2, "targets": 2, "stop": True})
     yield Case("apgd", "Linf", {"loss": "likelihood", "targets": 3})
+    yield from (Case("hopskipjump", norm, {"targets": 3, "queries": 900}) for norm in ("Linf", "L2"))
     yield from (
         Case("pgd", "Linf", {"loss": loss, "targets": targets}) for loss in LOSSES for targets in (0, 3)
     )

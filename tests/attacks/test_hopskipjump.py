@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gmbench.attacks import ATTACKS, SampleRandom, ThreatModel, Victim
+from gmbench.attacks.core.examples import Examples
 from gmbench.attacks.core.norms import NORMS
 from gmbench.attacks.hopskipjump import HopSkipJump
 from gmbench.models import Classifier
@@ -47,6 +48,37 @@ def test_finds_the_nearest_point_of_a_linear_models_boundary(norm: str, margin: 
 
 
 @EACH
+@pytest.mark.parametrize("target", range(4))
+def test_finds_the_nearest_point_of_the_target_class(norm: str, target: int, linear: Build) -> None:
+    """Of a linear model whose classes' axes are orthogonal: no third class lies on the way to that point."""
+    classifier, x, y = linear(8, (1, 6, 6), norm, DISTANCE[norm])
+    true = (target + 1) % 4
+    own = Examples(*(part[(y == target) | (y == true)] for part in (x, y)))
+    x, y = x[y == true], y[y == true]
+    x_adv = attack(HopSkipJump(4000, targets=9), classifier, x, y, norm, examples=own)
+    assert (classifier.outputs(x_adv).predicted == target).all()
+    exact = distance_to_its_boundary(classifier, x, y, x_adv, norm)
+    size = NORMS[norm].size(x_adv - x)
+    assert (size >= exact * (1 - 1e-9)).all()
+    assert (size <= 1.02 * exact).all()
+
+
+@EACH
+def test_every_target_is_walked_to_and_the_nearest_counts(norm: str, linear: Build) -> None:
+    classifier, x, y = linear(5, (1, 6, 6), norm, DISTANCE[norm])
+    own = Examples(*linear(8, (1, 6, 6), norm, DISTANCE[norm])[1:])
+    x_adv = attack(HopSkipJump(9000, targets=3), classifier, x, y, norm, examples=own)
+    assert (NORMS[norm].size(x_adv - x) <= 1.02 * DISTANCE[norm]).all()
+
+
+def test_targets_need_examples_of_two_classes(linear: Build) -> None:
+    classifier, x, y = linear(4, (1, 6, 6), "L2", 0.2)
+    for own in (None, Examples(x, torch.zeros_like(y))):
+        with pytest.raises(ValueError, match="expected examples of two classes for HopSkipJump with targets"):
+            attack(HopSkipJump(targets=1), classifier, x, y, "L2", examples=own)
+
+
+@EACH
 def test_more_queries_find_no_larger_perturbation(norm: str, conv: Build) -> None:
     classifier, x, y = conv(4)
     few, more = (
@@ -58,21 +90,26 @@ def test_more_queries_find_no_larger_perturbation(norm: str, conv: Build) -> Non
 
 
 @EACH
+@pytest.mark.parametrize("targets", [0, 2])
 @pytest.mark.parametrize("queries", [1, 2, 5, 20, 133, 700])
-def test_no_image_is_asked_about_more_than_its_budget(norm: str, queries: int, conv: Build) -> None:
+def test_no_image_is_asked_about_more_than_its_budget(
+    norm: str, queries: int, targets: int, conv: Build
+) -> None:
     classifier, x, y = conv(4)
+    own = Examples(x.clone(), y.clone())
     y[0] = (y[0] + 1) % 4  # wrong as it is: one query, and nothing changed
-    with Victim(classifier, 4, "decision") as victim:
+    with Victim(classifier, 4, "decision", examples=own) as victim:
         threat = ThreatModel(norm, math.inf, "decision")
         random = SampleRandom.of("t", torch.arange(4))
-        x_adv = HopSkipJump(queries, probes=50)(victim, x, y, threat, random=random)
+        x_adv = HopSkipJump(queries, probes=50, targets=targets)(victim, x, y, threat, random=random)
     assert victim.forwards[0] == 1
     assert torch.equal(x_adv[0], x[0])
     assert (victim.forwards <= queries).all()
     changed = (x_adv != x).flatten(1).any(1)
     assert torch.equal(classifier.outputs(x_adv[changed]).predicted != y[changed], changed[changed])
-    if queries > 100:
+    if queries > 100 * max(1, targets):
         assert changed[1:].all()
+    if queries > 100 and not targets:
         assert (victim.forwards[1:] > queries - 50 * 4 - 20).all()
 
 
@@ -141,7 +178,7 @@ def test_perturbations_are_as_short_as_those_of_foolbox_on_mnist(name: str, norm
     assert ours.mean <= 1.02 * other.mean
 
 
-@pytest.mark.parametrize("field", ["queries", "probes"])
-def test_a_field_out_of_range_is_named(field: str) -> None:
-    with pytest.raises(ValueError, match=f"expected {field} to be at least 1, got 0"):
-        ATTACKS.build("hopskipjump", **{field: 0})
+@pytest.mark.parametrize(("field", "least"), [("queries", 1), ("probes", 1), ("targets", 0)])
+def test_a_field_out_of_range_is_named(field: str, least: int) -> None:
+    with pytest.raises(ValueError, match=f"expected {field} to be at least {least}, got {least - 1}"):
+        ATTACKS.build("hopskipjump", **{field: least - 1})

@@ -182,6 +182,7 @@ def _attack(piece: Attack, place: Place, fitting: Fitting, supply: Supply, repor
         device=place.device,
         report=lambda images: report(images * each),
         at_pass=_within(piece.limit),
+        validation=place.splits["validation"],
     )
     return replace(entry, description=piece.description)
 

@@ -67,6 +67,19 @@ def test_access_is_the_weakest_that_the_attack_needs(model: gm.Model) -> None:
     assert gm.attack(model, X, Y, gm.UniformNoise(), eps=0.2).threat.access == "decision"
 
 
+def test_targets_of_decisions_begin_at_validation_images(model: gm.Model) -> None:
+    settings = {"norm": "L2", "eps": np.inf}
+    walk = gm.HopSkipJump(queries=300, probes=20, targets=2)
+    run = gm.attack(model, X[:8], Y[:8], walk, **settings)
+    given = gm.attack(model, X[:8], Y[:8], walk, validation=gm.load_data("digits", "validation"), **settings)
+    assert torch.equal(run.x_adv, given.x_adv)
+    assert run.success_rate == 1
+    assert (run.table["forwards"] <= 300).all()
+    ones = Y == 1
+    with pytest.raises(ValueError, match="expected examples of two classes"):
+        gm.attack(model, X[:8], Y[:8], walk, validation=(X[ones], Y[ones]), **settings)
+
+
 def test_a_transfer_attack_takes_the_surrogates_gradients(model: gm.Model) -> None:
     surrogate = gm.load("digits-surrogate-s0")
     run = gm.attack(model, X, Y, gm.PGD(steps=5), eps=0.2, access="transfer", surrogate=surrogate)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from gmbench.attacks import ATTACKS, Attack, SampleRandom, ThreatModel, Victim
+from gmbench.attacks.core.examples import Examples
 from gmbench.attacks.core.known import KnownDetector
+from gmbench.attacks.hopskipjump import HopSkipJump
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.data.image_set import ImageSet
 from gmbench.benchmark.engine.cell import Cell, propose, run_cell
@@ -250,3 +252,28 @@ def test_a_detector_without_gradients_is_no_match_for_an_attack_that_climbs_it(e
         ValueError, match="detector 'lid' to have gradients for attack 'Climber', got none; take an att"
     ):
         run(replace(score, differentiable=False))
+
+
+def test_an_attack_that_begins_at_clean_images_is_given_the_validation_split(
+    cell: Cell, entrant: Entrant, images: ImageSet
+) -> None:
+    held = load_data("digits", "validation")
+    few = {"queries": 300, "probes": 20, "targets": 1}
+    asked = replace(
+        cell,
+        attack="hopskipjump",
+        options=few,
+        samples=8,
+        threat=ThreatModel("L2", float("inf"), "decision"),
+        examples=held.checksum,
+    )
+    assert asked.description["examples"] == held.checksum
+    assert "examples" not in cell.description
+    found = run_cell(asked, entrant, None, images, validation=held)
+    with Victim(entrant.classifier, 8, "decision", examples=Examples(held.images(), held.y)) as victim:
+        first = images.head(8)
+        random = SampleRandom.of("hopskipjump 0", first.ids)
+        x_adv = HopSkipJump(**few)(victim, first.images(), first.y, asked.threat, random=random)
+    assert torch.equal(found.images, x_adv)
+    with pytest.raises(ValueError, match="expected examples of two classes"):
+        run_cell(asked, entrant, None, images)

@@ -195,6 +195,16 @@ def test_narrowing(tmp_path: Path) -> None:
         narrow(suite, samples=21)
 
 
+def test_who_begins_at_clean_images_hangs_on_the_validation_split(tmp_path: Path) -> None:
+    attack = 'attack = "hopskipjump"\naccess = "decision"\noptions = { targets = TARGETS }'
+    entrant = entrant_of_suite("digits-lgm-s0", (1, 8, 8))
+    for targets, told in ((0, None), (3, IMAGES.checksum)):
+        suite = load_suite(write(tmp_path, 'attack = "fgsm"', attack.replace("TARGETS", str(targets))))
+        cells = plan_cells(suite, entrant, None, IMAGES, IMAGES, "cpu")
+        assert {cell.examples for cell in cells if cell.label == "fgsm"} == {told}
+        assert {cell.examples for cell in cells if cell.label != "fgsm"} == {None}
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_bf16_is_float32_where_the_device_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
