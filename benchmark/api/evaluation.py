@@ -10,6 +10,9 @@ import pandas as pd
 from ...models.files import store_root
 from ..analysis.frames import Frames
 from ..analysis.paired import paired_differences
+from ..engine.keeping.archive import write_archive
+from ..engine.keeping.inventory import inventory
+from ..engine.keeping.needs import needed
 from ..engine.plan import Plan, plan_suite
 from ..engine.run import Summary
 from ..engine.store import Store
@@ -65,6 +68,13 @@ class Board:
     def checks(self) -> pd.DataFrame:
         """A row per model and check."""
         return self.frames.checks
+
+    def export(self, file: Path | str) -> None:
+        """Write all that was computed to one file, which ``gmbench store import`` takes elsewhere.
+
+        Rows that were published are not in it, nor are models and data.
+        """
+        write_archive(Path(file), self.store, sorted(needed(self.plan, inventory(self.store))))
 
     def _repr_html_(self) -> str:
         told = self.leaderboard[["norm", "eps", "access", "awareness", *SHOWN]]

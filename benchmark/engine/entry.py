@@ -126,12 +126,13 @@ def pack(entry: Entry) -> Packed:
     return Packed({**files, HEAD: (json.dumps(head, indent=1, sort_keys=True) + "\n").encode()})
 
 
-def unpack(packed: Packed, key: str) -> Entry:
+def unpack(packed: Packed, key: str, *, with_images: bool = True) -> Entry:
     """Read an entry from its files, after they were verified.
 
     Args:
         packed: The files, from wherever.
         key: Of what was asked for.
+        with_images: False leaves the images undecoded, and the entry without them.
 
     Raises:
         StoreError: It is damaged, or another's.
@@ -139,7 +140,7 @@ def unpack(packed: Packed, key: str) -> Entry:
     head = verify(packed, key)
     try:
         table = pd.read_parquet(BytesIO(packed.files[TABLE]))
-        images = _images(packed)
+        images = _images(packed) if with_images else None
         tensors = safetensors.torch.load(packed.files[TENSORS]) if TENSORS in packed.files else {}
     except (ValueError, KeyError, OSError, pyarrow.ArrowException, SafetensorError) as error:
         raise _damaged(key, type(error).__name__) from error

@@ -53,7 +53,7 @@ def samples_frame(plan: Plan, store: Store) -> Samples:
     lacking: list[Failure] = []
     for job in plan.jobs:
         for cell in job.cells:
-            entry = store.read(cell.description)
+            entry = store.read(cell.description, with_images=False)
             if entry is None:
                 lacking.append(_lacking(cell, "", store.has(cell.description)))
             else:

@@ -47,10 +47,11 @@ class Store:
         """Tell whether there is an entry; does not look whether it is sound."""
         return (self.path(key_of(description)) / HEAD).exists()
 
-    def read(self, description: Mapping[str, Any]) -> Entry | None:
+    def read(self, description: Mapping[str, Any], *, with_images: bool = True) -> Entry | None:
         """Read an entry after its checksums were verified; None where there is none or it is damaged."""
+        key = key_of(description)
         try:
-            return self.read_key(key_of(description))
+            return unpack(self.read_packed(key), key, with_images=with_images)
         except StoreError:
             return None
 

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 import gmbench as gm
+from gmbench.benchmark.engine.keeping.archive import read_archive
+from gmbench.benchmark.engine.store import Store
 
 NARROW = {"attacks": ["fgsm"], "detectors": ["likelihood", "msp"], "samples": 60}
 
@@ -46,6 +48,15 @@ def test_it_is_what_the_command_computes(
         pd.testing.assert_series_equal(
             found[name].sort_index(), written[name].sort_index(), rtol=1e-4, check_index=True
         )
+
+
+def test_what_was_computed_travels_as_one_file(board: gm.Board, net: nn.Module, tmp_path: Path) -> None:
+    board.export(tmp_path / "mine.tar")
+    elsewhere = Store(tmp_path / "store")
+    assert read_archive(tmp_path / "mine.tar", elsewhere)[1] == 0
+    found = gm.evaluate(gm.wrap(net), suite="digits-v2", store=elsewhere.root, **NARROW)
+    assert found.summary.made == 0
+    pd.testing.assert_frame_equal(found.samples, board.samples)
 
 
 def test_single_steps_give_the_same_numbers(board: gm.Board) -> None:

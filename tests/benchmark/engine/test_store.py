@@ -39,6 +39,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert torch.equal(found.images, entry().images)  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(found.table, entry().table)
     assert found.facts == {"seconds": 1.5}
+    without = store.read(entry().description, with_images=False)
+    assert without is not None
+    assert without.images is None
+    pd.testing.assert_frame_equal(without.table, entry().table)
     assert store.has(entry().description)
     assert not store.has(entry(2).description)
 
