@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Cell:
     draws: int = 1
     examples: str | None = None
 
-    @property
+    @cached_property
     def description(self) -> dict[str, Any]:
         """All that decides the result, as plain values."""
         plain = {
