@@ -14,7 +14,7 @@ from .inspection import strength
 from .inspection.cost import inspection_cost
 from .inspection.inspect import count_seen, inspection_description, middle_threats
 from .plan import Job, Plan
-from .scoring import lacking_scores
+from .scoring import fit_description, lacking_scores
 from .speed import PassSpeed, Speed
 from .store import Store
 
@@ -99,7 +99,9 @@ def stored_passes(plan: Plan, store: Store) -> dict[Attacked, Passes]:
     frames = [
         entry.table[_COSTS].assign(**_attacked(cell)._asdict())
         for cell in plan.cells()
-        if cell.threat and store.has(cell.description) and (entry := store.read(cell.description))
+        if cell.threat
+        and store.has(cell.description)
+        and (entry := store.read(cell.description, with_images=False))
     ]
     return _means(pd.concat(frames)) if frames else {}
 
@@ -143,6 +145,7 @@ class _Estimator:
         uninspected = self._lacks_inspection(job)
         fits = set(job.detectors) if uninspected else {one for _, names in unscored for one in names}
         fits |= {cell.threat.knows for cell in missing if cell.threat and cell.threat.knows}
+        fits = {one for one in fits if not self._is_fitted(job, one)}
         forward = speed.forward
         learning = sum(map(speed.fitting, fits)) + bool(fits) * len(train) * forward
         yield Cost(name, FITTING, len(fits), len(job.detectors) - len(fits), learning)
@@ -150,6 +153,10 @@ class _Estimator:
         yield Cost(name, SCORING, len(unscored), len(job.cells) - len(unscored), scoring)
         asking = self._inspection(job, speed) if uninspected else 0.0
         yield Cost(name, INSPECTION, int(uninspected), int(not uninspected), asking)
+
+    def _is_fitted(self, job: Job, name: str) -> bool:
+        train, device = self._plan.data["train"], self._plan.device
+        return self._store.has(fit_description(job.entrant, name, job.detectors[name], train, device))
 
     def _lacks_inspection(self, job: Job) -> bool:
         description = inspection_description(job, self._plan.data)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from gmbench.benchmark.engine import estimate as estimating
+from gmbench.benchmark.engine.entry import key_of
 from gmbench.benchmark.engine.estimate import Attacked, Cost, Passes, estimate, published_passes
 from gmbench.benchmark.engine.inspection.cost import inspection_cost
 from gmbench.benchmark.engine.inspection.inspect import middle_threats
@@ -112,6 +113,18 @@ def test_what_is_stored_costs_nothing_and_tells_what_attacks_spend(plan: Plan, t
     found = by_name(costs, "digits-lgm-s0")
     assert found["square"].seconds == pytest.approx(20 * (spent * QUERY + 3 * FORWARD) + most * CALL)
     assert found["moved"].seconds == 20 * 3 * FORWARD
+
+
+def test_what_was_learned_is_not_paid_for_again(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with in_process(plan) as crew:
+        run_plan(plan, store, crew)
+    cell = next(cell for cell in plan.jobs[0].cells if cell.label == "pgd")
+    for key in (key_of(cell.description), *store.about(key_of(cell.description))):
+        store.remove(key)
+    found = by_name(estimate(plan, store), "digits-softmax-s0")
+    assert found["pgd"].missing == found["scoring"].missing == 1
+    assert found["fitting"] == Cost("digits-softmax-s0", "fitting", 0, 1, 0.0)
 
 
 def test_published_passes_are_means_over_models_and_images(plan: Plan, tmp_path: Path) -> None:
