@@ -80,7 +80,7 @@ $(DEV): pyproject.toml constraints.txt
 	$(if $(FOUND),,$(error gmbench needs Python 3.11 or newer with venv (on Debian and Ubuntu: python3-venv); say which: make PYTHON=python3.12))
 	$(FOUND) -m venv .venv
 	$(INSTALL) setuptools
-	$(BUILD) '.[dev,torchattacks]'
+	$(BUILD) '.[dev,distributed,torchattacks]'
 	touch $@
 
 $(PERF): $(DEV)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .python_file import first_line
 
-__all__ = ["PluginError", "code_of", "load_plugin", "loaded_plugins"]
+__all__ = ["PluginError", "code_of", "load_plugin", "loaded_plugins", "module_name"]
 
 OWN = __name__.split(".", maxsplit=1)[0]
 
@@ -24,7 +24,7 @@ class PluginError(ValueError):
     """A plug-in that cannot be loaded; one line that says why."""
 
 
-def load_plugin(path: str | Path) -> None:
+def load_plugin(path: str | Path, name: str | None = None) -> None:
     """Run a Python file that registers attacks, detectors, losses, nets or data sets.
 
     Only load files that you trust. What lies beside the file may be imported by it, also later. Loaded again
@@ -32,6 +32,7 @@ def load_plugin(path: str | Path) -> None:
 
     Args:
         path: Of the file.
+        name: Of its module; None for `module_name` of the path. A copy elsewhere bears the original's.
 
     Raises:
         PluginError: There is no such file, it is no Python, it fails, or a name that it registers is taken.
@@ -39,8 +40,7 @@ def load_plugin(path: str | Path) -> None:
     file = Path(path).expanduser().resolve()
     if file.suffix != ".py" or not file.is_file():
         raise PluginError(f"expected a plug-in to be a Python file (.py), got {path}")
-    # the same name for the same path, so that a second load is known for one
-    name = f"{NAMED}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    name = name or module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError(f"expected a plug-in to be a Python file (.py), got {path}")
@@ -59,6 +59,11 @@ def load_plugin(path: str | Path) -> None:
         raise PluginError(
             f"plug-in {file.name} failed: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def module_name(file: Path) -> str:
+    """Name the module of a plug-in: the same for the same path, so that a second load is known for one."""
+    return f"{NAMED}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def loaded_plugins() -> list[Path]:

@@ -16,7 +16,7 @@ from ..engine.keeping.needs import needed
 from ..engine.plan import Plan, plan_suite
 from ..engine.run import Summary
 from ..engine.store import Store
-from ..engine.work.crews import in_process
+from ..engine.work.crews import crew_for
 from ..report.publish import plan_frames, run_suite
 from ..report.published_rows import OURS, take_published
 from .model import as_model
@@ -95,6 +95,9 @@ def evaluate(
     store: Path | None = None,
     root: Path | None = None,
     device: str = "auto",
+    workers: int = 1,
+    scheduler: str | None = None,
+    cell_limit: float | None = None,
     progress: bool = True,
 ) -> Board:
     """Run a suite on a model, beside the suite's own; what the store holds is not computed again.
@@ -112,9 +115,14 @@ def evaluate(
         store: Folder of finished cells.
         root: Folder of the data sets.
         device: "auto", "cpu" or "cuda".
+        workers: Processes that compute, one torch thread each; 1 computes in this one. A script that asks for
+            more does so under ``if __name__ == "__main__":``, as each of them imports it.
+        scheduler: Address of a Dask scheduler whose workers compute instead, ``tcp://HOST:PORT``.
+        cell_limit: Seconds after which a cell is given up; None for as long as it needs.
         progress: Whether to draw a bar.
 
     Raises:
+        CrewError: There is no such scheduler, or its workers cannot do what is asked.
         DefenseError: The model cannot be judged.
         ValueError: The suite does not exist or cannot be narrowed so, or every cell failed.
     """
@@ -134,8 +142,9 @@ def evaluate(
     if not recompute:
         plan = take_published(plan, (OURS,) if results is None else (Path(results), OURS))
     folder = None if results is None else Path(results) / name
-    with Bar(show=progress) as bar, in_process(plan) as crew:
-        summary, _ = run_suite(plan, place, crew, folder, bar)
+    asked = None if scheduler is not None and workers == 1 else workers
+    with crew_for(plan, place, asked, scheduler) as crew, Bar(show=progress) as bar:
+        summary, _ = run_suite(plan, place, crew, folder, bar, limit=cell_limit)
     board = Board(plan, place, summary, folder)
     if not board.summary.made + board.summary.found:
         first = board.summary.failures[0]

@@ -17,6 +17,7 @@ from ...models.training import Diverged
 from ..data.datasets import DataError
 from ..engine.defense import DefenseError
 from ..engine.entry import StoreError
+from ..engine.work.crew import CrewError
 from .console import console, fail, warn
 from .diff import diff
 from .keeping import store
@@ -106,7 +107,7 @@ def _run() -> int:
         code = 130
     except (typer.Abort, EOFError):
         code = 130
-    except Diverged as error:
+    except (CrewError, Diverged) as error:
         fail(error)
         code = 1
     except WRONG_INPUT as error:

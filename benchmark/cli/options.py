@@ -10,6 +10,7 @@ from ...models.plugins import load_plugin
 
 __all__ = [
     "Attacks",
+    "CellLimit",
     "DataRoot",
     "Defenses",
     "Detectors",
@@ -20,7 +21,9 @@ __all__ = [
     "Recompute",
     "Results",
     "Samples",
+    "Scheduler",
     "StoreRoot",
+    "Workers",
     "load_plugins",
 ]
 
@@ -91,6 +94,30 @@ Plugins = Annotated[
         help="FILE.py that registers attacks, detectors, losses, nets or data sets (it is run). Repeat it "
         "for more.",
     ),
+]
+
+
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that compute, one torch thread each; 1 computes in this one. Default: the cores, "
+        "where there is enough to do and gmbench[distributed] is installed.",
+    ),
+]
+
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="A Dask scheduler whose workers compute: tcp://HOST:PORT. See docs/cluster.md."
+    ),
+]
+
+
+CellLimit = Annotated[
+    float | None,
+    typer.Option("--cell-limit", min=0.001, help="Seconds after which a cell is given up."),
 ]
 
 

@@ -1,6 +1,8 @@
 """``gmbench run`` and ``gmbench report``: a suite computed, and its results written again."""
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,7 +11,7 @@ import typer
 from ..engine.failure import Failure
 from ..engine.plan import Plan
 from ..engine.store import Store
-from ..engine.work.crews import in_process
+from ..engine.work.crews import crew_for
 from ..report.publish import publish, run_suite
 from ..report.published_rows import OURS, take_published
 from ..report.redraw import redraw
@@ -17,7 +19,7 @@ from ..report.results_folder import reserved
 from .choice import Choice, takes_choice
 from .console import console, fail
 from .dry_run import show_costs
-from .options import Recompute, Results
+from .options import CellLimit, Recompute, Results, Scheduler, Workers
 from .telling.teller import Teller, teller_for
 
 __all__ = ["report", "run"]
@@ -31,6 +33,9 @@ def run(
     ] = False,
     recompute: Recompute = False,
     results: Results = Path("results"),
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    cell_limit: CellLimit = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but what fails.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON, one a line: begin, finished, failed, end.")
@@ -59,8 +64,10 @@ def run(
         return
     folder = results / name
     try:
-        with teller, in_process(plan) as crew:
-            summary, compared = run_suite(plan, place, crew, folder, teller)
+        with _ended_like_interrupted(), crew_for(plan, place, workers, scheduler) as crew:
+            teller.note(str(crew))
+            with teller:
+                summary, compared = run_suite(plan, place, crew, folder, teller, limit=cell_limit)
     except KeyboardInterrupt:
         _interrupted(plan, place, teller)
     teller.end(summary, place.root, folder if summary.made + summary.found else None, compared)
@@ -101,6 +108,20 @@ def report(
     with reserved(folder):
         failures = publish(plan, choice.place, folder, failures=plan.failures, features=figures).failures
     _end(folder, failures)
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Have a polite request to end (SIGTERM) do what an interrupt from the keyboard does."""
+
+    def interrupt(_signal: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _notes(plan: Plan) -> Iterator[str]:

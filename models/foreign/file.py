@@ -19,7 +19,7 @@ import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -70,7 +70,7 @@ def load_pt2(name: str, _cache: Path) -> Packed:
         raise ForeignError(f"{path.name} is damaged: the checksum of {damaged} does not fit")
     with _opening(path), only_tensors():
         program = torch.export.load(BytesIO(content))
-        model = _Exported(program)
+        model = _Exported(program, content)
     return Packed(model, digest(content), _exported_shape(program, path.name), opaque=True)
 
 
@@ -135,12 +135,20 @@ def load_python(name: str, _cache: Path) -> Packed:
 class _Exported(nn.Module):
     """An exported program as a module that bears `eval`, which torch's own does not.
 
-    A program is what it was when it was exported.
+    A program is what it was when it was exported. It is pickled as its archive.
+
+    Args:
+        program: As loaded.
+        content: Of the archive.
     """
 
-    def __init__(self, program: ExportedProgram) -> None:
+    def __init__(self, program: ExportedProgram, content: bytes) -> None:
         super().__init__()
         self.program = program.module()
+        self._content = content
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "_Exported"], tuple[bytes]]:
+        return _unpickled, (self._content,)
 
     def train(self, mode: bool = True) -> "_Exported":
         for module in self.modules():
@@ -150,6 +158,11 @@ class _Exported(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.program(x)
         return logits
+
+
+def _unpickled(content: bytes) -> _Exported:
+    with only_tensors():
+        return _Exported(torch.export.load(BytesIO(content)), content)
 
 
 def _exported_shape(program: ExportedProgram, name: str) -> Shape | None:

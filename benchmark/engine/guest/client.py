@@ -50,7 +50,7 @@ class Guest:
     ) -> None:
         self.program = program
         self.births = 0
-        self._limit = limit
+        self.limit = limit
         self._late: list[str] = [] if late is None else late
         self._facts = facts
         self._process: Process | None = None
@@ -72,7 +72,7 @@ class Guest:
 
     def another(self) -> "Guest":
         """Give a fresh one of the same program, which must be the same defense."""
-        return Guest(self.program, self._limit, self.facts, self._late)
+        return Guest(self.program, self.limit, self.facts, self._late)
 
     def ask(self, what: str, given: Mapping[str, Tensor], **options: Any) -> dict[str, Tensor]:
         """Ask about tensors of one device; the answer's are on that device, too.
@@ -116,7 +116,7 @@ class Guest:
     def begin(self) -> None:
         """Have it born while something else is done; what goes wrong is told at the first question."""
         if self._process is None and not self._late:
-            self._process = Process(self.program, self._limit)
+            self._process = Process(self.program, self.limit)
             self._heard = False
 
     def close(self) -> None:

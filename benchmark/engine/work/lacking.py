@@ -136,10 +136,10 @@ class Lacking:
 
     def _inspected(self, job: Job, description: Mapping[str, Any]) -> Script:
         """Ask the model what its samples cannot tell."""
+        needs = yield from self._learned(job, job.detectors)
         if self._store.sound(description):
             return True
         who = (job.entrant.name, job.entrant.fingerprint, "inspection")
-        needs = yield from self._learned(job, job.detectors)
         piece = Inspection(*who, 0.0, needs=needs, description=description, cells=tuple(job.cells))
         [done] = yield [piece]
         return self._noted(job, piece, done)
@@ -147,25 +147,31 @@ class Lacking:
     def _cell(self, job: Job, cell: Cell, *, missing: bool) -> Script:
         """Make a cell and its scores; a guest's are made by its group."""
         guest = isinstance(job.entrant.classifier, GuestClassifier)
+        parts = [(0, cell.samples)] if guest else parts_of(cell)
+        proposed: str | None = None
+        if missing:
+            proposed = yield from self._proposal(cell)
+            scored = () if guest or len(parts) > 1 else self._unscored(job, cell)
+            yield from self._learned(job, [*scored, _known(cell)])
         if self._store.sound(cell.description):
-            self.found += missing  # another run made it meanwhile
-        else:
-            if not (yield from self._made(job, cell, () if guest else self._unscored(job, cell))):
-                return False
+            self.found += missing  # another run made it meanwhile, perhaps while this waited
+        elif (yield from self._made(job, cell, parts, proposed)):
             self.made += 1
+        else:
+            return False
         if not guest and (names := self._unscored(job, cell)):
             yield from self._scored(job, cell.title, [(cell, names)])
         return True
 
-    def _made(self, job: Job, cell: Cell, names: tuple[str, ...]) -> Script:
-        """Make a cell, in parts where it is long; a whole one is scored, too."""
-        who = (cell.model, job.entrant.fingerprint, cell.title)
-        proposed = yield from self._proposal(cell)
-        shared: dict[str, Any] = {"cell": cell, "proposed": proposed, "limit": self._limit}
+    def _made(self, job: Job, cell: Cell, parts: Sequence[tuple[int, int]], proposed: str | None) -> Script:
+        """Make a cell from its parts; a single one is scored, too, if it is no guest's."""
+        guest = isinstance(job.entrant.classifier, GuestClassifier)
+        names = () if guest or len(parts) > 1 else self._unscored(job, cell)
         needs = yield from self._learned(job, [*names, _known(cell)])
+        shared: dict[str, Any] = {"cell": cell, "proposed": proposed, "limit": self._limit}
         shared["needs"] = needs if proposed is None else (proposed, *needs)
-        parts = parts_of(cell)
-        if len(parts) == 1 or isinstance(job.entrant.classifier, GuestClassifier):
+        who = (cell.model, job.entrant.fingerprint, cell.title)
+        if len(parts) == 1:
             piece = Attack(*who, work_of(cell) + bool(names) * cell.samples, scores=names, **shared)
             [done] = yield [piece]
             return self._noted(job, piece, done)

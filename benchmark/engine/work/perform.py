@@ -18,10 +18,11 @@ from ..entrant import Entrant
 from ..entry import Entry, StoreError, key_of, pack, unpack
 from ..failure import say
 from ..inspection.inspect import inspect
+from ..plan import Plan
 from ..scoring import Fitting, score_cells
 from .piece import Attack, Done, Fits, Inspection, Piece, Scores, Supply, work_of
 
-__all__ = ["LateCell", "Member", "Place", "perform"]
+__all__ = ["LateCell", "Member", "Place", "members_of", "perform"]
 
 KEPT = 2
 """Entrants whose fitted detectors a process keeps: what they have learned may be as large as the data."""
@@ -38,6 +39,14 @@ class Member(NamedTuple):
 
     entrant: Entrant
     detectors: Mapping[str, Detector]
+
+
+def members_of(plan: Plan) -> dict[str, Member]:
+    """Give all whom a plan's pieces ask, by fingerprint: its entrants, and the surrogate."""
+    members = {job.entrant.fingerprint: Member(job.entrant, job.detectors) for job in plan.jobs}
+    if plan.surrogate is not None:
+        members.setdefault(plan.surrogate.fingerprint, Member(plan.surrogate, {}))
+    return members
 
 
 @dataclass(eq=False)
