@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..cell import Cell
-from ..entry import key_of
+from ..entry import StoreError, key_of
 from ..failure import Failure
 from ..guest.client import GuestClassifier
 from ..inspection.inspect import inspection_description
@@ -176,17 +176,27 @@ class Lacking:
             [done] = yield [piece]
             return self._noted(job, piece, done)
         each = work_of(cell) / cell.samples
-        while missing := [rows for rows in parts if not self._store.sound(part_description(cell, rows))]:
+        while not self._store.sound(cell.description):
+            missing = [rows for rows in parts if not self._store.sound(part_description(cell, rows))]
+            if not missing:
+                self._join(cell, parts)
+                continue
             pieces = [Attack(*who, each * (rows[1] - rows[0]), rows=rows, **shared) for rows in missing]
             dones = yield pieces
             for piece, done in zip(pieces, dones, strict=True):
                 if not self._noted(job, piece, done):
                     return False
-        keys = [key_of(part_description(cell, rows)) for rows in parts]
-        self._store.write(joined(cell, [self._store.read_key(key) for key in keys]))
-        for key in keys:
-            self._store.remove(key)
+        for rows in parts:
+            self._store.remove(key_of(part_description(cell, rows)))
         return True
+
+    def _join(self, cell: Cell, parts: Sequence[tuple[int, int]]) -> None:
+        """Write a cell from its parts, unless another run has just joined and removed them."""
+        try:
+            entries = [self._store.read_key(key_of(part_description(cell, rows))) for rows in parts]
+        except StoreError:
+            return
+        self._store.write(joined(cell, entries))
 
     def _group(self, job: Job, cells: Sequence[Cell]) -> Script:
         """Score a guest's cells together, once all are made; those that failed are left out."""
