@@ -24,7 +24,7 @@ def show_costs(plan: Plan, store: Store, workers: int = 1) -> None:
         store: Of what is there.
         workers: Processes that share the work.
     """
-    costs = pd.DataFrame(estimate(plan, store, _published(plan)))
+    costs = pd.DataFrame(list(estimate(plan, store, _published(plan))))
     if costs.empty:
         return
     console.print(_attacks_table(costs, f"{plan.suite.name} on {plan.device}: what would be run"))

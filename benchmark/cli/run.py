@@ -60,7 +60,7 @@ def run(
     for note in _origins(plan):
         teller.note(note)
     if dry_run:
-        show_costs(plan, place)
+        show_costs(plan, place, workers or 1)
         return
     folder = results / name
     try:

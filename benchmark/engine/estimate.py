@@ -79,8 +79,10 @@ class Attacked(NamedTuple):
 Spent = Mapping[Attacked, Passes]
 
 
-def estimate(plan: Plan, store: Store, published: Spent | None = None) -> list[Cost]:
-    """Estimate what is missing, by model and attack; attacks nothing.
+def estimate(plan: Plan, store: Store, published: Spent | None = None) -> Iterator[Cost]:
+    """Estimate what is missing, by model and attack; keeps no proposal.
+
+    A model is measured when it is its turn: who needs no more stops asking.
 
     An attack that stops early costs what it had cost this model where the suite is published, else what it
     has cost others, stored or published, on average, else as much as it can.
@@ -91,7 +93,7 @@ def estimate(plan: Plan, store: Store, published: Spent | None = None) -> list[C
         published: See `published_passes`.
     """
     estimator = _Estimator(plan, store, {**(published or {}), **stored_passes(plan, store)})
-    return [cost for job in plan.jobs if job.cells for cost in estimator.costs(job)]
+    return (cost for job in plan.jobs if job.cells for cost in estimator.costs(job))
 
 
 def stored_passes(plan: Plan, store: Store) -> dict[Attacked, Passes]:
@@ -143,12 +145,12 @@ class _Estimator:
         lacked = [(cell, lacking_scores(cell, job.detectors, train, self._store)) for cell in job.cells]
         unscored = [(cell, names) for cell, names in lacked if names]
         uninspected = self._lacks_inspection(job)
-        fits = set(job.detectors) if uninspected else {one for _, names in unscored for one in names}
-        fits |= {cell.threat.knows for cell in missing if cell.threat and cell.threat.knows}
-        fits = {one for one in fits if not self._is_fitted(job, one)}
-        forward = speed.forward
+        asked = set(job.detectors) if uninspected else {one for _, names in unscored for one in names}
+        asked |= {cell.threat.knows for cell in missing if cell.threat and cell.threat.knows}
+        kept = {name for name in job.detectors if self._is_fitted(job, name)}
+        fits, forward = asked - kept, speed.forward
         learning = sum(map(speed.fitting, fits)) + bool(fits) * len(train) * forward
-        yield Cost(name, FITTING, len(fits), len(job.detectors) - len(fits), learning)
+        yield Cost(name, FITTING, len(fits), len(kept), learning)
         scoring = sum(cell.samples * (forward + sum(map(speed.scoring, names))) for cell, names in unscored)
         yield Cost(name, SCORING, len(unscored), len(job.cells) - len(unscored), scoring)
         asking = self._inspection(job, speed) if uninspected else 0.0

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -29,11 +30,11 @@ FEW = 500
 JITTER = 1e-3
 """Of the features' spread, so that no covariance of repeated rows is singular."""
 
-STEPS, EPS = 5, 0.1
+STEPS, EPS = 3, 0.1
 """Of the attacks that are timed."""
 
-LONG = 0.3
-"""Seconds of a pass; where one would take longer, fewer images are timed."""
+LONG, FEWEST = 0.05, 16
+"""Seconds of a pass; where one would take longer, fewer images are timed, but at least so many."""
 
 
 class Timed(NamedTuple):
@@ -69,11 +70,11 @@ class Speed:
 
     Args:
         classifier: On ``device``.
-        detectors: Of the model, unfitted; they are fitted to rows made up from a few images, and must be
-            fitted anew before they score anything in earnest.
+        detectors: Of the model, unfitted; copies of them learn from rows made up from a few images.
         splits: "train", "validation" and "test".
         batch: Images in a pass.
         device: Where.
+        clock: Gives the time, in seconds.
     """
 
     def __init__(
@@ -83,9 +84,12 @@ class Speed:
         splits: Mapping[str, ImageSet],
         batch: int,
         device: str,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._clock = clock
         self._classifier, self._splits, self._device = classifier, splits, device
-        self._detectors, self._failed = detectors, set[str]()
+        self._detectors = {name: copy(detector) for name, detector in detectors.items()}
+        self._failed: set[str] = set()
         test = splits["test"].head(batch)
         self._x, self._y = test.images().to(device), test.y.to(device)
         self._passes: dict[tuple[str, str], PassSpeed] = {}
@@ -95,12 +99,16 @@ class Speed:
     @cached_property
     def forward(self) -> float:
         """Seconds of a pass that attacks nothing, an image."""
-        return self._seconds(lambda: outputs_of(self._classifier, self._x, self._device)) / len(self._x)
+        return self._pass(self._x[: self._timed_on]) / self._timed_on
 
-    @property
-    def _few_enough(self) -> int:
-        """So many images that a pass of them is not long."""
-        return max(1, int(LONG / self.forward))
+    @cached_property
+    def _timed_on(self) -> int:
+        """So many images, at most a batch, that a pass of them is not long."""
+        few = self._x[:FEWEST]
+        return min(len(self._x), max(len(few), int(len(few) * LONG / self._pass(few))))
+
+    def _pass(self, x: Tensor) -> float:
+        return self._seconds(lambda: outputs_of(self._classifier, x, self._device))
 
     def passes(self, precision: str = "float32", knows: str = "") -> PassSpeed:
         """Tell the speed of an attack's passes, with the score of the detector that it knows."""
@@ -117,12 +125,12 @@ class Speed:
     def fitting(self, name: str) -> float:
         """Tell how long a detector learns from the whole training split, without the pass over it."""
         if name not in self._fits:
-            start = time.perf_counter()
+            start = self._clock()
             try:
                 fit(self._detectors[name], self._learned_from, self._classes_learned_from)
             except Exception:  # noqa: BLE001 - a user's may raise anything; the run will tell
                 self._failed.add(name)
-            self._fits[name] = time.perf_counter() - start
+            self._fits[name] = self._clock() - start
         return self._fits[name]
 
     def scoring(self, name: str) -> float:
@@ -131,9 +139,8 @@ class Speed:
             self.fitting(name)
             outputs = outputs_of(self._classifier, self._x, self._device, self._layers)
             try:
-                self._scores[name] = self._seconds(lambda: score(self._detectors[name], outputs)) / len(
-                    self._x
-                )
+                seconds = self._seconds(lambda: score(self._detectors[name], outputs))
+                self._scores[name] = seconds / len(self._x)
             except Exception:  # noqa: BLE001 - likewise
                 self._scores[name] = 0.0
         return self._scores[name]
@@ -154,7 +161,7 @@ class Speed:
 
     def _timed(self, attack: Attack, known: KnownDetector | None, precision: str) -> Timed:
         """Time an attack's passes, of many images and of few."""
-        many = min(len(self._x), self._few_enough)
+        many = self._timed_on
         few = max(1, many // 8)
         threat = ThreatModel("Linf", EPS, attack.access, known.name if known else "")
 
@@ -190,7 +197,8 @@ class Speed:
         if not any(detector.needs_model for detector in self._detectors.values()):
             outputs = replace(outputs, x=outputs.x.new_empty(len(outputs.x), 0))
         spread = JITTER * outputs.features.std()
-        return replace(outputs, features=outputs.features + spread * torch.randn_like(outputs.features))
+        noise = torch.randn(outputs.features.shape, generator=torch.Generator().manual_seed(0))
+        return replace(outputs, features=outputs.features + spread * noise.to(outputs.features))
 
     @cached_property
     def _classes_learned_from(self) -> Tensor:
@@ -202,10 +210,10 @@ class Speed:
         found = []
         for _ in range(turns):
             self._wait()
-            start = time.perf_counter()
+            start = self._clock()
             work()
             self._wait()
-            found.append(time.perf_counter() - start)
+            found.append(self._clock() - start)
         return min(found)
 
     def _wait(self) -> None:

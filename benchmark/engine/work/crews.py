@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import accumulate
 
 from ..cell import Cell
 from ..estimate import estimate
@@ -73,7 +74,8 @@ def _worth(plan: Plan, store: Store, wanted: int | None) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if min(cores, pieces) < 2 or plan.device != "cpu" or not _can_distribute():
         return 1
-    if sum(cost.seconds for cost in estimate(plan, store)) < WORTH:
+    sums = accumulate(cost.seconds for cost in estimate(plan, store))
+    if not any(seconds >= WORTH for seconds in sums):
         return 1
     from .workers.cluster import check_sendable
 

@@ -1,9 +1,11 @@
 """Estimates against sums by hand, for a machine whose passes take some seconds an image."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from gmbench.benchmark.engine import estimate as estimating
 from gmbench.benchmark.engine.entry import key_of
@@ -70,7 +72,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     return make_plan(load_suite(str(tmp_path / "told.toml")))
 
 
-def by_name(costs: list[Cost], model: str) -> dict[str, Cost]:
+def by_name(costs: Iterable[Cost], model: str) -> dict[str, Cost]:
     return {cost.what: cost for cost in costs if cost.model == model}
 
 
@@ -92,7 +94,7 @@ def test_an_empty_store_costs_every_pass(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_a_transfer_attack_is_paid_for_once(plan: Plan, tmp_path: Path) -> None:
-    costs = estimate(plan, Store(tmp_path / "store"))
+    costs = list(estimate(plan, Store(tmp_path / "store")))
     first, second = (by_name(costs, job.entrant.name)["moved"].seconds for job in plan.jobs)
     assert first == 20 * (4 * GRADIENT + QUERY + 3 * FORWARD) + 5 * CALL
     assert second == 20 * 3 * FORWARD
@@ -102,9 +104,10 @@ def test_what_is_stored_costs_nothing_and_tells_what_attacks_spend(plan: Plan, t
     store = Store(tmp_path / "store")
     with in_process(plan) as crew:
         run_plan(Plan(plan.suite, "cpu", plan.surrogate, plan.data, plan.jobs[:1]), store, crew)
-    costs = estimate(plan, store)
+    costs = list(estimate(plan, store))
     assert {cost.seconds for cost in costs if cost.model == "digits-softmax-s0"} == {0.0}
     assert {cost.missing for cost in costs if cost.model == "digits-softmax-s0"} == {0}
+    assert by_name(costs, "digits-softmax-s0")["fitting"].found == 1
     square = next(cell for cell in plan.jobs[0].cells if cell.label == "square")
     entry = store.read(square.description)
     assert entry is not None
@@ -143,8 +146,19 @@ def test_published_passes_are_means_over_models_and_images(plan: Plan, tmp_path:
         Attacked("a", "square", "Linf", 0.3, "query"): Passes(10, 0, 10, 0),
         Attacked("digits-softmax-s0", "square", "Linf", 0.3, "query"): Passes(20, 0, 20, 0),
     }
-    costs = estimate(plan, Store(tmp_path / "store"), published)
+    costs = list(estimate(plan, Store(tmp_path / "store"), published))
     own = by_name(costs, "digits-softmax-s0")["square"]  # what it had cost this very model
     assert own.seconds == 20 * (20 * QUERY + 3 * FORWARD) + 20 * CALL
     found = by_name(costs, "digits-lgm-s0")
     assert found["square"].seconds == 20 * (15 * QUERY + 3 * FORWARD) + 20 * CALL
+
+
+def test_measuring_leaves_detectors_and_random_numbers_alone(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimating, "Speed", Speed)
+    state = torch.random.get_rng_state()
+    costs = by_name(estimate(plan, Store(tmp_path / "store")), "digits-softmax-s0")
+    assert min(cost.seconds for cost in costs.values()) > 0
+    assert [one.fitted_on_ for job in plan.jobs for one in job.detectors.values()] == [None, None]
+    assert torch.random.get_rng_state().equal(state)
