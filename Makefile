@@ -16,7 +16,7 @@ SUITES := digits-v2
 OLDER := digits-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench reproduce zoo test frauds whole test-slow portable lint types check mutants perf report clean
+.PHONY: help dev bench reproduce zoo test frauds whole test-slow portable lint types check mutants perf scale report clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -67,6 +67,9 @@ mutants: $(MUTANTS) ## break the judging modules in 300 places: do their tests n
 
 perf: $(PERF) ## compare speed with torchattacks, foolbox, adv-lib and pyautoattack
 	$(BIN)/python -m gmbench.benchmark.perf
+
+scale: $(DEV) ## measure passes and simulate many workers: docs/scale.md; digits-v2 must have been run
+	$(BIN)/python -m gmbench.benchmark.cli.scale.page
 
 report: $(DEV) ## draw tables and figures again, from the stores and, of older suites, from what is published
 	$(foreach suite,$(SUITES),$(BIN)/gmbench report $(suite) &&) true
