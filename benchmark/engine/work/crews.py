@@ -47,9 +47,10 @@ def crew_for(
         with in_process(plan) as here:
             yield here
         return
-    from .workers.cluster import local_cluster, standing_cluster
+    from .workers.cluster import check_sendable, local_cluster, standing_cluster
     from .workers.worker import perform_remotely
 
+    check_sendable(plan)
     if scheduler is not None:
         crew = standing_cluster(scheduler, perform_remotely, plan)
     else:

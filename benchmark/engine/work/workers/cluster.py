@@ -217,7 +217,7 @@ def local_cluster(workers: int, perform: Callable[..., Done], plan: Plan) -> Ite
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any port: 8787 may be another run's
             silence_logs=logging.CRITICAL,
             **options,
         ) as cluster,
