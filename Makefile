@@ -16,7 +16,7 @@ SUITES := digits-v2
 OLDER := digits-v1 mnist-2d-v1 mnist-v2 cifar10-jpeg-v1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench reproduce zoo test frauds whole test-slow portable lint types check mutants perf scale report clean
+.PHONY: help dev bench reproduce zoo test frauds whole test-slow portable lint types check mutants perf perf-workers scale report clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -70,6 +70,9 @@ perf: $(PERF) ## compare speed with torchattacks, foolbox, adv-lib and pyautoatt
 
 scale: $(DEV) ## measure passes and simulate many workers: docs/scale.md; digits-v2 must have been run
 	$(BIN)/python -m gmbench.benchmark.cli.scale.page
+
+perf-workers: $(DEV) ## measure what two worker processes are worth, and what memory they need, some minutes
+	$(BIN)/python -m gmbench.benchmark.perf.workers
 
 report: $(DEV) ## draw tables and figures again, from the stores and, of older suites, from what is published
 	$(foreach suite,$(SUITES),$(BIN)/gmbench report $(suite) &&) true
