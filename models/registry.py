@@ -10,8 +10,9 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import entry_points
-from inspect import isclass, signature
+from inspect import Parameter, isclass, signature
 from types import ModuleType
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -147,23 +148,33 @@ def check_options(
     Raises:
         ValueError: No such option, one is missing, or its value has the wrong type.
     """
-    parameters = signature(factory).parameters
+    parameters, kinds = _asked(factory)
     for option in options:
         if option not in parameters:
             check_known(f"option of {what}", option, set(parameters) - set(given))
     required = {key for key, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
     if missing := sorted(required - set(options)):
         raise ValueError(f"expected {what} to be given {', '.join(missing)}")
-    hints = get_type_hints(factory.__init__ if isclass(factory) else factory)
     for option, value in options.items():
-        kind = hints.get(option, Any)
+        kind = kinds.get(option, Any)
         try:
-            TypeAdapter(kind).validate_python(value, strict=True)
+            _checked_by(kind).validate_python(value, strict=True)
         except ValidationError:
             wanted = getattr(kind, "__name__", kind)
             raise ValueError(
                 f"expected option '{option}' of {what} to be {wanted}, got {shown(value)}"
             ) from None
+
+
+@cache
+def _asked(factory: Callable[..., Any]) -> tuple[Mapping[str, Parameter], Mapping[str, Any]]:
+    """Look up a factory's parameters and their types, once: a large suite builds it thousands of times."""
+    kinds = get_type_hints(factory.__init__ if isclass(factory) else factory)
+    return signature(factory).parameters, kinds
+
+
+_checked_by = cache(TypeAdapter)
+"""What checks values of a type; takes longer to make than to use."""
 
 
 def check_known(kind: str, name: str, known: Iterable[str], error: type[Exception] = ValueError) -> None:

@@ -19,6 +19,7 @@ def test_ten_thousand_cells_are_ten_thousand() -> None:
     assert attacked == 9999
 
 
+@pytest.mark.slow
 def test_a_run_is_told_and_can_be_made_again_without_its_cells(tmp_path: Path) -> None:
     suite = made_suites.HUNDREDS.split("[[attacks]]")
     short = "[[attacks]]".join(suite[:2]).replace("samples = 250", "samples = 20")
