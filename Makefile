@@ -62,7 +62,7 @@ types: $(DEV) ## check the types
 
 check: lint types test ## all that a change must pass
 
-mutants: $(MUTANTS) ## break the judging modules in 300 places: do their tests notice?
+mutants: $(MUTANTS) ## break the judging modules in 480 places: do their tests notice?
 	cd tests && ../$(BIN)/python -m mutants
 
 perf: $(PERF) ## compare speed with torchattacks, foolbox, adv-lib and pyautoattack

@@ -25,7 +25,7 @@ ENOUGH = 0.95
 
 def main(
     modules: Annotated[list[str] | None, typer.Argument(help="Only modules of these names (norms).")] = None,
-    size: Annotated[int, typer.Option(min=1, help="Mutants in the sample, over all modules.")] = 300,
+    size: Annotated[int, typer.Option(min=1, help="Mutants in the sample, over all modules.")] = 480,
     workers: Annotated[int, typer.Option(min=1, help="How many are tried at once.")] = 2,
 ) -> None:
     """Tell which mutants of the modules that judge survive their tests."""
