@@ -175,8 +175,11 @@ class Speed:
 
             return self._seconds(run) / STEPS
 
-        together = seconds(many)
-        image = max(0.0, together - seconds(few)) / (many - few) if many > few else together
+        try:
+            together = seconds(many)
+            image = max(0.0, together - seconds(few)) / (many - few) if many > few else together
+        except Exception:  # noqa: BLE001 - a user's model may raise anything; the run will tell
+            return Timed(0.0, self.forward)
         return Timed(max(0.0, together - many * image), image)
 
     @property

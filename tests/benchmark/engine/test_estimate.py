@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
 
 from gmbench.benchmark.engine import estimate as estimating
 from gmbench.benchmark.engine.entry import key_of
@@ -18,6 +19,7 @@ from gmbench.benchmark.engine.speed import PassSpeed, Speed, Timed
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import load_suite
 from gmbench.benchmark.engine.work.crews import in_process
+from gmbench.models import Classifier
 
 SUITE = """
 name = "told-v1"
@@ -151,6 +153,19 @@ def test_published_passes_are_means_over_models_and_images(plan: Plan, tmp_path:
     assert own.seconds == 20 * (20 * QUERY + 3 * FORWARD) + 20 * CALL
     found = by_name(costs, "digits-lgm-s0")
     assert found["square"].seconds == 20 * (15 * QUERY + 3 * FORWARD) + 20 * CALL
+
+
+def test_a_model_without_gradients_costs_what_its_passes_cost(plan: Plan) -> None:
+    """The attack fails in the run, which says so; its estimate does not end the run before it begins."""
+
+    class Cut(nn.Flatten):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).detach()
+
+    speed = Speed(Classifier(Cut(), nn.Linear(64, 10)).eval(), {}, plan.data, 20, "cpu")
+    found = speed.passes()
+    assert found.gradient == Timed(0.0, speed.forward)
+    assert found.query != found.gradient
 
 
 def test_measuring_leaves_detectors_and_random_numbers_alone(
