@@ -49,6 +49,13 @@ def test_the_nearest_level_is_taken_where_the_ball_allows() -> None:
         torch.testing.assert_close(on_grid(x, x_adv, threat) * LEVELS, torch.tensor([[[[103.0, 97.0]]]]))
 
 
+def test_well_inside_an_l2_ball_the_nearest_level_is_taken() -> None:
+    x = images(0)
+    x_adv = NORMS["L2"].perturb(x, torch.randn(x.shape, generator=torch.Generator().manual_seed(1)), 1.0)
+    rounded = on_grid(x, x_adv, ThreatModel("L2", 1.1))
+    assert torch.equal(rounded, (x_adv * LEVELS).round() / LEVELS)
+
+
 def test_clean_images_stay_as_they_are() -> None:
     x = images(2)
     for norm in ("Linf", "L2"):

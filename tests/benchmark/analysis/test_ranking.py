@@ -23,6 +23,7 @@ def test_the_middle_eps_of_who_knows_the_detector_decides():
     board.loc[board["model"] == "softmax-s0", "verdict"] = "suspect"
     found = ranking(board, DETECTORS)
     assert tuple(found.columns) == RANKING_COLUMNS
+    assert list(found.index) == [0, 1, 2, 3]
     assert found["name"].tolist() == ["softmax-s0", "lgm-s0", "lgm-s1", "mine-s0"]
     assert found["value"].tolist()[:3] == [0.6, 0.5, 0.4]
     assert found["n"].tolist() == [1000, 1000, 1000, 0]
