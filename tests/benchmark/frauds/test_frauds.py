@@ -129,11 +129,12 @@ def test_a_fraud_is_not_sound(path, board, truth, monkeypatch):
     checks = frames.checks.set_index("check")["state"]
     assert checks[CAUGHT[path.stem]] in ("failed", "broken")
     rows = frames.leaderboard
-    if not path.stem.endswith("_detector") and path.stem != "reads_cell":
-        assert rows["verdict"].str.match("suspect|broken").all(), rows["verdict"]
-    else:  # of the model underneath nothing is wrong
-        assert rows[rows["detector"] == "own"]["verdict"].str.match("suspect|broken").all()
-        assert (robust(rows) - truth).abs().max() <= WITHIN
+    doubted = rows["verdict"].str.match("suspect|broken")
+    of_detector = path.stem.endswith("_detector") or path.stem == "reads_cell"
+    assert doubted[(rows["detector"] == "own") | (not of_detector)].all(), rows["verdict"]
+    # no reader is warned of the other rows, and of the model underneath a detector nothing is wrong
+    for believed in (robust(rows[~doubted]), robust(rows) if of_detector else truth):
+        assert ((believed - truth[believed.index]).abs() <= WITHIN).all()
 
 
 def test_lgm_is_sound(board):
