@@ -47,7 +47,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.things = self.done = 0
         self._clock = clock
-        self._start = self._heard = clock()
+        self._start = clock()
         self._work = self._worked = 0.0
         self._running: dict[str, None] = {}  # in the order in which they were started
         self._slowest: tuple[str, float] | None = None
@@ -55,7 +55,7 @@ class Pace:
     def begin(self, work: float, things: int = 0) -> None:
         """Hear how much work there is, in how many things; the time is counted from here."""
         self._work, self.things = work, things
-        self._start = self._heard = self._clock()
+        self._start = self._clock()
 
     def doing(self, what: str) -> None:
         """Hear what has been started; where things are not counted, in place of what was done before."""
@@ -66,7 +66,6 @@ class Pace:
     def advance(self, work: float) -> None:
         """Hear that so much of the work is done."""
         self._worked += work
-        self._heard = self._clock()
 
     def finished(self, what: str, seconds: float) -> None:
         """Hear that one of the things is done, and remember the one that took longest."""
@@ -95,8 +94,7 @@ class Pace:
         """Seconds that the rest takes at the speed so far; None before anything is done, and at the end."""
         if not 0 < self.share < 1:
             return None
-        rest = (self._heard - self._start) * (self._work - self._worked) / self._worked
-        return max(0.0, rest - (self._clock() - self._heard))
+        return self.elapsed * (1 - self.share) / self.share
 
     @property
     def counted(self) -> str:

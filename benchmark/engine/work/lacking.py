@@ -9,13 +9,26 @@ from ..cell import Cell
 from ..entry import StoreError, key_of
 from ..failure import Failure
 from ..guest.client import GuestClassifier
-from ..inspection.inspect import inspection_description
+from ..inspection.cost import inspection_cost
+from ..inspection.inspect import SPLITS, count_seen, inspection_description, middle_threats
 from ..plan import Job, Plan
 from ..progress import Listener
 from ..scoring import Wanted, fit_description, groups_of, lacking_scores
 from ..store import Store
 from .agenda import Agenda, Script, Task
-from .piece import Attack, Done, Fits, Inspection, Piece, Scores, joined, part_description, parts_of, work_of
+from .piece import (
+    BACKWARD,
+    Attack,
+    Done,
+    Fits,
+    Inspection,
+    Piece,
+    Scores,
+    joined,
+    part_description,
+    parts_of,
+    work_of,
+)
 
 __all__ = ["Lacking"]
 
@@ -80,7 +93,7 @@ class Lacking:
             asked |= {_known(cell) for cell in job.cells if key_of(cell.description) in unmade}
             self._add_fits(job, [name for name in job.detectors if name in asked or uninspected])
         if description is not None and uninspected:
-            self._add(f"{name} / inspection", self._inspected(job, description), 0.0)
+            self._add(f"{name} / inspection", self._inspected(job, description), self._inspecting(job))
         for cell, names in unscored:
             key = key_of(cell.description)
             missing, scored = key in unmade, bool(names) and not guest
@@ -140,9 +153,17 @@ class Lacking:
         if self._store.sound(description):
             return True
         who = (job.entrant.name, job.entrant.fingerprint, "inspection")
-        piece = Inspection(*who, 0.0, needs=needs, description=description, cells=tuple(job.cells))
+        piece = Inspection(
+            *who, self._inspecting(job), needs=needs, description=description, cells=tuple(job.cells)
+        )
         [done] = yield [piece]
         return self._noted(job, piece, done)
+
+    def _inspecting(self, job: Job) -> float:
+        """Tell the work of an inspection, about, in forward passes of one image."""
+        images = sum(count_seen(job, self._plan.data[split]) for split in SPLITS)
+        cost = inspection_cost(middle_threats(job.cells), images)
+        return cost.forwards + (1 + BACKWARD) * cost.gradients
 
     def _cell(self, job: Job, cell: Cell, *, missing: bool) -> Script:
         """Make a cell and its scores; a guest's are made by its group."""

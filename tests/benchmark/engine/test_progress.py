@@ -67,7 +67,9 @@ def test_everything_that_was_started_is_finished_once(plan: Plan, tmp_path: Path
     heard, store = Heard(), Store(tmp_path / "store")
     with in_process(plan) as crew:
         run_plan(plan, store, crew, heard)
-    [(_, things)] = heard.begun
+    [(work, things)] = heard.begun
+    assert heard.work == pytest.approx(work)
+    assert work > 100 * 1000  # an inspection takes a hundred images through a thousand steps
     assert things == len(heard.done)
     assert set(heard.done) == set(heard.started)
     assert {str(cell) for cell in plan.cells()} < set(heard.done)

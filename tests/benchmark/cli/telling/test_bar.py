@@ -42,7 +42,7 @@ def test_a_line_every_thirty_seconds_whatever_happens(capsys: pytest.CaptureFixt
         bar._lines.join(10)  # this thread stands still; the other one has its turn
     assert capsys.readouterr().err.splitlines() == [
         "37 of 144, 60 s left, slowest: lgm / 0 34 s",
-        "37 of 144, 30 s left, slowest: lgm / 0 34 s",
+        "37 of 144, 2 min left, slowest: lgm / 0 34 s",
         "error: lgm / 99: out of luck",
         "37 of 144, slowest: lgm / 0 34 s",
         "37 of 144 in 2 min, slowest: lgm / 0 34 s",
