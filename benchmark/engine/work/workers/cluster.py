@@ -15,6 +15,7 @@ from queue import Empty, Queue
 from typing import Any
 from uuid import uuid4
 
+import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
 
 from .....models.python_file import first_line
@@ -40,6 +41,9 @@ PATIENCE = 10.0
 ALONE = 300.0
 """Seconds to wait for a worker where there is none any more."""
 
+LOST = 30
+"""Seconds after which a worker of ours that does not come back by itself is replaced."""
+
 LOOK = 1.0
 """Seconds between looks at who is there."""
 
@@ -52,9 +56,17 @@ class Cluster:
         perform: Done by a worker; see `worker.perform_remotely`.
         plan: Whose pieces.
         told: What it is, for people.
+        mend: Called while there is no worker, or fewer than there were, to have them back.
     """
 
-    def __init__(self, client: Client, perform: Callable[..., Done], plan: Plan, told: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        perform: Callable[..., Done],
+        plan: Plan,
+        told: str,
+        mend: Callable[[], object] = lambda: None,
+    ) -> None:
         self._client, self._perform, self._plan, self._told = client, perform, plan, told
         self._address = client.scheduler.address
         self._members = members_of(plan)
@@ -65,6 +77,7 @@ class Cluster:
         self._over: Queue[Future] = Queue()
         self._deaths: Counter[Piece] = Counter()
         self._looked, self._workers, self._seen = 0.0, 1, time.monotonic()
+        self._mend, self._most = mend, 1
         self._splits = self._put_splits()
 
     def __str__(self) -> str:
@@ -138,6 +151,9 @@ class Cluster:
         self._looked = now
         if self._workers:
             self._seen = now
+        self._most = max(self._most, self._workers)
+        if self._workers < self._most:
+            self._mend()
 
     def _find_scheduler(self) -> None:
         """Wait until the scheduler is there again, and hand it the data once more if it has forgotten them.
@@ -212,6 +228,8 @@ def local_cluster(workers: int, perform: Callable[..., Done], plan: Plan) -> Ite
     options = {"resources": {"GPU": 1}} if plan.device.startswith("cuda") else {}
     with (
         _quiet(),
+        # of a worker that ended while it started; `scale` replaces it then
+        dask.config.set({"distributed.deploy.lost-worker-timeout": f"{LOST} s"}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -223,7 +241,8 @@ def local_cluster(workers: int, perform: Callable[..., Done], plan: Plan) -> Ite
         ) as cluster,
         Client(cluster, set_as_default=False, timeout=PATIENCE) as client,
     ):
-        yield Cluster(client, perform, plan, f"{workers} workers, one torch thread each")
+        told = f"{workers} workers, one torch thread each"
+        yield Cluster(client, perform, plan, told, mend=lambda: cluster.scale(workers))
 
 
 @contextmanager
