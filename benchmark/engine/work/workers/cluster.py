@@ -5,12 +5,14 @@ the scheduler was lost and is there again, what was given out is given out once 
 """
 
 import logging
+import os
+import signal
 import time
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, Queue
 from typing import Any
 from uuid import uuid4
@@ -237,12 +239,26 @@ def local_cluster(workers: int, perform: Callable[..., Done], plan: Plan) -> Ite
             memory_limit=0,
             dashboard_address="127.0.0.1:0",  # any port: 8787 may be another run's
             silence_logs=logging.CRITICAL,
+            preload=f"{__package__}.worker",
             **options,
         ) as cluster,
         Client(cluster, set_as_default=False, timeout=PATIENCE) as client,
     ):
         told = f"{workers} workers, one torch thread each"
-        yield Cluster(client, perform, plan, told, mend=lambda: cluster.scale(workers))
+        try:
+            yield Cluster(client, perform, plan, told, mend=lambda: cluster.scale(workers))
+        except BaseException:
+            _end_now(cluster)
+            raise
+
+
+def _end_now(cluster: LocalCluster) -> None:
+    """End workers in the middle of what they compute: nobody waits for it any more."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)
 
 
 @contextmanager

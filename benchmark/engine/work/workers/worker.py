@@ -3,6 +3,7 @@
 A process performs one piece at a time, with one torch thread, however many threads Dask gives it.
 """
 
+import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from ..piece import Done
 from .travel import Order, Parcel, load_plugins, opened
 from .versions import differences, versions
 
-__all__ = ["perform_remotely"]
+__all__ = ["dask_setup", "perform_remotely"]
 
 T = TypeVar("T")
 
@@ -47,6 +48,11 @@ class _Kept:
 
 _turn = threading.Lock()
 _members, _places = _Kept(3), _Kept(1)
+
+
+def dask_setup(_worker: object) -> None:
+    """Leave interrupts from the keyboard to the client; Dask calls this where it starts a worker of ours."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def perform_remotely(
