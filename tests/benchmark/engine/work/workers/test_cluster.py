@@ -237,7 +237,9 @@ def test_a_client_killed_fifteen_times_loses_nothing(
 
 def test_two_clients_on_one_store_lose_nothing(suite: Path, fresh: Fresh, expected: Contents) -> None:
     store = fresh()
-    both = [gmbench(suite, store, "--workers", 1, "--json") for _ in range(2)]
+    both = [  # each writes a report of its own
+        gmbench(suite, store, "--workers", 1, "--results", store.root.parent / name) for name in "ab"
+    ]
     told = [ended(one) for one in both]
     assert [code for code, _, _ in told] == [0, 0], told
     assert contents(store) == expected
@@ -257,6 +259,9 @@ def test_an_interrupted_run_keeps_what_is_finished_and_ends_its_workers(
     assert code == 130
     assert "the same command goes on from there" in out
     assert "Traceback" not in err
+    deadline = time.monotonic() + 10
+    while processes_of(process.pid) and time.monotonic() < deadline:  # they are being taken apart
+        time.sleep(0.1)
     assert processes_of(process.pid) == []
     before = check_kept(store, {}, expected)
     assert ended(gmbench(suite, store, "--workers", 2))[0] == 0
