@@ -17,6 +17,7 @@ __all__ = [
     "Name",
     "check_name",
     "data_root",
+    "images_root",
     "is_name",
     "models_root",
     "put_folder",
@@ -49,6 +50,15 @@ def data_root(option: Path | None = None) -> Path:
         option: What the user says. Else the environment's GMBENCH_DATA, else the user's cache folder.
     """
     return _root("data", option)
+
+
+def images_root(option: Path | None = None) -> Path:
+    """Tell where large arrays of decoded images are kept; creates nothing.
+
+    Args:
+        option: What the user says. Else the environment's GMBENCH_IMAGES, else the user's cache folder.
+    """
+    return _root("images", option)
 
 
 def models_root(option: Path | None = None) -> Path:

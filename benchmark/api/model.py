@@ -172,7 +172,7 @@ def as_model(model: object) -> Model:
 
 
 def load_data(
-    name: str, split: str = "test", *, samples: int | None = None, root: Path | None = None
+    name: str, split: str = "test", *, samples: int | None = None, root: Path | None = None, **options: Any
 ) -> tuple[Tensor, Tensor]:
     """Load images in [0, 1], (N, C, H, W), and their classes, (N,).
 
@@ -181,11 +181,12 @@ def load_data(
         split: "train", "validation" or "test".
         samples: The first so many; None for all.
         root: Folder of the data sets; without it the environment's GMBENCH_DATA, else the user's cache.
+        **options: Of the data set, for instance ``mode="RGB"`` or ``classes=["cat", "dog"]``.
 
     Raises:
         DataError: The data are missing or damaged; the message has the command that fetches them.
     """
-    images = load_split(name, split, root)
+    images = load_split(name, split, root, **options)
     images = images if samples is None else images.head(samples)
     return images.images(), images.y
 

@@ -1,17 +1,31 @@
 """A user's own images: one folder per class."""
 
 import hashlib
+import os
+from collections import Counter
 from pathlib import Path
 
 import torch
 
-from .decode import stack_images
-from .image_set import SPLITS, DataError, ImageSet
+from .classes import check_train, in_order
+from .decode import Decoding, stack_images
+from .image_set import DataError, ImageSet
+from .kept import Kept
+from .split_names import folders_of, is_hidden, split_named
 
-__all__ = ["FolderImages"]
+__all__ = ["FolderImages", "image_files", "path_id", "stack_files"]
 
-# those of torchvision's ImageFolder
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+# those of torchvision's ImageFolder, and a few names more of the same formats
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),
+    *(".gif", ".jfif", ".jpe", ".pbm"),
+)
+
+NOTES = (
+    *("", ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
+    *(".html", ".pdf", ".log", ".ini", ".db", ".py"),
+)
+"""Suffixes of what may lie beside images: it is counted. Any other may be an image, and is refused."""
 
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1  # where the folders do not say what is what
 LAYOUTS = "expected PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*"
@@ -20,81 +34,172 @@ LAYOUTS = "expected PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*"
 class FolderImages:
     """``PATH/{train,test}/CLASS/*``, perhaps ``PATH/validation/CLASS/*``, or ``PATH/CLASS/*``.
 
-    Classes in the order of their names.
+    Splits go by their usual names (``Training``, ``val``, ``seg_test``); a folder of another name beside them
+    is refused. Classes are in the order of their names, numbers in that of their values.
 
     An id is a hash of the file's path below PATH. Where the folders do not tell validation from train, or
-    test from both, the id alone
-    does, so a new image moves no other one: a tenth is validation, and a fifth test. Images are in the order
-    of their ids, which mixes the classes.
+    test from both, the id alone does, so a new image moves no other one: a tenth is validation, and a fifth
+    test. Images are in the order of their ids, which mixes the classes.
 
     Args:
         name: The data set's name.
         path: PATH.
+        mode: See `Decoding`.
+        classes: The names of the classes in another order.
+        resize: See `Decoding`.
+        crop: See `Decoding`.
     """
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        mode: str | None = None,
+        classes: tuple[str, ...] = (),
+        resize: int | None = None,
+        crop: int | None = None,
+    ) -> None:
         self.name = name
         self.path = path
+        self.classes = classes
+        self.decoding = Decoding(mode, resize, crop)
 
     def load(self, split: str, root: Path) -> ImageSet:
         self.fetch(root)
-        present = self._present()
+        present = self._splits()
         held_out = split not in present or (split == "train" and "validation" not in present)
-        source = self.path / (split if split in present else "train" if present else "")
-        classes = _folders(self.path / "train" if present else self.path)
+        train = present.get("train", self.path)
+        source = present.get(split, train)
+        classes = folders_of(train)
         if len(classes) < 2:
             raise DataError(f"expected {self.path} to have at least 2 classes, got {len(classes)}; {LAYOUTS}")
-        if unknown := sorted(set(_folders(source)) - set(classes)):
+        if unknown := sorted(set(folders_of(source)) - set(classes)):
             raise DataError(f"expected {source} to have the classes of train, got also '{unknown[0]}'")
+        classes = in_order(str(self.path), classes, self.classes)
+        files, note = image_files(source, [name for name in classes if (source / name).is_dir()])
         found = [
-            (_id(self.path, file), y, file)
-            for y, label in enumerate(classes)
-            for file in _images(source / label)
+            (path_id(self.path, file), classes.index(label), file)
+            for label, images in files.items()
+            for file in images
         ]
         if held_out:
             found = [image for image in found if _split_of(image[0], with_test=not present) == split]
         found.sort()
-        x = stack_images(((row, str(file), file) for row, (_, _, file) in enumerate(found)), len(found))
+        if found and split == "train":
+            check_train(f"'{self.name}'", [y for _, y, _ in found], classes)
+        x = stack_files([file for _, _, file in found], self.decoding, self.path.absolute(), split)
         ids = torch.tensor([image[0] for image in found], dtype=torch.int64)
         y = torch.tensor([image[1] for image in found], dtype=torch.int64)
-        return ImageSet.of(self.name, split, x, y, ids, len(classes))
+        return ImageSet.of(self.name, split, x, y, ids, len(classes), tuple(classes), note)
 
     def fetch(self, root: Path) -> Path:
         if not self.path.is_dir():
             raise DataError(f"no folder {self.path}; {LAYOUTS}")
         return self.path
 
-    def _present(self) -> list[str]:
-        """List the splits that have a folder.
+    def _splits(self) -> dict[str, Path]:
+        """Find the folders of splits; none where PATH's folders are classes.
 
         A folder of images without one of classes is a class that happens to be called so.
         """
-        present = [split for split in SPLITS if _folders(self.path / split)]
-        if present and not {"train", "test"} <= set(present):
+        folders = folders_of(self.path)
+        splits = {
+            name: split for name in folders if (split := split_named(name)) and folders_of(self.path / name)
+        }
+        if not splits:
+            self._check_classes(folders)
+            return {}
+        if others := [name for name in folders if name not in splits]:
             raise DataError(
-                f"expected {self.path} to have both train and test, got only {' and '.join(present)}; "
+                f"expected the folders of {self.path} to be splits (train, validation, test) with a folder "
+                f"per class, got also '{others[0]}': rename it, move it or hide it (.{others[0]})"
+            )
+        if twice := [split for split, times in Counter(splits.values()).items() if times > 1]:
+            names = " and ".join(f"'{name}'" for name in splits if splits[name] == twice[0])
+            raise DataError(f"expected {self.path} to have one folder of {twice[0]} images, got {names}")
+        if not {"train", "test"} <= set(splits.values()):
+            raise DataError(
+                f"expected {self.path} to have both train and test, got only {' and '.join(splits)}; "
                 f"{LAYOUTS}"
             )
-        return present
+        return {split: self.path / name for name, split in splits.items()}
+
+    def _check_classes(self, folders: list[str]) -> None:
+        """See that folders which are taken for classes are not splits after all."""
+        if folders and all(map(split_named, folders)):
+            raise DataError(
+                f"expected {self.path / folders[0]} to have a folder per class, got images alone; {LAYOUTS}"
+            )
+        seen: dict[tuple[str, ...], str] = {}
+        for name in folders:
+            inner = tuple(folders_of(self.path / name))
+            if len(inner) > 1 and inner in seen:
+                raise DataError(
+                    f"expected the folders of {self.path} to be splits (train, validation, test) or classes, "
+                    f"got '{seen[inner]}' and '{name}' with the same folders '{inner[0]}', '{inner[1]}'; "
+                    f"{LAYOUTS}"
+                )
+            seen[inner] = name
 
 
-def _folders(path: Path) -> list[str]:
-    if not path.is_dir():
-        return []
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def image_files(source: Path, classes: list[str]) -> tuple[dict[str, list[Path]], str]:
+    """List the images of each class, however deep they lie, and say what else lies there.
+
+    Args:
+        source: The folder of the classes' folders.
+        classes: Their names.
+
+    Raises:
+        DataError: A class has no image, an image lies in no class, or a file may be an image that cannot be
+            read.
+    """
+    beside = [file for file in sorted(source.iterdir()) if file.is_file() and not is_hidden(file.name)]
+    if loose := [file.name for file in beside if file.suffix.lower() in EXTENSIONS]:
+        raise DataError(
+            f"expected images to lie in the folders of their classes, got {len(loose)} in {source} itself, "
+            f"the first {loose[0]}"
+        )
+    found: dict[str, list[Path]] = {}
+    for label in classes:
+        files = _visible_files(source / label)
+        found[label] = [file for file in files if file.suffix.lower() in EXTENSIONS]
+        beside += [file for file in files if file.suffix.lower() not in EXTENSIONS]
+        if not found[label]:
+            raise DataError(f"expected the class '{label}' to have images, got none in {source / label}")
+    if unread := [file for file in beside if file.suffix.lower() not in NOTES]:
+        raise DataError(
+            f"expected images of {source} to be one of {', '.join(EXTENSIONS)}, got {len(unread)} others, "
+            f"the first {unread[0].relative_to(source)}: convert them, move them or hide them"
+        )
+    return found, _note(beside)
 
 
-def _images(path: Path) -> list[Path]:
-    return [
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
-    ]
+def stack_files(files: list[Path], decoding: Decoding, *what: object) -> torch.Tensor:
+    """Decode files in their order, -> (N, C, H, W) uint8; keep the result if it is large, see `Kept`."""
+    encoded = ((row, str(file), file) for row, file in enumerate(files))
+    return stack_images(encoded, len(files), decoding, Kept(files, decoding, *what))
 
 
-def _id(root: Path, file: Path) -> int:
+def path_id(root: Path, file: Path) -> int:
     """Hash the path below the root to 63 bits, as many as an int64 has."""
     return int.from_bytes(hashlib.sha256(file.relative_to(root).as_posix().encode()).digest()[:8], "big") >> 1
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    files = []
+    for place, inner, names in os.walk(folder, followlinks=True):
+        inner[:] = [name for name in inner if not is_hidden(name)]
+        files += [Path(place, name) for name in names if not is_hidden(name)]
+    return files
+
+
+def _note(beside: list[Path]) -> str:
+    """Count the files that are not read by their suffix."""
+    if not beside:
+        return ""
+    counts = Counter(file.suffix.lower() or "without suffix" for file in beside)
+    kinds = ", ".join(f"{times} {suffix}" for suffix, times in sorted(counts.items()))
+    return f"not read, no images: {kinds}"
 
 
 def _split_of(image_id: int, with_test: bool) -> str:

@@ -38,6 +38,8 @@ class ImageSet:
             source share none.
         classes: K, the same in every split.
         checksum: sha256 over the bytes of x and y, hexadecimal.
+        class_names: What the classes are called, K names or none; for people, no part of the checksum.
+        note: What a user should know of how they were read, in a line, or nothing.
     """
 
     name: str
@@ -47,9 +49,21 @@ class ImageSet:
     ids: Tensor = field(repr=False)
     classes: int
     checksum: str
+    class_names: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
-    def of(cls, name: str, split: str, x: Tensor, y: Tensor, ids: Tensor, classes: int) -> "ImageSet":
+    def of(
+        cls,
+        name: str,
+        split: str,
+        x: Tensor,
+        y: Tensor,
+        ids: Tensor,
+        classes: int,
+        class_names: tuple[str, ...] = (),
+        note: str = "",
+    ) -> "ImageSet":
         """Build the split and its checksum.
 
         Raises:
@@ -60,7 +74,7 @@ class ImageSet:
                 f"expected the {split} split of '{name}' to have images, got none; the data set is too small "
                 "to be split"
             )
-        return cls(name, split, x, y, ids, classes, _checksum(x, y))
+        return cls(name, split, x, y, ids, classes, _checksum(x, y), class_names, note)
 
     def images(self, rows: slice | Tensor = slice(None)) -> Tensor:
         """Give the images of these rows as float32 in [0, 1], -> (B, C, H, W)."""
@@ -80,7 +94,7 @@ class ImageSet:
             return self
         # Clones: a view would keep the whole split in memory.
         parts = (self.x[:n].clone(), self.y[:n].clone(), self.ids[:n].clone())
-        return ImageSet.of(self.name, self.split, *parts, self.classes)
+        return ImageSet.of(self.name, self.split, *parts, self.classes, self.class_names, self.note)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
@@ -29,7 +29,7 @@ from ...models.losses import about_loss
 from ...models.precision import PRECISIONS, computed_in
 from ...models.registry import check_known
 from ...models.validation import Several, Written, check_once, explain, read_toml
-from ..data.datasets import beside
+from ..data.datasets import beside, with_options
 from ..data.image_set import ImageSet
 from .cell import Cell
 from .defense import Entrant
@@ -131,7 +131,10 @@ class Suite(Written):
         about: What it is for, in a sentence or two.
         note: What a reader must know first; stands on top of its page.
         outdated: Whether what is published of it was judged by older rules, so that it is not run any more.
-        data: Name of the data set; see `images`.
+        data: Name of the data set, with its options; see `images`.
+        mode: An option of the data that `load_suite` moves into their name: what images that are read from
+            files are converted to, "RGB" or "L" (grey).
+        classes: Likewise: the names of the classes in another order than the usual one.
         samples: First so many images of the test split.
         seed: Of the attacks' random numbers.
         batch: Images per pass; see `Cell`.
@@ -147,6 +150,8 @@ class Suite(Written):
     note: str = ""
     outdated: bool = False
     data: str
+    mode: Literal["RGB", "L"] | None = Field(None, exclude=True)
+    classes: Several[str] = Field((), exclude=True)
     samples: int = Field(gt=0)
     seed: int = 0
     batch: int = Field(250, gt=0)
@@ -190,6 +195,8 @@ def load_suite(name: str) -> Suite:
         raise SuiteError(f"{path.name}: {explain(error, Suite)}") from None
     except (ValueError, KeyError, ImportError) as error:
         raise SuiteError(f"{path.name}: {error}") from None
+    data = with_options(suite.data, mode=suite.mode, classes=suite.classes)
+    suite = suite.model_copy(update={"data": data, "mode": None, "classes": ()})
     suite._folder = path.parent
     return suite
 

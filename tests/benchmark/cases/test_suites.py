@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from gmbench.benchmark.data.datasets import load_data
+from gmbench.benchmark.engine.suite import load_suite
 
 from .conftest import SUITE, Bench
 
@@ -115,6 +119,29 @@ def test_paths_in_a_suite_begin_at_its_file(
     assert f"{tmp_path / 'imgs'}" in bench.refused(suite)
     bench.suite('"digits"', f'"folder:{tmp_path / "other"}"')
     assert f"{tmp_path / 'other'}" in bench.refused(suite)
+
+
+def test_mode_and_order_of_classes_in_a_suite(bench: Bench) -> None:
+    for split in ("train", "val", "test"):
+        for label in range(10):
+            folder = bench.folder / "imgs" / split / str(label + 5)
+            folder.mkdir(parents=True)
+            for i in range(4):
+                image = Image.new("L", (8, 8), 25 * label)
+                (image if i else image.convert("RGB")).save(folder / f"{i}.png")
+    assert 'mode = "RGB" or "L" reads all of them alike' in bench.refused(
+        bench.suite('"digits"', '"folder:imgs"')
+    )
+    wrong = bench.suite('"digits"', '"folder:imgs"\nmode = "rgb"')
+    assert bench.refused(wrong) == "tiny.toml: expected 'mode' to be 'RGB' or 'L', got 'rgb'"
+    order = [str(label + 5) for label in range(10)]
+    suite = bench.suite('"digits"', f'"folder:imgs"\nmode = "L"\nclasses = {order[1:]}')
+    assert "an order that lacks '5'" in bench.refused(suite)
+    suite = bench.suite('"digits"', f'"folder:imgs"\nmode = "L"\nclasses = {order[::-1]}')
+    assert bench.run(suite, "--dry-run")[0] == 0
+    read = load_suite(str(suite))
+    assert read.data == f"folder:imgs?mode=L&classes={','.join(order[::-1])}"
+    assert load_data(read.images, "test").class_names == tuple(order[::-1])
 
 
 def test_windows_line_ends_and_names_of_folders_in_any_script(bench: Bench) -> None:

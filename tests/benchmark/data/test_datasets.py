@@ -2,11 +2,13 @@
 
 import hashlib
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from gmbench.benchmark.data.datasets import DATASETS, ImageSet, load_data
+from gmbench.benchmark.data.datasets import DATASETS, ImageSet, beside, load_data, with_options
 from gmbench.models.registry import UnknownName
 
 
@@ -21,12 +23,61 @@ def test_names() -> None:
         ("mnist", "tset", ValueError, "no split named 'tset'; did you mean 'test'?"),
         ("foldr:here", "test", ValueError, "no kind of data set named 'foldr'; did you mean 'folder'?"),
         ("folder:", "test", ValueError, "expected 'folder:' to be followed by a path, got 'folder:'"),
+        (
+            "folder:here?mod=L",
+            "test",
+            ValueError,
+            "no option of data set 'folder' named 'mod'; did you mean 'mode'?",
+        ),
+        ("folder:here?mode=l", "test", ValueError, "no mode named 'l'; did you mean 'L'?"),
+        (
+            "parquet:here?resize=small",
+            "test",
+            ValueError,
+            "expected option 'resize' of data set 'parquet' to be int | None, got 'small'",
+        ),
+        ("digits?mode=L", "test", ValueError, "no option of data set 'digits' named 'mode'; known: none"),
     ],
 )
 def test_wrong_name(name: str, split: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         load_data(name, split)
     assert str(caught.value) == message
+
+
+# Options in a name
+
+
+def write_images(folder: Path) -> None:
+    for split in ("train", "test"):
+        for label in ("cat", "dog, big"):
+            (folder / split / label).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (4, 6), (i, 0, 0)).save(folder / split / label / f"{i}.png")
+
+
+def test_options_stand_in_the_name_or_beside_it(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    name, classes = f"folder:{tmp_path}", ["dog, big", "cat"]
+    beside_it = load_data(name, "test", mode="L", classes=classes, resize=2, crop=None)
+    assert beside_it.x.shape == (4, 1, 3, 2)
+    assert beside_it.class_names == tuple(classes)
+    written = with_options(name, mode="L", classes=classes, resize=2, crop=None)
+    assert written == f"{name}?mode=L&classes=dog%2C%20big,cat&resize=2"
+    assert load_data(written, "test").checksum == beside_it.checksum
+    mixed = load_data(f"{name}?mode=L", "test", classes=classes, resize=2)
+    assert mixed.checksum == beside_it.checksum
+
+
+def test_a_path_may_have_question_marks(tmp_path: Path) -> None:
+    for path in ("really?", "what?mode"):
+        write_images(tmp_path / path)
+        assert load_data(f"folder:{tmp_path / path}", "test").x.shape == (4, 3, 6, 4)
+        assert load_data(f"folder:{tmp_path / path}?mode=L", "test").x.shape == (4, 1, 6, 4)
+
+
+def test_a_relative_path_with_options_begins_at_a_folder() -> None:
+    assert beside("folder:imgs?mode=L&classes=a,b", Path("/there")) == "folder:/there/imgs?mode=L&classes=a,b"
 
 
 # One split
