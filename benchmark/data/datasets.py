@@ -17,6 +17,10 @@ from ...models.files import data_root
 from ...models.registry import check_known, check_options
 from .folder import FolderImages
 from .image_set import DATASETS, SPLITS, DataError, ImageSet, Source
+from .named.cifar import cifar10, cifar100
+from .named.idx import EmnistLetters, fashion_mnist, kmnist
+from .named.imagenet import ImageNet
+from .named.svhn import Svhn
 from .parquet import ParquetImages
 from .standard import Digits, Mnist
 
@@ -36,16 +40,24 @@ PATH_KINDS: Mapping[str, Callable[..., Source]] = {"folder": FolderImages, "parq
 """What a name of the form ``KIND:PATH`` can be; given are the name and the path."""
 
 
-DATASETS.register("digits")(Digits)
-
-
-DATASETS.register("mnist")(Mnist)
+for _name, _factory in {
+    "digits": Digits,
+    "mnist": Mnist,
+    "fashion-mnist": fashion_mnist,
+    "kmnist": kmnist,
+    "emnist-letters": EmnistLetters,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "svhn": Svhn,
+    "imagenet": ImageNet,
+}.items():
+    DATASETS.register(_name)(_factory)
 
 
 @DATASETS.register("cifar10-jpeg")
-def cifar10_jpeg() -> Source:
+def cifar10_jpeg(mode: str | None = None) -> Source:
     """CIFAR-10 as JPEG images in Parquet files; not CIFAR-10 bit for bit, hence the name."""
-    return ParquetImages("cifar10-jpeg")
+    return ParquetImages("cifar10-jpeg", mode=mode)
 
 
 def load_data(name: str, split: str, root: Path | None = None, **options: Any) -> ImageSet:

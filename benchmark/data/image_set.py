@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models.registry import Registry
+from .error import DataError
 
 __all__ = ["DATASETS", "SPLITS", "DataError", "ImageSet", "Source", "shuffled_parts"]
 
 SPLITS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of every held-out split; another one would be another benchmark
-
-
-class DataError(Exception):
-    """Data are missing, damaged or not what they should be; one line that says what to do."""
 
 
 @dataclass(frozen=True, eq=False)

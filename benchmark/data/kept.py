@@ -17,7 +17,7 @@ import PIL
 from numpy.typing import NDArray
 
 from ...models.files import images_root
-from .image_set import DataError
+from .error import DataError
 
 __all__ = ["Kept"]
 

@@ -5,14 +5,17 @@ and layout are torchvision's (``ROOT/MNIST/raw``), its loader is not used: it ch
 ``MNIST/processed/*.pt`` of old releases, where they lie.
 """
 
-import hashlib
+import gzip
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from .image_set import DataError, ImageSet, shuffled_parts
+from ...models.files import write_file
+from .image_set import ImageSet, shuffled_parts
+from .named.idx import read_idx
+from .named.official import official_split
+from .named.verified import VerifiedFile, download, fetching
 
 __all__ = ["Digits", "Mnist"]
 
@@ -23,7 +26,7 @@ MD5 = {
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 
-IMAGE_HEADER, LABEL_HEADER = 16, 8  # bytes of an idx file before its values
+DIGITS = tuple(map(str, range(10)))
 
 
 class Digits:
@@ -39,7 +42,15 @@ class Digits:
         x = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
         test, validation, train = shuffled_parts(len(x), 500, 250)
         rows = {"train": train, "validation": validation, "test": test}[split]
-        return _select("digits", split, x, y, rows)
+        return ImageSet.of(
+            "digits",
+            split,
+            torch.from_numpy(x[rows]),
+            torch.from_numpy(y[rows]),
+            torch.from_numpy(rows),
+            10,
+            DIGITS,
+        )
 
     def fetch(self, root: Path) -> Path:
         return root
@@ -53,79 +64,32 @@ class Mnist:
 
     def load(self, split: str, root: Path) -> ImageSet:
         source = "t10k" if split == "test" else "train"
-        images = self._read(root, f"{source}-images-idx3-ubyte")[IMAGE_HEADER:].reshape(-1, 1, 28, 28)
-        labels = self._read(root, f"{source}-labels-idx1-ubyte")[LABEL_HEADER:]
-        validation, train = shuffled_parts(60_000, 5_000)
-        rows = {"train": train, "validation": validation, "test": np.arange(10_000)}[split]
-        return _select("mnist", split, images, labels, rows)
+        images, labels = (
+            read_idx(_mnist_file(f"{source}-{kind}-ubyte").read(root))
+            for kind in ("images-idx3", "labels-idx1")
+        )
+        return official_split("mnist", split, images[:, np.newaxis], labels, DIGITS)
 
     def fetch(self, root: Path) -> Path:
         folder = root / "MNIST" / "raw"
-        try:
-            for name, md5 in MD5.items():
-                if not (folder / name).exists() or _md5((folder / name).read_bytes()) != md5:
-                    _download(folder, name)
-        except (OSError, RuntimeError) as error:
-            cause = str(error).replace("\n", " ")
-            raise DataError(
-                f"cannot fetch MNIST into {folder}: {cause}; another place: --data-root or GMBENCH_DATA"
-            ) from error
         for name in MD5:
-            self._read(root, name)
+            if not _mnist_file(name).is_sound(root):
+                fetching("MNIST", folder, lambda name=name: _download(folder, name))  # type: ignore[misc]
+            _mnist_file(name).open(root).close()
         return folder
 
-    def _read(self, root: Path, name: str) -> NDArray[np.uint8]:
-        """Read the bytes of one verified file: those that were hashed are those that are used."""
-        path = root / "MNIST" / "raw" / name
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise DataError(
-                f"MNIST not found under {root}: no {name}; fetch it with: gmbench data mnist"
-            ) from error
-        except OSError as error:
-            raise DataError(
-                f"cannot read {path}: {error.strerror}; fetch it with: gmbench data mnist"
-            ) from error
-        if (md5 := _md5(content)) != MD5[name]:
-            raise DataError(
-                f"expected {path} to have md5 {MD5[name]}, got {md5}; fetch it again with: gmbench data mnist"
-            )
-        return np.frombuffer(content, np.uint8)
 
-
-def _select(
-    name: str, split: str, x: NDArray[np.uint8], y: NDArray[np.generic], rows: NDArray[np.int64]
-) -> ImageSet:
-    """Take rows of a source of ten classes; their indices are the ids."""
-    return ImageSet.of(
-        name,
-        split,
-        torch.from_numpy(x[rows]),
-        torch.from_numpy(y[rows].astype(np.int64)),
-        torch.from_numpy(rows),
-        10,
-    )
+def _mnist_file(name: str) -> VerifiedFile:
+    return VerifiedFile("MNIST", "mnist", f"MNIST/raw/{name}", MD5[name])
 
 
 def _download(folder: Path, name: str) -> None:
     """Download and unpack one file of MNIST from the first of torchvision's mirrors that has it."""
     # Imported late: this takes a second, which only who downloads should wait.
     from torchvision.datasets import MNIST
-    from torchvision.datasets.utils import download_and_extract_archive
 
-    archive = f"{name}.gz"
-    failures = []
-    for mirror in MNIST.mirrors:
-        try:
-            download_and_extract_archive(
-                f"{mirror}{archive}", str(folder), md5=dict(MNIST.resources)[archive], remove_finished=True
-            )
-            return
-        except (OSError, RuntimeError) as error:
-            failures.append(f"{mirror}: {error}")
-    raise RuntimeError("; ".join(failures))
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    archive = folder / f"{name}.gz"
+    urls = [f"{mirror}{archive.name}" for mirror in MNIST.mirrors]
+    download(urls, archive, dict(MNIST.resources)[archive.name])
+    write_file(folder / name, gzip.decompress(archive.read_bytes()))
+    archive.unlink()

@@ -13,7 +13,10 @@ from gmbench.models.registry import UnknownName
 
 
 def test_names() -> None:
-    assert set(DATASETS) == {"digits", "mnist", "cifar10-jpeg"}
+    assert set(DATASETS) == {
+        *("digits", "mnist", "fashion-mnist", "kmnist", "emnist-letters"),
+        *("cifar10", "cifar10-jpeg", "cifar100", "svhn", "imagenet"),
+    }
 
 
 @pytest.mark.parametrize(

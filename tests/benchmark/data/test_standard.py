@@ -5,10 +5,7 @@ And one clear line for what is missing or damaged.
 
 import gzip
 import hashlib
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ from sklearn.datasets import load_digits
 from gmbench.benchmark.data import standard as data_standard
 from gmbench.benchmark.data.datasets import DataError, fetch_data, load_data
 
-from .made_data import splits
+from .made_data import served, splits
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -97,8 +94,8 @@ def test_missing_mnist_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load_data("mnist", "train", tmp_path / "nowhere")
     assert str(caught.value) == (
-        f"MNIST not found under {tmp_path / 'nowhere'}: no train-images-idx3-ubyte; fetch it with: gmbench "
-        "data mnist"
+        f"MNIST not found under {tmp_path / 'nowhere'}: no MNIST/raw/train-images-idx3-ubyte; fetch it "
+        "with: gmbench data mnist"
     )
     assert not (tmp_path / "nowhere").exists()
 
@@ -121,31 +118,21 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
 
     Yields the files it expects to be unpacked.
     """
-    served = tmp_path / "served"
-    served.mkdir()
+    place = tmp_path / "served"
+    place.mkdir()
     files = {name: name.encode() * 10 for name in IDX_FILES}
     resources = []
     for name, content in files.items():
         archive = gzip.compress(content)
-        (served / f"{name}.gz").write_bytes(archive)
+        (place / f"{name}.gz").write_bytes(archive)
         resources.append((f"{name}.gz", hashlib.md5(archive).hexdigest()))
         monkeypatch.setitem(data_standard.MD5, name, hashlib.md5(content).hexdigest())
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    here = f"http://127.0.0.1:{server.server_port}/"
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"{here}gone/", here])
-    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
-    yield files
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(place) as here:
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"{here}gone/", here])
+        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
+        yield files
 
 
 def test_fetch_downloads_what_is_missing_and_replaces_what_is_damaged(
