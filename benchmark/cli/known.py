@@ -1,7 +1,9 @@
 """``gmbench list``, ``data`` and ``show``: what there is, by name."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +13,12 @@ from ...attacks import ATTACKS
 from ...detectors import DETECTORS
 from ...models import HEADS, NETS, checkpoints, read_card
 from ...models.about import about_of
-from ...models.files import store_root
+from ...models.files import images_root, store_root
 from ...models.losses import about_loss, known_losses
 from ...models.recipe import recipes
 from ...models.registry import Registry
-from ..data.datasets import DATASETS, fetch_data, load_data
+from ..data.classes import few_of_each, numbered
+from ..data.datasets import DATASETS, SPLITS, DataError, ImageSet, fetch_data, load_data
 from ..engine.keeping.inventory import inventory
 from ..engine.store import Store
 from ..engine.suite import load_suite, suites
@@ -23,6 +26,9 @@ from .console import console
 from .options import DataRoot, Plugins, StoreRoot, load_plugins
 
 __all__ = ["data", "list_names", "show"]
+
+SHEET_IMAGES, SHEET_CLASSES = 10, 40
+"""Images of a class on a sheet, and classes, a longer list of which nobody looks at."""
 
 
 def list_names(plugin: Plugins = None) -> None:
@@ -50,18 +56,53 @@ def list_names(plugin: Plugins = None) -> None:
 
 
 def data(
-    name: Annotated[str, typer.Argument(help="digits, mnist, cifar10-jpeg, folder:PATH or parquet:PATH.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A data set (see: gmbench list), folder:PATH or parquet:PATH; options: 'folder:PATH?mode=L'."
+        ),
+    ],
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet",
+            help="A PNG file for some images of each class. Default: in the user's cache folder.",
+            show_default=False,
+        ),
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Download a data set where it is missing, and verify it."""
+    """Download a data set where it is missing, verify it, and show its sizes, classes and some images."""
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise ValueError(f"expected --sheet to be a .png file, got {sheet}")
     place = fetch_data(name, data_root)
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         images = load_data(name, split, data_root)
         console.print(
             f"{name} {split}: {len(images)} images {tuple(images.x.shape[1:])}, {images.classes} classes, "
             f"sha256 {images.checksum[:16]}"
         )
+        if images.note:
+            console.print(images.note)
+        if split == "train":
+            console.print(f"classes in order: {', '.join(numbered(images))}")
+            drawn = _draw_sheet(name, images, sheet)
     console.print(f"in {place}")
+    console.print(f"some images of each class: {drawn}")
+
+
+def _draw_sheet(name: str, images: ImageSet, path: Path | None) -> Path:
+    # imported late: drawing takes a second to load
+    from ..report.figures.sheet import save_sheet, sheet_figure
+
+    called = re.sub(r"[^\w.+-]+", "-", name)[-100:]
+    file = path or images_root() / "sheets" / f"{called}.png"
+    left_out = images.classes - SHEET_CLASSES
+    title = f"{name}: {images.split}" + (f", without the last {left_out} classes" if left_out > 0 else "")
+    try:
+        return save_sheet(sheet_figure(title, few_of_each(images, SHEET_IMAGES, SHEET_CLASSES)), file)
+    except OSError as error:
+        raise DataError(f"cannot write the sheet {file}: {error.strerror}; another place: --sheet") from error
 
 
 def show(
