@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import save
 
 from .classifier import Classifier
-from .files import Name, write_file
+from .files import RECIPES, Name, write_file
 from .measurements import Measurements
 from .recipe import Recipe, build_classifier
 from .registry import UnknownName, check_known
@@ -141,7 +141,9 @@ def read_card(name: str | Path, folder: Path = ZOO) -> Card:
         known = told.pop(CHECKSUM, None) if isinstance(told, dict) else None
         card = Card.model_validate_json(json.dumps(told))
     except FileNotFoundError:
-        raise CheckpointError(f"no checkpoint card at {path}") from None
+        known = path.parent == ZOO and (RECIPES / f"{path.stem.rpartition('-s')[0]}.toml").exists()
+        hint = "; it is not trained yet: gmbench zoo train" if known else ""
+        raise CheckpointError(f"no checkpoint card at {path}{hint}") from None
     except ValueError as error:
         if not isinstance(error, ValidationError):
             raise CheckpointError(f"{path.name} is damaged: invalid JSON: {error}") from None

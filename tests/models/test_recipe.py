@@ -10,6 +10,7 @@ from gmbench.models import HEADS, load_recipe
 from gmbench.models.heads.adversarial import Hardening
 from gmbench.models.losses import about_loss, known_losses
 from gmbench.models.recipe import RECIPES, build_classifier, recipes
+from gmbench.models.validation import read_toml
 
 GOOD = """\
 name = "own"
@@ -170,6 +171,16 @@ def test_every_loss_has_a_recipe_for_every_data_set() -> None:
         f"{data}-{name}" for data in ("mnist", "cifar10-jpeg") for name in (*losses, "surrogate")
     } <= names
     assert {f"digits-{name}" for name in ("softmax", "center", "lgm", "surrogate")} <= names
+
+
+def test_cifar10_is_trained_as_its_copies_are() -> None:
+    """The recipes of true CIFAR-10 are those of equal training on the JPEG copies, but for name and data."""
+    ours = [name for name in recipes() if name.startswith("cifar10-") and "jpeg" not in name]
+    assert len(ours) == 11
+    for name in ours:
+        copied = name.replace("cifar10", "cifar10-jpeg") + ("" if name.endswith("surrogate") else "-30")
+        told = read_toml(RECIPES / f"{copied}.toml", "recipe")
+        assert {**told, "name": name, "data": "cifar10"} == read_toml(RECIPES / f"{name}.toml", "recipe")
 
 
 def test_one_mean_for_all_channels_is_written_as_a_number(file: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from ....models.checkpoint import ZOO, Card, CheckpointError, checkpoints, load_checkpoint, write_card
 from ....models.classifier import Classifier, Outputs
@@ -25,6 +26,7 @@ __all__ = [
     "NOTES",
     "Verification",
     "count_right",
+    "fetched",
     "listed",
     "matching",
     "measure_checkpoint",
@@ -36,7 +38,10 @@ __all__ = [
 ]
 
 LIST = ZOO.with_suffix(".toml")
-"""The file that says what belongs to the zoo: ``RECIPE = [SEED, ...]``."""
+"""The file that says what belongs to the zoo: ``RECIPE = [SEED, ...]``, those of `FETCHED` in a table."""
+
+FETCHED = "fetched"
+"""The table of the recipes whose data not everybody has."""
 
 NOTES = {"cifar10-jpeg": "Trained on JPEG copies of CIFAR-10, not bit for bit CIFAR-10."}
 """What the card of a model trained on these data must say."""
@@ -177,16 +182,30 @@ def listed(path: Path = LIST) -> list[tuple[str, int]]:
     Raises:
         ValueError: The file is no TOML, or something in it is no list of seeds.
     """
-    try:
-        wanted = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name} is no valid TOML: {error}") from None
+    always, fetched = _read_list(path)
+    wanted = {**always, **fetched}
     for recipe, seeds in wanted.items():
         if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
             raise ValueError(
                 f"expected '{recipe}' in {path.name} to be a list of seeds such as [0, 1, 2], got {seeds!r}"
             )
     return [(recipe, seed) for recipe, seeds in wanted.items() for seed in seeds]
+
+
+def fetched(path: Path = LIST) -> list[str]:
+    """Name the listed recipes whose data not everybody has."""
+    return list(_read_list(path)[1])
+
+
+def _read_list(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        wanted = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name} is no valid TOML: {error}") from None
+    table = wanted.pop(FETCHED, {})
+    if not isinstance(table, dict):
+        raise ValueError(f"expected '{FETCHED}' in {path.name} to be a table of recipes, got {table!r}")  # noqa: TRY004 - a file's
+    return wanted, table
 
 
 def untrained(folder: Path = ZOO, path: Path = LIST) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ import gmbench.benchmark.cli.zoo as cli_zoo
 import gmbench.benchmark.engine.zoo.checkpoints as zoo
 from gmbench.benchmark.data.datasets import load_data
 from gmbench.benchmark.engine.zoo.checkpoints import (
+    fetched,
     listed,
     matching,
     measure_checkpoint,
@@ -217,9 +218,16 @@ def test_patterns_choose_checkpoints(folder: Path) -> None:
 
 def test_what_is_listed_and_untrained(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "zoo.toml"
-    path.write_text("mnist-gm = [1, 0]\ndigits-lgm = [0, 7]\n")
-    assert listed(path) == [("mnist-gm", 1), ("mnist-gm", 0), ("digits-lgm", 0), ("digits-lgm", 7)]
-    assert untrained(folder, path) == [("mnist-gm", 1), ("mnist-gm", 0), ("digits-lgm", 7)]
+    path.write_text("mnist-gm = [1, 0]\ndigits-lgm = [0, 7]\n[fetched]\ncifar10-gm = [2]\n")
+    assert listed(path) == [
+        *(("mnist-gm", 1), ("mnist-gm", 0), ("digits-lgm", 0), ("digits-lgm", 7)),
+        ("cifar10-gm", 2),
+    ]
+    assert untrained(folder, path) == [
+        *(("mnist-gm", 1), ("mnist-gm", 0), ("digits-lgm", 7)),
+        ("cifar10-gm", 2),
+    ]
+    assert fetched(path) == ["cifar10-gm"]
 
 
 @pytest.mark.parametrize(
@@ -229,6 +237,8 @@ def test_what_is_listed_and_untrained(folder: Path, tmp_path: Path) -> None:
         ("mnist-gm = [true]", "got [True]"),
         ("mnist-gm = [-1]", "got [-1]"),
         ("mnist-gm", "zoo.toml is no valid TOML"),
+        ("fetched = [0]", "expected 'fetched' in zoo.toml to be a table of recipes, got [0]"),
+        ("[fetched]\ncifar10-gm = 1", "expected 'cifar10-gm' in zoo.toml to be a list of seeds"),
     ],
 )
 def test_a_wrong_list_is_told(tmp_path: Path, text: str, message: str) -> None:
@@ -403,6 +413,24 @@ def test_a_folder_without_checkpoints_is_an_error(
 ) -> None:
     assert gmbench("zoo", command, "--folder", tmp_path / "nowhere") == 2
     assert "no checkpoints in" in capsys.readouterr().err
+
+
+def test_train_leaves_out_what_has_no_data(
+    gmbench: Callable[..., int],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli_zoo, "untrained", lambda _: [("cifar10-gm", 0)])
+    command = ("zoo", "train", "--folder", folder, "--data-root", tmp_path)
+    assert gmbench(*command) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("cifar10-gm s0 left out: CIFAR-10 not found under ")
+    assert said.out.endswith("; fetch it with: gmbench data cifar10\n")
+    monkeypatch.setattr(cli_zoo, "untrained", lambda _: [("cifar10-jpeg-gm", 0)])
+    assert gmbench(*command) == 1
+    assert "error: cifar10-jpeg-gm s0: cifar10-jpeg not found" in capsys.readouterr().err
 
 
 def test_train_makes_what_is_missing(
