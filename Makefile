@@ -86,7 +86,7 @@ $(DEV): pyproject.toml constraints.txt
 	$(if $(FOUND),,$(error gmbench needs Python 3.11 or newer with venv (on Debian and Ubuntu: python3-venv); say which: make PYTHON=python3.12))
 	$(FOUND) -m venv .venv
 	$(INSTALL) setuptools
-	$(BUILD) '.[dev,distributed,torchattacks]'
+	$(BUILD) '.[dev,distributed,ood,torchattacks]'
 	touch $@
 
 $(PERF): $(DEV)

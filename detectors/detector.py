@@ -42,7 +42,9 @@ class Detector(ABC):
         layers: The layers whose features it reads from ``Outputs.layers``, or "all" that there are.
         needs_likelihood: Whether it reads ``Outputs.log_likelihood``, which not every classifier states.
         needs_model: Whether it asks for the classifier itself, as `model`: for gradients, or for what it
-            makes of other images. `fit` then sees the images, too.
+            makes of other images. `fit` then sees the images, too, see `sees_images`.
+        averages_layers: Whether it reads of each layer only the mean over the image, (B, C), so that `fit` is
+            given no more: all of a layer's features of a training split are gigabytes.
         fitted_on_: The numbers of features and classes (D, K) of the split that `fit` saw, None before.
     """
 
@@ -51,6 +53,7 @@ class Detector(ABC):
     layers: ClassVar[tuple[str, ...] | Literal["all"]] = ()
     needs_likelihood: ClassVar[bool] = False
     needs_model: ClassVar[bool] = False
+    averages_layers: ClassVar[bool] = False
 
     classifier_: Classifier | None = field(default=None, init=False, repr=False, compare=False)
     fitted_on_: tuple[int, int] | None = field(default=None, init=False, repr=False, compare=False)
@@ -60,7 +63,7 @@ class Detector(ABC):
 
         Args:
             outputs: What the classifier says about the clean training images, N of them; its images are
-                empty, (N, 0), unless the detector `needs_model`.
+                empty, (N, 0), unless it `sees_images`.
             y: Their true classes, (N,).
 
         Raises:
@@ -158,6 +161,11 @@ class Detector(ABC):
         for name, value in values.items():
             setattr(self, name, value)
         return self
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether `fit` is given the training images, which are as much memory as all else together."""
+        return self.needs_model and type(self).learn is not Detector.learn
 
     def configuration(self) -> dict[str, Any]:
         """Give the options that build this detector again, without what it has learned."""

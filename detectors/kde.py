@@ -21,11 +21,9 @@ from ..models.about import About
 from ..models.classifier import Outputs
 from .classes import class_features, score_predicted
 from .detector import DETECTORS, Detector
+from .kernels import log_kernel_sums, spread
 
 __all__ = ["KDE"]
-
-_CHUNK = 2**21
-"""Kernel values that are held at a time: 16 MB in float64."""
 
 
 @DETECTORS.register("kde")
@@ -61,7 +59,7 @@ class KDE(Detector):
             raise ValueError(f"expected samples to be at least 1, got {self.samples}")
 
     def learn(self, outputs: Outputs, y: Tensor) -> None:
-        points = [_spread(group, self.samples) for group in class_features(outputs, y)]
+        points = [spread(group, self.samples) for group in class_features(outputs, y)]
         self.bandwidths_ = [
             _scott(group, k) if self.bandwidth is None else self.bandwidth for k, group in enumerate(points)
         ]
@@ -74,26 +72,8 @@ class KDE(Detector):
 
     def _minus_log_density(self, features: Tensor, k: int) -> Tensor:
         points, h = self.points_[k], self.bandwidths_[k]
-        chunks = (features - self.means_[k]).split(max(1, _CHUNK // len(points)))
-        log_sums = torch.cat([_log_kernel_sums(chunk, points, h) for chunk in chunks])
+        log_sums = log_kernel_sums(features - self.means_[k], points, h)
         return math.log(len(points)) + points.shape[1] * math.log(h * math.sqrt(2 * math.pi)) - log_sums
-
-
-def _log_kernel_sums(features: Tensor, points: Tensor, h: float) -> Tensor:
-    """Compute log sum_i exp(-|f - x_i|^2 / 2 h^2), (B, D), (n, D) -> (B,).
-
-    |f|^2 - 2 f x + |x|^2 is one matrix product; float64 and the subtracted mean keep what cancels far below
-    the kernel's width.
-    """
-    exponents = features @ points.T - points.square().sum(1) / 2  # (B, n)
-    return torch.logsumexp(exponents / h**2, 1) - features.square().sum(1) / (2 * h**2)
-
-
-def _spread(group: Tensor, samples: int | None) -> Tensor:
-    """Take ``samples`` rows at even steps, (n, D) -> (min(n, samples), D)."""
-    if samples is None or len(group) <= samples:
-        return group
-    return group[torch.arange(samples, device=group.device) * len(group) // samples]
 
 
 def _scott(points: Tensor, k: int) -> float:

@@ -65,6 +65,7 @@ def outputs_of_all(
     *,
     layers: Sequence[str] = (),
     with_images: bool = False,
+    averaged: bool = False,
 ) -> Outputs:
     """Compute the outputs of a whole split, on ``device``.
 
@@ -77,10 +78,18 @@ def outputs_of_all(
         layers: Whose features are wanted, too.
         with_images: Whether the images are kept. Else x is empty, (N, 0): fifty thousand images as floats are
             memory that hardly anybody reads.
+        averaged: Whether of each layer only the mean over the image is kept, (N, C).
     """
     parts = []
     for first in range(0, len(images), batch):
         part = outputs_of(classifier, images.images(slice(first, first + batch)), device, layers)
+        if averaged:
+            part = replace(part, layers={name: _averaged(layer) for name, layer in part.layers.items()})
         parts.append(part if with_images else replace(part, x=part.x.new_empty(len(part.x), 0)))
         report(len(part.x))
     return Outputs.cat(parts)
+
+
+def _averaged(layer: Tensor) -> Tensor:
+    """Average a layer over the image, (B, C, ...) -> (B, C)."""
+    return layer.flatten(2).mean(2) if layer.ndim > 2 else layer

@@ -136,6 +136,7 @@ class Fitting:
         missing = sorted(set(names) - self._fitted - set(self.failed))
         if not missing:
             return
+        layered = [self.detectors[name] for name in missing if self.detectors[name].layers]
         outputs = outputs_of_all(
             self.entrant.classifier,
             self.train,
@@ -143,7 +144,8 @@ class Fitting:
             self.device,
             self.report,
             layers=layers_for((self.detectors[name] for name in missing), self.entrant.classifier),
-            with_images=any(self.detectors[name].needs_model for name in missing),
+            with_images=any(self.detectors[name].sees_images for name in missing),
+            averaged=all(detector.averages_layers for detector in layered),
         )
         for name in missing:
             try:
@@ -337,10 +339,10 @@ def seen_by(detector: Detector, outputs: Outputs) -> Outputs:
 def fit(detector: Detector, outputs: Outputs, y: Tensor) -> None:
     """Fit a detector to what it declares of the training split and its classes, (N,).
 
-    It is given the images only if it needs the model.
+    It is given the images only if it `sees_images`.
     """
     seen = seen_by(detector, outputs)
-    if not detector.needs_model:
+    if not detector.sees_images:
         seen = replace(seen, x=seen.x.new_empty(len(seen.x), 0))
     detector.fit(seen, y)
 

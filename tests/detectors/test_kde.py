@@ -6,7 +6,7 @@ import torch
 from scipy.stats import gaussian_kde
 from sklearn.neighbors import KernelDensity
 
-from gmbench.detectors import kde
+from gmbench.detectors import kernels
 from gmbench.detectors.kde import KDE
 from gmbench.models.classifier import Outputs
 
@@ -79,10 +79,10 @@ def test_chunks_change_nothing(monkeypatch):
     (train, y), (outputs, _) = draw(150, 0), draw(200, 1)
     detector = KDE().fit(train, y)
     whole = detector.score(outputs)
-    sizes, sums = [], kde._log_kernel_sums
-    monkeypatch.setattr(kde, "_CHUNK", 151)
+    sizes, sums = [], kernels._log_sums
+    monkeypatch.setattr(kernels, "CHUNK", 151)
     monkeypatch.setattr(
-        kde, "_log_kernel_sums", lambda chunk, points, h: sizes.append(len(chunk)) or sums(chunk, points, h)
+        kernels, "_log_sums", lambda chunk, points, h: sizes.append(len(chunk)) or sums(chunk, points, h)
     )
     torch.testing.assert_close(detector.score(outputs), whole, rtol=1e-12, atol=1e-12)
     assert sum(sizes) == 200

@@ -1,0 +1,43 @@
+"""Non-ME: the entropy of the probabilities beside the largest one, the other detector of RCE.
+
+Pang, Du, Dong, Zhu, "Towards robust detection of adversarial examples", NeurIPS 2018, arXiv 1706.00633,
+section 3.2: a net trained with RCE makes the classes that it does not predict equally likely on clean images,
+so that the entropy of these probabilities, made to sum to 1, is high; adversarial images lower it. Nets of
+other losses promise nothing of the kind.
+
+The score is -log of the entropy: it falls as the entropy rises, and does not saturate where one class beside
+the predicted one has nearly everything.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..models.about import About
+from ..models.classifier import Outputs
+from .detector import DETECTORS, Detector
+
+__all__ = ["NonME"]
+
+
+@DETECTORS.register("non-me")
+@dataclass
+class NonME(Detector):
+    """-log of the entropy of the non-maximal probabilities, renormalised; of three classes or more."""
+
+    about = About(title="non-ME", citation="Pang et al. 2018", paper="arXiv 1706.00633")
+
+    def applies(self, outputs: Outputs) -> bool:
+        return outputs.logits.shape[1] > 2
+
+    def score(self, outputs: Outputs) -> Tensor:
+        classes = outputs.logits.shape[1]
+        if classes < 3:
+            raise ValueError(f"expected at least 3 classes for non-me, got {classes}")
+        others = outputs.logits.double().sort(1, descending=True).values[:, 1:]
+        log_p = others.log_softmax(1)
+        # p log p is 0 where p is 0
+        entropy = -(log_p.exp() * log_p.clamp_min(-1e300)).sum(1)
+        tiny = torch.finfo(torch.float64).tiny
+        return -entropy.clamp_min(tiny).log().to(outputs.features.dtype)
