@@ -36,8 +36,9 @@ class NonME(Detector):
         if classes < 3:
             raise ValueError(f"expected at least 3 classes for non-me, got {classes}")
         others = outputs.logits.double().sort(1, descending=True).values[:, 1:]
-        log_p = others.log_softmax(1)
-        # p log p is 0 where p is 0
-        entropy = -(log_p.exp() * log_p.clamp_min(-1e300)).sum(1)
+        below = others - others[:, :1]  # log probabilities, up to one constant
+        rest = below[:, 1:].exp().sum(1)
+        # -sum p log p, written so that nothing cancels where one of them has nearly everything
+        entropy = rest.log1p() - (below[:, 1:].exp() * below[:, 1:]).sum(1) / (1 + rest)
         tiny = torch.finfo(torch.float64).tiny
         return -entropy.clamp_min(tiny).log().to(outputs.features.dtype)

@@ -49,7 +49,7 @@ def sizes(context: typer.Context, data_root: DataRoot = None, store: StoreRoot =
         console.print(f"nothing in the store at {place.root}; gmbench run fills it")
         return
     of_suites: dict[str, set[str]] = {}
-    for name in todays():
+    for name in todays(items):
         try:
             of_suites[name] = needed_by([name], items, place, data_root)
         except DataError as error:
@@ -81,9 +81,9 @@ def prune(
     load_plugins(plugin)
     place = Store(store_root(store))
     items = inventory(place)
-    keys = needed_by(todays(), items, place, data_root)
+    keys = needed_by(todays(items), items, place, data_root)
     if suites or defense:
-        keys |= needed_by(suites or todays(), items, place, data_root, defense or ())
+        keys |= needed_by(suites or todays(items), items, place, data_root, defense or ())
     gone = [item for item in items if item.key not in keys]
     if not gone:
         console.print(f"nothing to prune: a suite needs each of the {len(items)} entries in {place.root}")
@@ -167,9 +167,16 @@ def import_file(file: ArchiveFile, store: StoreRoot = None) -> None:
     console.print(f"{new} entries taken, {there} were there; in {place.root}")
 
 
-def todays() -> Iterator[str]:
-    """Name our suites that can be run today."""
-    return (name for name in suites() if not load_suite(name).outdated)
+def todays(items: Sequence[Item]) -> Iterator[str]:
+    """Name our suites that can be run today, of those data sets that a cell of the store is of.
+
+    The others need nothing of it, and their data may not be there to plan them.
+    """
+    there = {item.description.get("data") for item in items if item.kind == "cell"}
+    for name in suites():
+        suite = load_suite(name)
+        if not suite.outdated and suite.data in there:
+            yield name
 
 
 def needed_by(

@@ -3,11 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_set import DataError, ImageSet
+from .error import DataError
+
+if TYPE_CHECKING:  # the chain of imports is long enough
+    from .image_set import ImageSet
 
 __all__ = ["check_train", "few_of_each", "in_order", "numbered"]
 
@@ -55,7 +59,7 @@ def check_train(what: str, labels: Sequence[int], names: Sequence[str]) -> None:
             )
 
 
-def few_of_each(images: ImageSet, count: int, most: int) -> list[tuple[str, NDArray[np.uint8]]]:
+def few_of_each(images: "ImageSet", count: int, most: int) -> list[tuple[str, NDArray[np.uint8]]]:
     """Take the first images of each class.
 
     Args:
@@ -72,7 +76,7 @@ def few_of_each(images: ImageSet, count: int, most: int) -> list[tuple[str, NDAr
     ]
 
 
-def numbered(images: ImageSet) -> list[str]:
+def numbered(images: "ImageSet") -> list[str]:
     """Give number and name of each class in order; the number alone where that is the name."""
     names = images.class_names or tuple(map(str, range(images.classes)))
     return [name if name == str(number) else f"{number} {name}" for number, name in enumerate(names)]

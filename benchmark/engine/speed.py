@@ -36,6 +36,9 @@ STEPS, EPS = 3, 0.1
 LONG, FEWEST = 0.05, 16
 """Seconds of a pass; where one would take longer, fewer images are timed, but at least so many."""
 
+BROKEN = 1e-3
+"""Seconds that stand for a pass of a model that raises: whatever it fails at takes no time to speak of."""
+
 
 class Timed(NamedTuple):
     """How long passes take.
@@ -108,7 +111,10 @@ class Speed:
         return min(len(self._x), max(len(few), int(len(few) * LONG / self._pass(few))))
 
     def _pass(self, x: Tensor) -> float:
-        return self._seconds(lambda: outputs_of(self._classifier, x, self._device))
+        try:
+            return self._seconds(lambda: outputs_of(self._classifier, x, self._device))
+        except Exception:  # noqa: BLE001 - a user's model may raise anything; the run will tell
+            return BROKEN
 
     def passes(self, precision: str = "float32", knows: str = "") -> PassSpeed:
         """Tell the speed of an attack's passes, with the score of the detector that it knows."""
@@ -137,8 +143,8 @@ class Speed:
         """Tell a detector's seconds an image, without the pass over it."""
         if name not in self._scores:
             self.fitting(name)
-            outputs = outputs_of(self._classifier, self._x, self._device, self._layers)
             try:
+                outputs = outputs_of(self._classifier, self._x, self._device, self._layers)
                 seconds = self._seconds(lambda: score(self._detectors[name], outputs))
                 self._scores[name] = seconds / len(self._x)
             except Exception:  # noqa: BLE001 - likewise
@@ -151,13 +157,11 @@ class Speed:
         if name in self._failed:
             return None
         layers = layers_for([detector], self._classifier)
-        return known_as(
-            name,
-            detector,
-            layers,
-            [outputs_of(self._classifier, self._x, self._device, layers)],
-            self._y.cpu(),
-        )
+        try:
+            parts = [outputs_of(self._classifier, self._x, self._device, layers)]
+            return known_as(name, detector, layers, parts, self._y.cpu())
+        except Exception:  # noqa: BLE001 - likewise
+            return None
 
     def _timed(self, attack: Attack, known: KnownDetector | None, precision: str) -> Timed:
         """Time an attack's passes, of many images and of few."""
@@ -197,7 +201,7 @@ class Speed:
             self._classifier, self._splits["train"].head(FEW).images(), self._device, self._layers
         )
         outputs = few[self._rows.to(few.logits.device)]
-        if not any(detector.needs_model for detector in self._detectors.values()):
+        if not any(detector.sees_images for detector in self._detectors.values()):
             outputs = replace(outputs, x=outputs.x.new_empty(len(outputs.x), 0))
         spread = JITTER * outputs.features.std()
         noise = torch.randn(outputs.features.shape, generator=torch.Generator().manual_seed(0))

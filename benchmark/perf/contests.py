@@ -104,7 +104,17 @@ CONTESTS = (
         "Linf",
         EPS,
         {"steps": 20},
-        {"adv-lib": peers.adv_lib_fab, "pyautoattack": peers.official("fab-t")},
+        {"adv-lib": peers.adv_lib_fab},
+        aim=1.05,
+        images=50,
+    ),
+    # pyautoattack's leaves images alone once they are fooled
+    Contest(
+        "fab",
+        "Linf",
+        EPS,
+        {"steps": 20, "stop": True},
+        {"pyautoattack": peers.official("fab-t")},
         aim=1.05,
         images=50,
     ),

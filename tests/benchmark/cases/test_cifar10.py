@@ -69,6 +69,7 @@ def test_every_model_has_a_recipe_in_the_zoo_or_is_robustbenchs() -> None:
     assert {round(255 * eps) for plan in read.attacks for eps in plan.eps if eps < 1} == {2, 4, 6, 8}
 
 
+@pytest.mark.slow
 def test_it_is_planned_on_a_stand_in(bench: Bench, suite: Path, stand_in: Path) -> None:
     code, said = bench.run(suite, "--dry-run", "--data-root", stand_in)
     assert (code, said) == (0, "")

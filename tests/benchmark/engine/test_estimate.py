@@ -19,6 +19,7 @@ from gmbench.benchmark.engine.speed import PassSpeed, Speed, Timed
 from gmbench.benchmark.engine.store import Store
 from gmbench.benchmark.engine.suite import load_suite
 from gmbench.benchmark.engine.work.crews import in_process
+from gmbench.detectors.kde import KDE
 from gmbench.models import Classifier
 
 SUITE = """
@@ -166,6 +167,18 @@ def test_a_model_without_gradients_costs_what_its_passes_cost(plan: Plan) -> Non
     found = speed.passes()
     assert found.gradient == Timed(0.0, speed.forward)
     assert found.query != found.gradient
+
+
+def test_a_model_that_always_fails_costs_next_to_nothing(plan: Plan) -> None:
+    class Broken(nn.Flatten):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ArithmeticError("too many images")
+
+    detectors = {"kde": KDE()}
+    speed = Speed(Classifier(Broken(), nn.Linear(64, 10)).eval(), detectors, plan.data, 20, "cpu")
+    assert 0 < speed.forward < 0.1
+    assert speed.passes(knows="kde").gradient.image == speed.forward
+    assert speed.scoring("kde") == 0.0
 
 
 def test_measuring_leaves_detectors_and_random_numbers_alone(
