@@ -385,7 +385,11 @@ class Proxy:
                 if self.cut:
                     line.close()
                     continue
-                other = socket.create_connection(("127.0.0.1", self.target))
+                try:
+                    other = socket.create_connection(("127.0.0.1", self.target))
+                except ConnectionRefusedError:  # it is not there yet
+                    line.close()
+                    continue
                 self.lines += [line, other]
                 for one, two in ((line, other), (other, line)):
                     threading.Thread(target=self._hand_on, args=(one, two), daemon=True).start()
@@ -432,8 +436,8 @@ def test_a_client_that_is_cut_off_gives_out_its_pieces_again(
         through = Proxy(hand.port)
         store = fresh()
         with (
-            later(2.0, through.cut_for, 1.0),
             crew_for(plan, store, scheduler=f"tcp://127.0.0.1:{through.port}") as crew,
+            later(0.5, through.cut_for, 1.0),
         ):
             assert run_plan(plan, store, crew) == Summary(CELLS, 0)
         assert contents(store) == expected
