@@ -4,6 +4,7 @@ Dask decides who computes what, and has it computed elsewhere when a worker is l
 the scheduler was lost and is there again, what was given out is given out once more.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from uuid import uuid4
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.comm import connect
 
 from .....models.python_file import first_line
 from ...failure import say
@@ -275,6 +277,7 @@ def standing_cluster(address: str, perform: Callable[..., Done], plan: Plan) -> 
     """
     with _quiet():
         try:
+            asyncio.run(_greeted(address))
             client = Client(address, set_as_default=False, timeout=PATIENCE)
         except (OSError, ValueError) as error:
             raise CrewError(
@@ -284,6 +287,16 @@ def standing_cluster(address: str, perform: Callable[..., Done], plan: Plan) -> 
         with client:
             count = _checked(client, address, plan.device)
             yield Cluster(client, perform, plan, f"{count} workers of {address}")
+
+
+async def _greeted(address: str) -> None:
+    """See that a scheduler answers: a client would wait for ever where somebody listens and says nothing.
+
+    Raises:
+        TimeoutError: Nobody answers.
+    """
+    comm = await asyncio.wait_for(connect(address, timeout=PATIENCE), PATIENCE)
+    await comm.close()
 
 
 def _checked(client: Client, address: str, device: str) -> int:

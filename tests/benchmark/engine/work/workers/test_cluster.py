@@ -457,6 +457,8 @@ def test_what_a_scheduler_cannot_do_is_told_in_a_line(
     refused(
         rf"^expected a Dask scheduler at {hand.address}, got none \(.*\); start one with: dask scheduler$"
     )
+    with socket.create_server(("127.0.0.1", hand.port)):  # somebody listens, and says nothing
+        refused(rf"^expected a Dask scheduler at {hand.address}, got none \(.*\); start one with: dask sch")
     scheduler, worker = hand.commands
     hand.commands = [scheduler]
     with hand:
