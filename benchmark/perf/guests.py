@@ -21,7 +21,7 @@ GUESTS: Mapping[str, float] = {"digits-lgm-s0": 1.5, "mnist-lgm-s0": 1.1, "cifar
 """Checkpoint -> largest time of a guest in units of the checkpoint's own."""
 
 IMAGES, STEPS, EPS = 200, 40, 0.1
-ABOUT_GUESTS = f"PGD Linf {EPS}, {STEPS} steps, {IMAGES} images; the guest's start included"
+ABOUT_GUESTS = f"PGD Linf {EPS}, {STEPS} steps, {IMAGES} images; the guest's start included, one thread"
 
 FILE = """
 import gmbench
@@ -36,8 +36,11 @@ def build():
 def guest_and_checkpoint(name: str, root: Path | None) -> Iterator[dict[str, Callable[[], Tensor]]]:
     """Give what attacks a checkpoint in this process, and the same model in a process of its own.
 
-    A guest's start is a part of its time: every cell has a fresh one.
+    A guest's start is a part of its time: every cell has a fresh one. Torch has one thread, as in a run: two of
+    the host's and two of the guest's would wait for each other on two cores.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     own = entrant_from_checkpoint(name)
     test = load_data(name.rsplit("-", 2)[0], "test", root).head(IMAGES)
 
@@ -54,4 +57,7 @@ def guest_and_checkpoint(name: str, root: Path | None) -> Iterator[dict[str, Cal
         file = Path(folder) / "mine.py"
         file.write_text(FILE.format(name=name), encoding="utf-8")
         guest = entrant_from_file(file)
-        yield {"checkpoint": lambda: attacked(own.classifier), "guest": by_guest}
+        try:
+            yield {"checkpoint": lambda: attacked(own.classifier), "guest": by_guest}
+        finally:
+            torch.set_num_threads(threads)
