@@ -36,9 +36,11 @@ class NonME(Detector):
         if classes < 3:
             raise ValueError(f"expected at least 3 classes for non-me, got {classes}")
         others = outputs.logits.double().sort(1, descending=True).values[:, 1:]
-        below = others - others[:, :1]  # log probabilities, up to one constant
-        rest = below[:, 1:].exp().sum(1)
-        # -sum p log p, written so that nothing cancels where one of them has nearly everything
-        entropy = rest.log1p() - (below[:, 1:].exp() * below[:, 1:]).sum(1) / (1 + rest)
-        tiny = torch.finfo(torch.float64).tiny
-        return -entropy.clamp_min(tiny).log().to(outputs.features.dtype)
+        below = others[:, 1:] - others[:, :1]  # logarithms of odds to the likeliest of them, <= 0
+        second = below[:, :1]
+        shares = (below - second).exp()
+        rest = (second.exp() * shares.sum(1, keepdim=True)).clamp_min(torch.finfo(torch.float64).tiny)
+        # -sum p log p in units of the second's odds, so that nothing cancels and nothing underflows where one
+        # of them has nearly everything
+        entropy = shares.sum(1) * (rest.log1p() / rest).squeeze(1) - (shares * below / (1 + rest)).sum(1)
+        return -(second.squeeze(1) + entropy.log()).to(outputs.features.dtype)

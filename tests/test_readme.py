@@ -118,6 +118,7 @@ def test_the_readmes_defense_is_short_and_runs(tmp_path: Path) -> None:
         assert "own" in set(board["detector"])
 
 
+@pytest.mark.slow
 def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GMBENCH_STORE", str(tmp_path))
     [shown] = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "as gm" in block]

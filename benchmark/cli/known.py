@@ -17,8 +17,8 @@ from ...models.files import images_root, store_root
 from ...models.losses import about_loss, known_losses
 from ...models.recipe import recipes
 from ...models.registry import Registry
-from ..data.classes import few_of_each, numbered
 from ..data.datasets import DATASETS, SPLITS, DataError, ImageSet, fetch_data, load_data
+from ..data.shown_classes import few_of_each, numbered
 from ..engine.keeping.inventory import inventory
 from ..engine.store import Store
 from ..engine.suite import load_suite, suites

@@ -1,19 +1,12 @@
-"""The order of a data set's classes, whether there is enough of each, and some images of each."""
+"""The order of a data set's classes, and whether there is enough of each."""
 
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .error import DataError
 
-if TYPE_CHECKING:  # the chain of imports is long enough
-    from .image_set import ImageSet
-
-__all__ = ["check_train", "few_of_each", "in_order", "numbered"]
+__all__ = ["check_train", "in_order"]
 
 FEWEST = 2
 """Training images of a class, fewer than which say nothing of how a class varies."""
@@ -57,26 +50,3 @@ def check_train(what: str, labels: Sequence[int], names: Sequence[str]) -> None:
                 f"expected every class of the train split of {what} to have at least {FEWEST} images, got "
                 f"{counts[number]} of class '{name}'"
             )
-
-
-def few_of_each(images: "ImageSet", count: int, most: int) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Take the first images of each class.
-
-    Args:
-        images: A split.
-        count: Images of a class.
-        most: Classes, the first so many.
-
-    Returns:
-        Of each class number and name, and its images, (at most ``count``, C, H, W).
-    """
-    return [
-        (name, images.x[(images.y == number).nonzero()[:count, 0]].numpy())
-        for number, name in list(enumerate(numbered(images)))[:most]
-    ]
-
-
-def numbered(images: "ImageSet") -> list[str]:
-    """Give number and name of each class in order; the number alone where that is the name."""
-    names = images.class_names or tuple(map(str, range(images.classes)))
-    return [name if name == str(number) else f"{number} {name}" for number, name in enumerate(names)]

@@ -36,8 +36,8 @@ def build():
 def guest_and_checkpoint(name: str, root: Path | None) -> Iterator[dict[str, Callable[[], Tensor]]]:
     """Give what attacks a checkpoint in this process, and the same model in a process of its own.
 
-    A guest's start is a part of its time: every cell has a fresh one. Torch has one thread, as in a run: two of
-    the host's and two of the guest's would wait for each other on two cores.
+    A guest's start is a part of its time: every cell has a fresh one. Torch has one thread, as in a run: two
+    of the host's and two of the guest's would wait for each other on two cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

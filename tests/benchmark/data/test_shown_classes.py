@@ -2,8 +2,8 @@
 
 import torch
 
-from gmbench.benchmark.data.classes import few_of_each, numbered
 from gmbench.benchmark.data.image_set import ImageSet
+from gmbench.benchmark.data.shown_classes import few_of_each, numbered
 
 
 def made(names: tuple[str, ...] = ()) -> ImageSet:
