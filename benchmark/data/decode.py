@@ -6,7 +6,7 @@ channel, it is what one sees on white paper.
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -19,10 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from ...models.registry import check_known
-from .image_set import DataError
+from .error import DataError
 from .kept import Kept
 
-__all__ = ["Decoding", "stack_images"]
+__all__ = ["Decoding", "stack_files", "stack_images"]
 
 # What each of Pillow's modes is read as. Those that are missing, e.g. 16 bits, would lose their values in the
 # conversion.
@@ -94,13 +94,7 @@ def stack_images(
     try:
         for (row, what, _), image in _decoded(encoded, decoding):
             if x is None:
-                shape = (count, *image.shape)
-                x = (
-                    kept.new(shape)
-                    if kept is not None and kept.is_large(shape)
-                    else np.empty(shape, np.uint8)
-                )
-                first = what
+                x, first = _room((count, *image.shape), kept), what
             if image.shape != x.shape[1:]:
                 raise DataError(_unlike(x.shape[1:], first, image.shape, what))
             x[row] = image
@@ -110,6 +104,22 @@ def stack_images(
         if kept is not None:
             kept.clean()
     return torch.from_numpy(np.empty((0,), np.uint8) if x is None else x)
+
+
+def stack_files(files: Sequence[Path], decoding: Decoding, *what: object) -> Tensor:
+    """Decode files in their order, -> (N, C, H, W) uint8; keep the result if it is large, see `Kept`."""
+    encoded = ((row, str(file), file) for row, file in enumerate(files))
+    return stack_images(encoded, len(files), decoding, Kept(files, decoding, *what))
+
+
+def _room(shape: tuple[int, ...], kept: Kept | None) -> NDArray[np.uint8]:
+    """Make an array for all images, in a file where it is large and is to be kept."""
+    if kept is None or not kept.is_large(shape):
+        return np.empty(shape, np.uint8)
+    try:
+        return kept.new(shape)
+    except OSError as error:
+        raise DataError(str(error)) from error
 
 
 def _decoded(encoded: Iterable[Encoded], decoding: Decoding) -> Iterator[tuple[Encoded, NDArray[np.uint8]]]:

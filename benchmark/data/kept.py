@@ -17,7 +17,6 @@ import PIL
 from numpy.typing import NDArray
 
 from ...models.files import images_root
-from .error import DataError
 
 __all__ = ["Kept"]
 
@@ -71,24 +70,24 @@ class Kept:
         """Make an array to be filled and given to `finish`.
 
         Raises:
-            DataError: The disk has no room for it, or it cannot be written.
+            OSError: The disk has no room for it, or it cannot be written; one line says what to do.
         """
         needed = int(np.prod(shape, dtype=np.int64))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # asked before: a full disk kills a process that writes to a mapped file
             free = shutil.disk_usage(self.path.parent).free
-            if free < needed * 1.05:
-                raise DataError(
-                    f"expected {self.path.parent} to have {needed / 1e9:.1f} GB free for decoded images, got "
-                    f"{free / 1e9:.1f} GB; another place: GMBENCH_IMAGES"
-                )
-            return np.lib.format.open_memmap(self._temporary, mode="w+", dtype=np.uint8, shape=shape)
+            if free >= needed * 1.05:
+                return np.lib.format.open_memmap(self._temporary, mode="w+", dtype=np.uint8, shape=shape)
         except OSError as error:
-            raise DataError(
+            raise OSError(
                 f"cannot keep decoded images in {self.path.parent}: {error.strerror}; another place: "
                 "GMBENCH_IMAGES"
             ) from error
+        raise OSError(
+            f"expected {self.path.parent} to have {needed / 1e9:.1f} GB free for decoded images, got "
+            f"{free / 1e9:.1f} GB; another place: GMBENCH_IMAGES"
+        )
 
     def finish(self, x: np.memmap) -> NDArray[np.uint8]:
         """Put the array that `new` gave where it is found, and map it from there."""

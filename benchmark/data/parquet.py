@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from .classes import check_train, in_order
 from .decode import Decoding, stack_images
-from .image_set import DataError, ImageSet, shuffled_parts
+from .error import DataError
+from .image_set import ImageSet, shuffled_parts
 from .kept import Kept
 from .split_names import is_hidden, split_named
 

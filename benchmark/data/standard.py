@@ -13,7 +13,7 @@ import torch
 
 from ...models.files import write_file
 from .image_set import ImageSet, shuffled_parts
-from .named.idx import read_idx
+from .named.idx_file import read_idx
 from .named.official import official_split
 from .named.verified import VerifiedFile, download, fetching
 

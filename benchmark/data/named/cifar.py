@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ....models.files import write_file
-from ..image_set import DataError, ImageSet, Source
+from ..error import DataError
+from ..image_set import ImageSet, Source
 from .official import official_split
 from .verified import VerifiedFile, download, fetching
 

@@ -13,22 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..image_set import ImageSet, Source
+from .idx_file import read_idx
 from .official import official_split
 from .verified import VerifiedFile
 
-__all__ = ["EmnistLetters", "fashion_mnist", "kmnist", "read_idx"]
+__all__ = ["EmnistLetters", "fashion_mnist", "kmnist"]
 
 PARTS = {"train": "train", "validation": "train", "test": "t10k"}
-
-
-def read_idx(content: bytes) -> NDArray[np.uint8]:
-    """Read an idx file of bytes: two zeros, type 8, the number of dimensions, their sizes, the values."""
-    dimensions = content[3]
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape.tolist())
 
 
 @dataclass(frozen=True)

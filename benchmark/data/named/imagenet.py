@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from ..decode import Decoding
-from ..folder import image_files, path_id, stack_files
-from ..image_set import DataError, ImageSet, shuffled_parts
+from ..decode import Decoding, stack_files
+from ..error import DataError
+from ..image_files import image_files, path_id
+from ..image_set import ImageSet, shuffled_parts
 from ..split_names import folders_of
 
 __all__ = ["ImageNet"]

@@ -8,7 +8,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
-from ..image_set import DataError
+from ..error import DataError
 
 __all__ = ["VerifiedFile", "download", "fetching"]
 
