@@ -45,9 +45,10 @@ frauds: $(DEV) ## plant every fraud and every hostile file, some minutes: none m
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "slow or not slow" \
 		tests/benchmark/frauds tests/benchmark/engine/guest tests/benchmark/engine/inspection
 
-whole: $(DEV) ## run the slow tests of whole runs, a few minutes: the notebook, a suite end to end, a killed run
+whole: $(DEV) ## run the slow tests of whole runs, a few minutes: notebooks, suites end to end, a killed run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m slow \
-		tests/test_quickstart.py tests/test_readme.py tests/benchmark/cli/test_whole.py
+		tests/test_package.py tests/test_quickstart.py tests/test_readme.py \
+		tests/benchmark/cli/test_keeping.py tests/benchmark/cli/test_main.py tests/benchmark/cli/test_whole.py
 
 portable: $(DEV) ## run the tests of stored numbers with the instructions of an older processor
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OMP_NUM_THREADS=1 \

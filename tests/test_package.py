@@ -43,7 +43,7 @@ WORKERS = "gmbench.benchmark.engine.work.workers."
 """The room whose modules need the extra ``distributed``; nobody imports them who may lack it."""
 
 
-@pytest.mark.parametrize("lacking", [EXTRAS, EXTRAS[:5]])
+@pytest.mark.parametrize("lacking", [EXTRAS, pytest.param(EXTRAS[:5], marks=pytest.mark.slow)])
 def test_every_module_imports_anywhere_without_extras_and_in_silence(
     tmp_path: Path, lacking: tuple[str, ...]
 ) -> None:

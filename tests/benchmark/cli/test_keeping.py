@@ -79,6 +79,7 @@ def test_two_entries_a_cell_and_one_a_fit(made: Path) -> None:
     assert len(Store(made / "store").keys()) == 2 * cells + (3 + 2) + 2 + 3
 
 
+@pytest.mark.slow
 def test_what_is_exported_gives_the_same_report_elsewhere_and_attacks_nothing(
     run: Run, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ def test_list_and_show(
     assert json.loads(capsys.readouterr().out.split("\n}\n")[0] + "\n}")["description"]["attack"] == "pgd"
 
 
+@pytest.mark.slow
 def test_defenses_stand_beside_lgm_and_a_wrong_sign_is_caught(
     gmbench: Callable[..., int], tmp_path: Path, suite: Path, places: list[object]
 ) -> None:
