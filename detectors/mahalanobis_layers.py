@@ -61,8 +61,8 @@ class MahalanobisLayers(Detector):
 
 def _each(outputs: Outputs) -> Sequence[Outputs]:
     """Give outputs whose features are each layer's, averaged over the image, then the features themselves."""
-    averaged = [layer.flatten(2).mean(2) if layer.ndim > 2 else layer for layer in outputs.layers.values()]
-    return [replace(outputs, features=layer, layers={}) for layer in averaged] + [outputs]
+    layers = outputs.averaged().layers.values()
+    return [replace(outputs, features=layer, layers={}) for layer in layers] + [outputs]
 
 
 def _distance(features: Tensor, means: Tensor, whitening: Tensor) -> Tensor:

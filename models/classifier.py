@@ -7,7 +7,7 @@ pass.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -77,6 +77,13 @@ class Outputs:
             {name: change(layer) for name, layer in self.layers.items()},
             None if self.score is None else change(self.score),
         )
+
+    def averaged(self) -> "Outputs":
+        """Average every layer over the image, (B, C, ...) -> (B, C)."""
+        means = {
+            name: layer.flatten(2).mean(2) if layer.ndim > 2 else layer for name, layer in self.layers.items()
+        }
+        return replace(self, layers=means)
 
     @staticmethod
     def cat(parts: Sequence["Outputs"]) -> "Outputs":

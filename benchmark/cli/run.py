@@ -20,7 +20,7 @@ from .choice import Choice, takes_choice
 from .console import console, fail
 from .dry_run import show_costs
 from .options import CellLimit, Recompute, Results, Scheduler, Workers
-from .telling.teller import Teller, teller_for
+from .telling.teller import Teller, teller_for, where
 
 __all__ = ["report", "run"]
 
@@ -144,7 +144,7 @@ def _origins(plan: Plan) -> Iterator[str]:
 
 def _end(folder: Path, failures: Sequence[Failure]) -> None:
     """Say where the results are and what is not among them; exit code 1 if anything is."""
-    console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
+    console.print(where(folder))
     for failure in failures:
         fail(failure)
     if failures:

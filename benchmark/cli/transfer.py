@@ -6,28 +6,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ...models.files import store_root
-from ..engine.plan import plan_suite
-from ..engine.store import Store
 from ..engine.transfer import Transfer, transfer_matrix
+from .choice import Choice, takes_choice
 from .console import console, fail
-from .options import Attacks, DataRoot, Defenses, Device, Models, Plugins, Samples, StoreRoot, load_plugins
 
 __all__ = ["transfer"]
 
 
+@takes_choice
 def transfer(
-    suite: Annotated[
-        str, typer.Argument(help="A suite's name (see: gmbench list) or a TOML file.")
-    ] = "digits-v1",
-    models: Models = None,
-    attacks: Attacks = None,
-    samples: Samples = None,
-    defense: Defenses = None,
-    plugin: Plugins = None,
-    device: Device = "auto",
-    data_root: DataRoot = None,
-    store: StoreRoot = None,
+    choice: Choice,
     out: Annotated[Path, typer.Option("--out", help="Where to write the table.")] = Path("transfer.csv"),
 ) -> None:
     """Show each model of a suite what its white-box attacks proposed against the others; attacks nothing.
@@ -35,19 +23,8 @@ def transfer(
     The images come from the store, where `gmbench run` has left them. Writes a row a source, victim, attack
     and eps: the share of the images that the victim classifies correctly when clean and not when attacked.
     """
-    load_plugins(plugin)
-    place = Store(store_root(store))
-    plan, _ = plan_suite(
-        suite,
-        models=models or (),
-        attacks=attacks or (),
-        samples=samples,
-        defenses=defense or (),
-        device=device,
-        root=data_root,
-        store=place,
-    )
-    found = transfer_matrix(plan, place)
+    plan, _ = choice.plan()
+    found = transfer_matrix(plan, choice.place)
     for failure in (*plan.failures, *found.lacking):
         fail(failure)
     if not found.frame.empty:

@@ -5,7 +5,6 @@ channel, it is what one sees on white paper.
 """
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ...models.processors import processors
 from ...models.registry import check_known
 from .error import DataError
 from .kept import Kept
@@ -125,16 +125,11 @@ def _room(shape: tuple[int, ...], kept: Kept | None) -> NDArray[np.uint8]:
 def _decoded(encoded: Iterable[Encoded], decoding: Decoding) -> Iterator[tuple[Encoded, NDArray[np.uint8]]]:
     """Decode in threads, in order: Pillow lets go of the interpreter while it computes."""
     images = iter(encoded)
-    with ThreadPoolExecutor(_processors()) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         while some := list(islice(images, AT_ONCE)):
             yield from zip(
                 some, pool.map(lambda image: _decode(image[1], image[2], decoding), some), strict=True
             )
-
-
-def _processors() -> int:
-    # those that this process may use; macOS and Windows do not tell
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decode(what: str, content: bytes | Path, decoding: Decoding) -> NDArray[np.uint8]:

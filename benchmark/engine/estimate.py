@@ -11,14 +11,24 @@ import pandas as pd
 from ...attacks import ATTACKS
 from .cell import Cell
 from .inspection import strength
-from .inspection.cost import inspection_cost
+from .inspection.cost import InspectionCost, inspection_cost
 from .inspection.inspect import count_seen, inspection_description, middle_threats
 from .plan import Job, Plan
 from .scoring import fit_description, lacking_scores
 from .speed import PassSpeed, Speed
 from .store import Store
+from .work.piece import JUDGED
 
-__all__ = ["FITTING", "INSPECTION", "SCORING", "Cost", "Passes", "estimate", "published_passes"]
+__all__ = [
+    "FITTING",
+    "INSPECTION",
+    "SCORING",
+    "Cost",
+    "Passes",
+    "estimate",
+    "inspection_seconds",
+    "published_passes",
+]
 
 FITTING, SCORING, INSPECTION = "fitting", "scoring", "inspection"
 
@@ -26,9 +36,6 @@ _COSTS = ["forwards", "backwards"]
 
 DIGITS = 6
 """To which sizes of perturbations are told apart."""
-
-JUDGED = 3
-"""Forward passes that the judge takes of an image."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +192,7 @@ class _Estimator:
         images = sum(count_seen(job, split) for split in splits)
         cost = inspection_cost(middle_threats(job.cells), images)
         scores = cost.scores * sum(speed.forward + speed.scoring(name) for name in job.detectors)
-        attacks = speed.passes().gradient.of(cost.gradients / strength.IMAGES, cost.gradients)
-        return cost.forwards * speed.forward + attacks + scores
+        return inspection_seconds(cost, speed.forward, speed.passes()) + scores
 
     @cached_property
     def _surrogate(self) -> Speed:
@@ -194,6 +200,17 @@ class _Estimator:
         if plan.surrogate is None:
             raise ValueError("expected a plan with transfer attacks to have a surrogate, got none")
         return Speed(plan.surrogate.classifier, {}, plan.data, plan.suite.batch, plan.device)
+
+
+def inspection_seconds(cost: InspectionCost, forward: float, passes: PassSpeed) -> float:
+    """Tell how long an inspection's passes take, without the scores of detectors.
+
+    Args:
+        cost: What it asks.
+        forward: Seconds of a pass that attacks nothing, an image.
+        passes: How fast an attack's are.
+    """
+    return cost.forwards * forward + passes.gradient.of(cost.gradients / strength.IMAGES, cost.gradients)
 
 
 def _by_label(cells: Sequence[Cell]) -> dict[str, list[Cell]]:

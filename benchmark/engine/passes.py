@@ -84,12 +84,7 @@ def outputs_of_all(
     for first in range(0, len(images), batch):
         part = outputs_of(classifier, images.images(slice(first, first + batch)), device, layers)
         if averaged:
-            part = replace(part, layers={name: _averaged(layer) for name, layer in part.layers.items()})
+            part = part.averaged()
         parts.append(part if with_images else replace(part, x=part.x.new_empty(len(part.x), 0)))
         report(len(part.x))
     return Outputs.cat(parts)
-
-
-def _averaged(layer: Tensor) -> Tensor:
-    """Average a layer over the image, (B, C, ...) -> (B, C)."""
-    return layer.flatten(2).mean(2) if layer.ndim > 2 else layer

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...attacks import ATTACKS, SampleRandom, ThreatModel
-from ...models import Classifier
+from ...models import Classifier, read_card
 from ..data.datasets import load_data
 from ..engine.cell import propose
 from ..engine.defense import entrant_from_checkpoint, entrant_from_file
@@ -42,7 +42,7 @@ def guest_and_checkpoint(name: str, root: Path | None) -> Iterator[dict[str, Cal
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     own = entrant_from_checkpoint(name)
-    test = load_data(name.rsplit("-", 2)[0], "test", root).head(IMAGES)
+    test = load_data(read_card(name).data, "test", root).head(IMAGES)
 
     def attacked(classifier: Classifier) -> Tensor:
         random = SampleRandom.of("perf", torch.arange(len(test)))

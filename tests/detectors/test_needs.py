@@ -95,6 +95,15 @@ def test_layers_are_cut_joined_and_selected_with_the_rest(classifier: Classifier
     assert not held.detach().cpu().layers["stage2"].requires_grad
 
 
+@torch.no_grad()
+def test_layers_are_averaged_over_the_image(classifier: Classifier, x: Tensor) -> None:
+    outputs = classifier.outputs(x, ["stage1"])
+    averaged = outputs.averaged()
+    torch.testing.assert_close(averaged.layers["stage1"], outputs.layers["stage1"].mean((2, 3)))
+    assert averaged.averaged().layers["stage1"].equal(averaged.layers["stage1"])
+    assert averaged.logits is outputs.logits
+
+
 def test_layers_pass_gradients_to_the_images(classifier: Classifier, x: Tensor) -> None:
     detector = Layered().fit(classifier.outputs(x, ["stage1"]).detach(), Y)
     moved = x.clone().requires_grad_()

@@ -21,13 +21,13 @@ from ...api.progress import duration
 from ...data.image_set import ImageSet
 from ...engine.cell import Cell
 from ...engine.entry import Entry, StoreError
-from ...engine.estimate import JUDGED, Passes
-from ...engine.inspection import strength
+from ...engine.estimate import Passes, inspection_seconds
 from ...engine.inspection.cost import inspection_cost
 from ...engine.inspection.inspect import MOST, middle_threats
 from ...engine.plan import plan_suite
 from ...engine.speed import PassSpeed, Speed
 from ...engine.store import Store
+from ...engine.work.piece import JUDGED
 from ..console import console
 from .simulate import Cluster, Piece, simulate
 
@@ -151,8 +151,7 @@ def pieces(workload: Workload, measured: Sequence[Attacked], speed: NetSpeed) ->
     most = max(one.cell.samples for one in first)
     pixels = workload.shape[0] * workload.shape[1] * workload.shape[2]
     asked = inspection_cost(middle_threats([one.cell for one in first]), 2 * MOST)
-    inspection = asked.forwards * speed.forward
-    inspection += speed.passes.gradient.of(asked.gradients / strength.IMAGES, asked.gradients)
+    inspection = inspection_seconds(asked, speed.forward, speed.passes)
     for number in range(workload.models):
         model = f"model {number}"
         yield Piece(model, inspection, 0.0, "an inspection")

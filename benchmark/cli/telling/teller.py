@@ -16,7 +16,7 @@ from ...engine.run import Summary
 from ..console import console, errors, fail
 from .bar import Bar
 
-__all__ = ["Aloud", "Events", "Quiet", "Teller", "teller_for"]
+__all__ = ["Aloud", "Events", "Quiet", "Teller", "teller_for", "where"]
 
 
 class Teller(Listener, Protocol):
@@ -63,7 +63,7 @@ class Aloud(Bar):
             f"{len(summary.failures)} failures"
         )
         if folder:
-            console.print(f"results: {folder}/README.md and {folder}/leaderboard.csv")
+            console.print(where(folder))
         if told:
             console.print(told)
 
@@ -158,6 +158,11 @@ def teller_for(*, quiet: bool, as_json: bool) -> Teller:
     if as_json:
         return Events()
     return Quiet() if quiet else Aloud()
+
+
+def where(folder: Path) -> str:
+    """Say where the results are."""
+    return f"results: {folder}/README.md and {folder}/leaderboard.csv"
 
 
 def _say(event: str, **told: Any) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ....attacks.core.threat import ThreatModel
 from ....attacks.pgd import PGD
-from . import gradients, planted, strength
+from . import gradients, outputs, planted, strength
 from .detectors import CALLS, IMAGES
 
 __all__ = ["InspectionCost", "inspection_cost"]
@@ -42,7 +42,7 @@ def inspection_cost(threats: Sequence[ThreatModel], images: int) -> InspectionCo
     attacked += strength.FEW * _one_after_the_other(strength.UNBOUNDED)
     asked = gradients.IMAGES * gradients.DIRECTIONS * 2 * len(gradients.STEPS)
     asked += planted.GROUP * planted.GROUPS * (planted.INNER + 1)
-    return InspectionCost(asked + OUTPUTS * 64 + TWINS * images, attacked, 3 * CALLS * IMAGES)
+    return InspectionCost(asked + OUTPUTS * outputs.IMAGES + TWINS * images, attacked, 3 * CALLS * IMAGES)
 
 
 def _one_after_the_other(attacks: Sequence[PGD]) -> float:

@@ -1,12 +1,12 @@
 """Chooses who performs the pieces of a plan: this process, worker processes, or a cluster that stands."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import accumulate
 
+from ....models.processors import processors
 from ..cell import Cell
 from ..estimate import estimate
 from ..plan import Job, Plan
@@ -43,14 +43,13 @@ def crew_for(
     """
     _check(workers, scheduler)
     count = _worth(plan, store, workers) if scheduler is None else 0
-    if count == 1:
+    if count == 1 or not _sendable(plan, asked=workers is not None or scheduler is not None):
         with in_process(plan) as here:
             yield here
         return
-    from .workers.cluster import check_sendable, local_cluster, standing_cluster
+    from .workers.cluster import local_cluster, standing_cluster
     from .workers.worker import perform_remotely
 
-    check_sendable(plan)
     if scheduler is not None:
         crew = standing_cluster(scheduler, perform_remotely, plan)
     else:
@@ -72,19 +71,28 @@ def _worth(plan: Plan, store: Store, wanted: int | None) -> int:
     pieces = sum(_lacks(store, plan, job, cell) for job in plan.jobs for cell in job.cells)
     if wanted is not None:
         return max(1, min(wanted, pieces))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if min(cores, pieces) < 2 or plan.device != "cpu" or not _can_distribute():
+    most = min(processors(), pieces)
+    if most < 2 or plan.device != "cpu" or not _can_distribute():
         return 1
     sums = accumulate(cost.seconds for cost in estimate(plan, store))
-    if not any(seconds >= WORTH for seconds in sums):
-        return 1
+    return most if any(seconds >= WORTH for seconds in sums) else 1
+
+
+def _sendable(plan: Plan, *, asked: bool) -> bool:
+    """Tell whether all whom a plan asks can be sent to workers.
+
+    Raises:
+        CrewError: They cannot, and workers were asked for.
+    """
     from .workers.cluster import check_sendable
 
     try:
         check_sendable(plan)
     except CrewError:
-        return 1
-    return min(cores, pieces)
+        if asked:
+            raise
+        return False
+    return True
 
 
 def _lacks(store: Store, plan: Plan, job: Job, cell: Cell) -> bool:

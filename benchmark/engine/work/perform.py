@@ -3,7 +3,6 @@
 import copy
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from ..failure import say
 from ..inspection.inspect import inspect
 from ..plan import Plan
 from ..scoring import Fitting, score_cells
+from .latest import Latest
 from .piece import Attack, Done, Fits, Inspection, Piece, Scores, Supply, work_of
 
 __all__ = ["LateCell", "Member", "Place", "members_of", "perform"]
@@ -62,17 +62,13 @@ class Place:
     device: str
     splits: Mapping[str, ImageSet]
     member: Callable[[str], Member]
-    _fittings: OrderedDict[str, Fitting] = field(default_factory=OrderedDict)
+    _fittings: Latest[Fitting] = field(default_factory=lambda: Latest(KEPT))
 
     def fitting(self, fingerprint: str, report: Report) -> Fitting:
         """Give an entrant's detectors as fitted as they are by now."""
-        if fingerprint not in self._fittings:
-            self._fittings[fingerprint] = self.unfitted(fingerprint)
-        self._fittings.move_to_end(fingerprint)
-        while len(self._fittings) > KEPT:
-            self._fittings.popitem(last=False)
-        self._fittings[fingerprint].report = report
-        return self._fittings[fingerprint]
+        fitting = self._fittings.get(fingerprint, lambda: self.unfitted(fingerprint))
+        fitting.report = report
+        return fitting
 
     def unfitted(self, fingerprint: str) -> Fitting:
         """Give an entrant's detectors as they were handed in, having answered nothing yet."""

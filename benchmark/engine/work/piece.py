@@ -17,6 +17,8 @@ from ..cell import Cell
 from ..entry import Entry, Packed, key_of
 
 __all__ = [
+    "BACKWARD",
+    "JUDGED",
     "Attack",
     "Done",
     "Fits",
@@ -32,6 +34,9 @@ __all__ = [
 
 BACKWARD = 1
 """Cost of a backward pass in forward passes, where weights are frozen; for progress and estimates only."""
+
+JUDGED = 3
+"""Forward passes that the judge takes of an attacked image; likewise."""
 
 PART = 25_000
 """Passes of one image, from which on a cell is cut: some seconds of a small net on one thread, a minute of a
@@ -155,7 +160,7 @@ def work_of(cell: Cell) -> float:
     if cell.attack is None:
         return cell.samples
     forwards, backwards = ATTACKS.build(cell.attack, **cell.options).passes()
-    return cell.samples * (cell.draws * (forwards + BACKWARD * backwards) + 3)  # the judge takes three
+    return cell.samples * (cell.draws * (forwards + BACKWARD * backwards) + JUDGED)
 
 
 def parts_of(cell: Cell) -> list[tuple[int, int]]:

@@ -204,7 +204,8 @@ def _read_list(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{path.name} is no valid TOML: {error}") from None
     table = wanted.pop(FETCHED, {})
     if not isinstance(table, dict):
-        raise ValueError(f"expected '{FETCHED}' in {path.name} to be a table of recipes, got {table!r}")  # noqa: TRY004 - a file's
+        told = f"expected '{FETCHED}' in {path.name} to be a table of recipes, got {table!r}"
+        raise ValueError(told)  # noqa: TRY004 - a file's
     return wanted, table
 
 

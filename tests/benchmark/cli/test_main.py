@@ -32,52 +32,15 @@ def build():
     return Defense("{name}", classifier, Sure())
 """
 
-SUITE = """
-name = "small-v1"
-data = "digits"
-samples = 60
-models = ["digits-lgm-s0", "digits-softmax-s0"]
-surrogate = "digits-surrogate-s0"
-detectors = ["likelihood", "msp"]
-
-[[attacks]]
-label = "fgsm"
-attack = "fgsm"
-eps = [0.1, 0.3]
-
-[[attacks]]
-label = "pgd"
-attack = "pgd"
-options = { steps = 5 }
-eps = [0.1, 0.3]
-
-[[attacks]]
-label = "transfer-pgd"
-attack = "pgd"
-options = { steps = 5 }
-eps = [0.3]
-access = "transfer"
-"""
-
-
-@pytest.fixture
-def suite(tmp_path: Path) -> Path:
-    path = tmp_path / "small.toml"
-    path.write_text(SUITE)
-    return path
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> list[object]:
-    return ["--store", tmp_path / "store", "--results", tmp_path / "results"]
-
 
 @pytest.fixture(scope="module")
-def finished(gmbench: Callable[..., int], tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+def finished(
+    gmbench: Callable[..., int], tmp_path_factory: pytest.TempPathFactory, small: str
+) -> list[object]:
     """The small suite, run: its path and the options that name its store and results."""
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "small.toml"
-    path.write_text(SUITE)
+    path.write_text(small)
     arguments: list[object] = [path, "--store", folder / "store", "--results", folder / "results"]
     assert gmbench("run", *arguments) == 0
     return arguments

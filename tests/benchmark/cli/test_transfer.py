@@ -77,3 +77,10 @@ def test_every_model_sees_what_fooled_the_others(
     assert row["n"] == int(right.sum())
     assert row["wrong"] == pytest.approx(float(wrong), abs=1e-6)
     assert torch.isfinite(wrong)
+
+
+def test_the_default_suite_is_one_that_can_be_run(
+    gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gmbench("transfer", "--store", tmp_path, "--out", tmp_path / "transfer.csv") == 1
+    assert "digits-lgm-s0 / fgsm (Linf 0.0509804, white-box" in capsys.readouterr().err

@@ -14,33 +14,6 @@ import pytest
 
 pytestmark = pytest.mark.slow  # minutes; make whole and .ci/run run them
 
-SUITE = """
-name = "small-v1"
-data = "digits"
-samples = 60
-models = ["digits-lgm-s0", "digits-softmax-s0"]
-surrogate = "digits-surrogate-s0"
-detectors = ["likelihood", "msp"]
-
-[[attacks]]
-label = "fgsm"
-attack = "fgsm"
-eps = [0.1, 0.3]
-
-[[attacks]]
-label = "pgd"
-attack = "pgd"
-options = { steps = 5 }
-eps = [0.1, 0.3]
-
-[[attacks]]
-label = "transfer-pgd"
-attack = "pgd"
-options = { steps = 5 }
-eps = [0.3]
-access = "transfer"
-"""
-
 
 def test_the_digits_suite_end_to_end(
     gmbench: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -90,9 +63,7 @@ def test_the_digits_suite_end_to_end(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
-    suite = tmp_path / "small.toml"
-    suite.write_text(SUITE)
+def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, suite: Path) -> None:
 
     def command(name: str) -> list[str]:
         script = "from gmbench.benchmark.cli.main import main; main()"

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 import warnings
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -26,6 +26,7 @@ from .....models.python_file import first_line
 from ...failure import say
 from ...plan import Plan
 from ..crew import CrewError
+from ..latest import Latest
 from ..perform import members_of
 from ..piece import Done, Piece, Supply
 from .travel import Order, Parcel, as_it_is, parcel, plugins
@@ -76,7 +77,7 @@ class Cluster:
         self._members = members_of(plan)
         self._order: dict[str, Any] = {"device": plan.device, "versions": versions(), "plugins": plugins()}
         self._resources = {"GPU": 1} if plan.device.startswith("cuda") else None
-        self._lent: OrderedDict[str, dict[str, Future]] = OrderedDict()
+        self._lent: Latest[dict[str, Future]] = Latest(KEPT)
         self._given: dict[str, tuple[Piece, Supply]] = {}
         self._over: Queue[Future] = Queue()
         self._deaths: Counter[Piece] = Counter()
@@ -94,7 +95,7 @@ class Cluster:
         return 2 * max(1, self._workers) - len(self._given)
 
     def submit(self, piece: Piece, supply: Supply) -> None:
-        lent = self._lent_for(piece.entrant)
+        lent = self._lent.get(piece.entrant, dict)
         members = {one: self._lend(lent, one, self._packed) for one in piece.entrants}
         given = {key: self._lend(lent, key, supply) for key in piece.needs}
         key = f"gmbench-piece-{uuid4().hex}"
@@ -179,14 +180,6 @@ class Cluster:
             f"the Dask scheduler at {self._address} is gone; finished cells are kept: the same command "
             "goes on from there"
         )
-
-    def _lent_for(self, entrant: str) -> dict[str, Future]:
-        """Give what the cluster keeps for an entrant, and have it forget those that were long not asked."""
-        lent = self._lent.setdefault(entrant, {})
-        self._lent.move_to_end(entrant)
-        while len(self._lent) > KEPT:
-            self._lent.popitem(last=False)
-        return lent
 
     def _lend(self, lent: dict[str, Future], key: str, make: Callable[[str], object]) -> Future:
         """Have the cluster keep a thing for this piece and for later ones."""

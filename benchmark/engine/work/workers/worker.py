@@ -5,15 +5,14 @@ A process performs one piece at a time, with one torch thread, however many thre
 
 import signal
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
 import torch
 from distributed import get_worker
 
 from ...entry import Packed
 from ..crew import CrewError
+from ..latest import Latest
 from ..perform import Member, Place, perform
 from ..piece import Done
 from .travel import Order, Parcel, load_plugins, opened
@@ -21,33 +20,9 @@ from .versions import differences, versions
 
 __all__ = ["dask_setup", "perform_remotely"]
 
-T = TypeVar("T")
-
-
-class _Kept:
-    """Keeps the last few things that were made.
-
-    Args:
-        most: How many.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._things: OrderedDict[object, Any] = OrderedDict()
-
-    def get(self, key: object, make: Callable[[], T]) -> T:
-        """Give what is kept under the key, or make it."""
-        if key not in self._things:
-            self._things[key] = make()
-        self._things.move_to_end(key)
-        while len(self._things) > self._most:
-            self._things.popitem(last=False)
-        found: T = self._things[key]
-        return found
-
-
 _turn = threading.Lock()
-_members, _places = _Kept(3), _Kept(1)
+_members: Latest[Member] = Latest(3)
+_places: Latest[Place] = Latest(1)
 
 
 def dask_setup(_worker: object) -> None:
@@ -77,22 +52,16 @@ def perform_remotely(
             _take_gpu()
         load_plugins(order.plugins)
         asked = {name: _member(one, order.device) for name, one in members.items()}
-        place: Place = _places.get(
-            (order.device, *(one.key for one in splits.values())),
-            lambda: Place(
-                order.device, {name: opened(one) for name, one in splits.items()}, asked.__getitem__
-            ),
+        place = _places.get(
+            (order.device, *(one.key for one in splits.values())), lambda: _place(order, splits)
         )
         place.member = asked.__getitem__
         return perform(order.piece, place, given.__getitem__, lambda _work: None)
 
 
-def _place(device: str, splits: Mapping[str, Parcel]) -> Place:
-    def make() -> Place:
-        nobody: dict[str, Member] = {}
-        return Place(device, {name: opened(one) for name, one in splits.items()}, nobody.__getitem__)
-
-    return _places.get((device, *(one.key for one in splits.values())), make)
+def _place(order: Order, splits: Mapping[str, Parcel]) -> Place:
+    nobody: dict[str, Member] = {}
+    return Place(order.device, {name: opened(one) for name, one in splits.items()}, nobody.__getitem__)
 
 
 def _member(packed: Parcel, device: str) -> Member:

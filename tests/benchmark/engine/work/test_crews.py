@@ -46,7 +46,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return nullcontext("workers")
 
     monkeypatch.setattr(cluster, "local_cluster", noted)
-    monkeypatch.setattr(crews.os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setattr(crews, "processors", lambda: 64)
     return asked
 
 
@@ -68,7 +68,8 @@ def seconds(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
 def test_what_nobody_can_do_is_told(
     plan: Plan, tmp_path: Path, asked: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message), crews.crew_for(plan, Store(tmp_path), **asked):  # type: ignore[arg-type]
+    wanted = crews.crew_for(plan, Store(tmp_path), **asked)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message), wanted:
         pass
 
 
@@ -78,7 +79,8 @@ def test_the_extra_is_named_where_it_is_not_installed(
 ) -> None:
     monkeypatch.setattr(crews, "find_spec", lambda _: None)
     message = r"needs Dask; install it with: pip install 'gmbench\[distributed\]'$"
-    with pytest.raises(ImportError, match=message), crews.crew_for(plan, Store(tmp_path), **asked):  # type: ignore[arg-type]
+    wanted = crews.crew_for(plan, Store(tmp_path), **asked)  # type: ignore[arg-type]
+    with pytest.raises(ImportError, match=message), wanted:
         pass
     seconds(monkeypatch, 1000)
     with crews.crew_for(plan, Store(tmp_path)) as crew:
@@ -134,3 +136,15 @@ def test_this_process_has_one_torch_thread_while_it_computes(plan: Plan) -> None
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_all_are_packed_once_to_see_whether_they_can_be_sent(
+    plan: Plan, tmp_path: Path, started: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Plan] = []
+    seconds(monkeypatch, 1000)
+    monkeypatch.setattr(cluster, "check_sendable", seen.append)
+    with crews.crew_for(plan, Store(tmp_path)):
+        pass
+    assert started == [PIECES]
+    assert seen == [plan]
